@@ -1,0 +1,73 @@
+# Everything here needs Python 3.11, 3.12 or 3.13, git and make, and nothing else.
+#
+#   AIRFLOW=2.11.2   the Airflow to run on, one of constraints/airflow-*.txt (default 3.3.2)
+#   PYTHON=…         the interpreter to make environments with (default: the first one that fits)
+#   ARGS=…           more arguments for pytest, such as ARGS='-k storyboard -x'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint airflow build clean
+
+AIRFLOW ?= 3.3.2
+PYTHON ?= python3.11 python3.12 python3.13 python3
+# The newest Python that each Airflow, or its constraints, can be installed on.
+NEWEST_PYTHON := $(if $(filter 2.%,$(AIRFLOW)),3.12,3.13)
+
+VENV := .venv-airflow-$(AIRFLOW)
+CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
+READY := $(VENV)/.ready
+
+# Airflow and the demo must see this environment's programs, and no Airflow settings but their own.
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | while IFS= read -r line; do \
+		printf '  make %-8s %s\n' "$${line%%:*}" "$${line#*## }"; done
+
+setup: $(READY) ## Make the environment that the other commands run in (they do it themselves)
+
+demo: $(READY) ## Run image, video, edit on a real Airflow into demo-output/ (LIVE=1: on Segmind itself, paid)
+	@LIVE="$(LIVE)" YES="$(YES)" KEEP="$(KEEP)" $(RUN) -m demo
+
+airflow: $(READY) ## Open Airflow's own UI with the example DAGs and a simulated Segmind, until Ctrl-C
+	@KEEP="$(KEEP)" $(RUN) -m demo.ui
+
+test: $(READY) ## Run the test suite (AIRFLOW=2.11.2: on that Airflow)
+	@$(RUN) -m pytest $(ARGS)
+
+lint: $(READY) ## Check style and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy -p airflow_provider_kling -p demo
+
+build: $(READY) ## Build the wheel into dist/
+	@$(RUN) -m build --wheel --outdir dist .
+
+clean: ## Remove the environments, caches and everything that was built
+	rm -rf .venv-airflow-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CONSTRAINTS):
+	@echo "There is no $@: AIRFLOW must be one of $(patsubst constraints/airflow-%.txt,%,$(wildcard constraints/*))." >&2; exit 1
+
+# The stamp is written last, so a set-up that was interrupted is begun again from an empty folder.
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@found=; if [ ! -e $(READY) ]; then \
+		for python in $(PYTHON); do \
+			"$$python" -c 'import ensurepip, sys, venv; \
+				sys.exit(not (3, 11) <= sys.version_info[:2] <= tuple(map(int, "$(NEWEST_PYTHON)".split("."))))' \
+				>/dev/null 2>&1 && found=$$python && break; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "Airflow $(AIRFLOW) needs Python 3.11 to $(NEWEST_PYTHON) with its venv module, and none of these is one: $(PYTHON). Name one: make PYTHON=/path/to/python3" >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$($$found --version) (once, one to three minutes)"; \
+		"$$found" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@rm -f $(READY)
+	@printf 'Installing Airflow $(AIRFLOW), this provider and its tools '
+	@(while sleep 3; do printf .; done) & dots=$$!; trap 'kill $$dots 2>/dev/null; echo' EXIT; trap 'exit 130' INT TERM; \
+		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --use-pep517 \
+		--constraint $(CONSTRAINTS) --editable '.[dev]'
+	@touch $(READY)

@@ -1,0 +1,81 @@
+"""
+What Airflow reads to find the provider.
+
+It imports nothing: Airflow may ask before its own configuration is ready. The fields of the
+connection form stand here for Airflow 3.2 and newer; :mod:`airflow_provider_kling.hooks.segmind`
+hands the same ones to older versions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Fields of the connection that are kept in its extra, as JSON schema.
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "timeout": {
+        "label": "Timeout in seconds",
+        "description": "How long to wait for an answer once connected. 60 when empty.",
+        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+    },
+    "history_host": {
+        "label": "Request history host",
+        "description": (
+            "Base URL of the request history. Empty: https://api.spotprod.segmind.com, or the host above where "
+            "that is not Segmind's own."
+        ),
+        "schema": {"type": ["string", "null"]},
+    },
+    "storage_host": {
+        "label": "Upload host",
+        "description": (
+            "Base URL for uploads. Empty: https://workflows-api.segmind.com, or the host above where that is not "
+            "Segmind's own."
+        ),
+        "schema": {"type": ["string", "null"]},
+    },
+    "allow_http": {
+        "label": "Allow http:// to another machine",
+        "description": "Sends the API key unencrypted. Only for a gateway inside your own network.",
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
+}
+
+#: How the standard fields of a connection look in its form.
+UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["login", "schema", "port"],
+    "relabeling": {"password": "API key", "host": "Base URL"},
+    "placeholders": {"password": "SG_…", "host": "https://api.segmind.com"},
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, valid against Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-kling",
+        "name": "Kling on Segmind",
+        "description": (
+            "Kling image and video models, served by `Segmind <https://www.segmind.com/>`__: submit a generation, "
+            "wait for it without a worker, hand the result to the next step.\n"
+        ),
+        "integrations": [
+            {
+                "integration-name": "Segmind",
+                "external-doc-url": "https://docs.segmind.com/",
+                "tags": ["ai"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "segmind",
+                "hook-class-name": "airflow_provider_kling.hooks.segmind.SegmindHook",
+                "hook-name": "Segmind",
+                "conn-fields": CONNECTION_FIELDS,
+                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
+            }
+        ],
+        "hooks": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.hooks.segmind"]}],
+        "operators": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.operators.kling"]}],
+        "sensors": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.sensors.kling"]}],
+        "triggers": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.triggers.kling"]}],
+        "extra-links": ["airflow_provider_kling.links.kling.KlingOutputLink"],
+    }

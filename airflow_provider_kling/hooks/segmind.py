@@ -1,0 +1,393 @@
+"""
+Two drivers of the one protocol: ``requests`` for workers, ``aiohttp`` for triggers.
+
+A hook carries bytes between :mod:`airflow_provider_kling.segmind.protocol` and a socket and decides
+nothing but when to send again in place. What must not be relaxed:
+
+* A POST is sent once. Only one of which nothing left this machine is tried again.
+* The API key goes to the connection's own hosts, and no redirect is followed.
+* The async hook only reads. Paid requests are sent by workers, never by a trigger, which may run twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import mimetypes
+import platform
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_kling import __version__
+from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_kling.segmind import protocol
+from airflow_provider_kling.segmind.errors import (
+    SegmindError,
+    SegmindInputError,
+    SegmindRateLimitError,
+    SegmindSettingsError,
+)
+from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    import aiohttp
+    import requests
+    from airflow.providers.common.compat.sdk import Connection
+    from tenacity import RetryCallState
+
+    from airflow_provider_kling.segmind.protocol import Call
+    from airflow_provider_kling.segmind.schemas import Credits, Generation, HistoryRow, Receipt, Result, Status
+
+T = TypeVar("T")
+
+#: How often a request is sent at the most, while it may be sent again in place.
+MAX_ATTEMPTS = 5
+#: Longest pause before it is sent again, in seconds; a rate limit's window is a minute.
+MAX_PAUSE = 70.0
+#: Seconds that the blocking v1 call may take; the slowest Kling model takes 13 minutes on average.
+BLOCKING_TIMEOUT = 1800.0
+#: The longest span in days that the request history can be asked for.
+HISTORY_SPAN = timedelta(days=30)
+
+
+class SegmindHook(BaseHook):
+    """
+    Talk to Segmind from a worker.
+
+    :param segmind_conn_id: a connection of type ``segmind``: the API key as its password.
+    """
+
+    conn_name_attr = "segmind_conn_id"
+    default_conn_name = "segmind_default"
+    conn_type = "segmind"
+    hook_name = "Segmind"
+
+    def __init__(self, segmind_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.segmind_conn_id = segmind_conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Tell Airflow below 3.2 how the standard fields look."""
+        behaviour = {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
+        return {**behaviour, "hidden_fields": [*behaviour["hidden_fields"], "extra"]}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Tell Airflow 2 which fields of its own the connection has."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import BooleanField, StringField
+
+        return {
+            name: BooleanField(field["label"], description=field["description"])
+            if "boolean" in field["schema"]["type"]
+            else StringField(field["label"], widget=BS3TextFieldWidget(), description=field["description"])
+            for name, field in CONNECTION_FIELDS.items()
+        }
+
+    @cached_property
+    def settings(self) -> Settings:
+        """
+        The connection, checked.
+
+        :raises SegmindSettingsError: the connection is missing or cannot work; nothing was sent.
+        """
+        try:
+            connection = self.get_connection(self.segmind_conn_id)
+        except AirflowNotFoundException:
+            raise _missing(self.segmind_conn_id) from None
+        return _settings(connection)
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        import requests
+
+        session = requests.Session()
+        session.headers.update(_identity())
+        session.auth = _KeyForOwnHosts(self.settings)
+        session.max_redirects = 0  # requests would carry the key along
+        return session
+
+    def get_conn(self) -> requests.Session:
+        """Return the session: it sends the key to the connection's hosts only, and follows no redirect."""
+        return self._session
+
+    def submit(self, model: str, payload: Mapping[str, Any]) -> Receipt:
+        """
+        Start a job. Each accepted one is billed when it completes and cannot be cancelled.
+
+        :param model: the model's slug.
+        :param payload: the model's parameters, sent as they are: check them with a payload class first.
+        :raises SegmindAmbiguousSubmitError: sent, but the outcome is unknown; look before sending again.
+        :raises SegmindError: refused or never sent; nothing is billed.
+        """
+        return self._send(protocol.submit(model, payload))
+
+    def get_status(self, request_id: str) -> Status:
+        """Return where a job stands; FAILED is an answer, not an error."""
+        return self._send(protocol.status(request_id))
+
+    def get_result(self, request_id: str) -> Result:
+        """
+        Return a job's output, ``urls`` being its files; for a job that runs or FAILED there are none.
+
+        :raises SegmindRequestNotFoundError: unknown, or submitted more than an hour ago.
+        """
+        return self._send(protocol.result(request_id))
+
+    def generate(self, model: str, payload: Mapping[str, Any], timeout: float = BLOCKING_TIMEOUT) -> Generation:
+        """
+        Run a model over one open connection (the older v1 API); a lost connection loses the answer.
+
+        Billed as :meth:`submit` is. For anything above a few seconds, submit and wait.
+
+        :param timeout: seconds to wait for the answer.
+        """
+        return self._send(protocol.generate(model, payload), timeout=timeout)
+
+    def get_credits(self) -> Credits:
+        """Return the balance in US dollars."""
+        return self._send(protocol.credit_balance())
+
+    def upload(self, files: Sequence[str | Path]) -> list[str]:
+        """
+        Upload local files and return their addresses, in order.
+
+        :raises SegmindInputError: a file is missing or is no picture, video or sound; nothing was sent.
+        """
+        if isinstance(files, str | Path):
+            files = [files]
+        return list(self._send(protocol.upload([_data_url(Path(file)) for file in files])).urls)
+
+    def find_requests(self, *, model: str, since: datetime) -> list[HistoryRow]:
+        """
+        Return this account's jobs of one model, newest first, one row each.
+
+        :param since: the earliest creation time, with its time zone, at most 30 days ago. Rows whose time
+            Segmind does not give are included.
+        """
+        if since.tzinfo is None:
+            raise SegmindInputError("since: needs a time zone, such as pendulum.now('UTC').subtract(hours=1).")
+        now = datetime.now(tz=UTC)
+        if since < now - HISTORY_SPAN:
+            raise SegmindInputError(f"since: {since:%Y-%m-%d} is too long ago; the history answers for 30 days.")
+        found: dict[str, HistoryRow] = {}
+        page = 1
+        while True:
+            rows = self._send(protocol.history(model=model, since=since, until=now, page=page)).rows
+            for row in rows:
+                created = row.created_at
+                if created is not None and created.tzinfo is None:
+                    created = created.replace(tzinfo=UTC)
+                if row.model_name == model and (created is None or created >= since):
+                    found.setdefault(row.request_id, row)
+            if len(rows) < protocol.HISTORY_PAGE_SIZE:
+                return list(found.values())
+            page += 1
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the balance, which costs nothing, and say whose fault a failure is."""
+        try:
+            balance = self._send(protocol.credit_balance(), attempts=1)
+        except SegmindError as error:
+            return False, str(error)
+        return True, f"Segmind accepts the key. Balance: ${balance.total:.2f}"
+
+    def _send(self, call: Call[T], *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS) -> T:
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
+        body = call.encoded_body()
+        url = self.settings.base_url(call.host) + call.path
+        attempt = Retrying(
+            retry=retry_if_exception(lambda exc: isinstance(exc, SegmindError) and call.may_repeat_after(exc)),
+            wait=_pause,
+            stop=stop_after_attempt(attempts),
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        answer: T = attempt(self._send_once, call, url, body, timeout or self.settings.timeout)
+        return answer
+
+    def _send_once(self, call: Call[T], url: str, body: bytes | None, timeout: float) -> T:
+        import requests
+
+        sent = _TrackedBody(body) if body is not None else None
+        try:
+            response = self._session.request(
+                call.method,
+                url,
+                params=call.query or None,
+                data=sent,
+                headers={"Content-Type": "application/json"} if sent else None,
+                timeout=(CONNECT_TIMEOUT, timeout),
+                allow_redirects=False,
+            )
+        except requests.RequestException as exc:
+            left = sent.was_read if sent else not isinstance(exc, requests.ConnectTimeout)
+            raise (call.no_answer(exc) if left else call.never_sent(exc)) from None
+        return call.read(response.status_code, response.headers, self.settings.hide_key(response.content))
+
+    def _tell(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        seconds = state.next_action.sleep if state.next_action else 0
+        self.log.warning("%s Trying again in %.1f s.", error, seconds)
+
+
+class SegmindAsyncHook(BaseHook):
+    """
+    Read from Segmind on an event loop, as a trigger does; use it with ``async with``.
+
+    Each call is sent once: the caller decides after a failure, see
+    :mod:`airflow_provider_kling.segmind.polling`.
+
+    :param segmind_conn_id: a connection of type ``segmind``.
+    """
+
+    def __init__(self, segmind_conn_id: str = SegmindHook.default_conn_name) -> None:
+        super().__init__()
+        self.segmind_conn_id = segmind_conn_id
+        self._settings: Settings | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get_status(self, request_id: str) -> Status:
+        """Return where a job stands; FAILED is an answer, not an error."""
+        return await self._send(protocol.status(request_id))
+
+    async def get_result(self, request_id: str) -> Result:
+        """Return a job's output, ``urls`` being its files; for a job that runs or FAILED there are none."""
+        return await self._send(protocol.result(request_id))
+
+    async def get_credits(self) -> Credits:
+        """Return the balance in US dollars."""
+        return await self._send(protocol.credit_balance())
+
+    async def _send(self, call: Call[T]) -> T:
+        import aiohttp
+        from yarl import URL
+
+        if self._settings is None:
+            self._settings = await self._resolve()
+        settings = self._settings
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=_identity(),
+                timeout=aiohttp.ClientTimeout(
+                    total=CONNECT_TIMEOUT + settings.timeout, sock_connect=CONNECT_TIMEOUT, sock_read=settings.timeout
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=True,
+            )
+        url = URL(settings.base_url(call.host) + call.path, encoded=True).with_query(call.query)
+        try:
+            async with self._session.request(
+                call.method, url, headers={"x-api-key": settings.api_key}, allow_redirects=False
+            ) as response:
+                status_code, headers, body = response.status, response.headers, await response.read()
+        except aiohttp.ClientConnectorError as exc:
+            raise call.never_sent(exc) from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+            raise call.no_answer(str(exc) or type(exc).__name__) from None
+        return call.read(status_code, headers, settings.hide_key(body))
+
+    async def _resolve(self) -> Settings:
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        try:
+            return _settings(await get_async_connection(self.segmind_conn_id))
+        except AirflowNotFoundException:
+            raise _missing(self.segmind_conn_id) from None
+
+
+class _KeyForOwnHosts:
+    """Adds the API key to requests for the connection's hosts, and to no other."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        own = (self._settings.host, self._settings.history_host, self._settings.storage_host)
+        if any((request.url or "").startswith(f"{host}/") for host in own):
+            request.headers["x-api-key"] = self._settings.api_key
+        return request
+
+
+class _TrackedBody(io.BytesIO):
+    """
+    A body that knows whether it was taken for sending.
+
+    It is read only once the connection stands. So an error before that proves that no job was
+    accepted, whatever went wrong: the name, the port, the proxy, the TLS handshake.
+    """
+
+    was_read = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.was_read = True
+        return super().read(size)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Wait for a rate limit's window to open, else back off; both with jitter, so that tasks spread."""
+    from tenacity import wait_exponential_jitter, wait_random
+
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, SegmindRateLimitError) and error.reset_at:
+        left = (datetime.fromisoformat(error.reset_at) - datetime.now(tz=UTC)).total_seconds()
+        return min(max(left, 0.0), MAX_PAUSE) + wait_random(0, 1)(state)
+    return wait_exponential_jitter(initial=0.5, max=20)(state)
+
+
+def _identity() -> dict[str, str]:
+    return {
+        "User-Agent": f"airflow-provider-kling/{__version__} Python/{platform.python_version()}",
+        "X-Initiator": "AIRFLOW-PROVIDER-KLING",
+        "Accept": "application/json, */*;q=0.5",
+    }
+
+
+def _settings(connection: Connection) -> Settings:
+    return Settings.from_connection(
+        connection.conn_id,
+        host=connection.host,
+        port=connection.port,
+        password=connection.password,
+        extra=connection.extra,
+    )
+
+
+def _missing(conn_id: str) -> SegmindSettingsError:
+    return SegmindSettingsError(
+        f"Connection {conn_id!r} does not exist; add one of type segmind with your API key as its password: "
+        f"airflow connections add {conn_id} --conn-type segmind --conn-password YOUR_KEY"
+    )
+
+
+def _data_url(file: Path) -> str:
+    kind, _ = mimetypes.guess_type(file.name)
+    if not file.is_file():
+        raise SegmindInputError(f"upload: {str(file)!r} is not a file on this worker.")
+    if kind is None or kind.split("/")[0] not in {"image", "video", "audio"}:
+        raise SegmindInputError(f"upload: {file.name!r} is no picture, video or sound by its name.")
+    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"

@@ -1,0 +1,21 @@
+"""The button that opens what a job made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+
+class KlingOutputLink(BaseOperatorLink):
+    """Opens the picture or video of a finished wait; Segmind deletes the file after seven days."""
+
+    name = "Kling output"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 is Airflow's signature
+        """Return the file's address, or nothing while there is none."""
+        url = XCom.get_value(ti_key=ti_key, key="url")
+        return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""

@@ -1,0 +1,88 @@
+"""The two checks of an operator's payload: at parsing for what is known, after rendering for all of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.payloads.base import KlingPayload
+from airflow_provider_kling.payloads.templates import as_plain, is_template
+from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
+from airflow_provider_kling.segmind.protocol import checked_slug
+
+
+def check_unrendered(payload: Any, model: Any) -> tuple[Any, Any]:
+    """
+    Check what is known while the DAG file is parsed.
+
+    :param payload: an instance of a payload class, a dict, or a template of one.
+    :param model: the slug; taken from the payload where it is an instance.
+    :return: the payload as a dict or template, and the model, both fit for ``template_fields``.
+    :raises SegmindInputError: naming the field and what to change.
+    """
+    if isinstance(payload, KlingPayload):
+        if model is not None and model != payload.slug:
+            raise SegmindInputError(
+                f"model: {model!r} is not the model of {type(payload).__name__}, which is {payload.slug!r}; "
+                "leave model out."
+            )
+        return payload.to_request(), payload.slug
+    if model is None:
+        raise SegmindInputError("model: is needed with a payload that is not a payload class, such as 'kling-o1'.")
+    if is_template(model):
+        return payload, model
+    slug = checked_slug(model)
+    if is_template(payload):
+        return payload, slug
+    parameters = _as_parameters(payload)
+    payload_class = get_payload_class(slug)
+    return (payload_class(**parameters).to_request() if payload_class else parameters), slug
+
+
+def check_rendered(payload: Any, model: Any) -> tuple[dict[str, Any], str]:
+    """
+    Check everything, after rendering and before anything is sent.
+
+    :return: the parameters as they are sent, and the slug.
+    :raises SegmindInputError: naming the field and what to change.
+    """
+    slug = checked_slug(model)
+    parameters = _as_parameters(payload)
+    payload_class = get_payload_class(slug)
+    if payload_class:
+        return payload_class.from_rendered(parameters).to_request(), slug
+    for name, value in parameters.items():
+        if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+            raise KlingPayloadError(
+                f"payload: {name} rendered to {value!r}; check the template and that the task upstream ran, or "
+                "leave the parameter out.",
+                fields=[name],
+            )
+    return parameters, slug
+
+
+def _as_parameters(payload: Any) -> dict[str, Any]:
+    """Return the payload as a dict; JSON text is what a template of a whole payload renders to."""
+    parameters = as_plain(payload)
+    if isinstance(parameters, str):
+        try:
+            parameters = json.loads(parameters)
+        except ValueError:
+            parameters = payload
+    if not isinstance(parameters, dict) or not all(isinstance(name, str) for name in parameters):
+        raise KlingPayloadError(
+            f"payload: must be a dict of the model's parameters or a payload class, not {_kind(parameters)}.",
+            fields=["payload"],
+        )
+    if not parameters:
+        raise KlingPayloadError("payload: is empty; give at least the model's required parameters.", fields=["payload"])
+    return parameters
+
+
+def _kind(value: Any) -> str:
+    if value is None or value == "None":
+        return "None; the task upstream returned nothing"
+    if isinstance(value, str):
+        return f"the text {value[:60]!r}"
+    return f"a {type(value).__name__}"

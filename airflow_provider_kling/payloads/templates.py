@@ -1,0 +1,27 @@
+"""What in a payload is known when the DAG file is parsed, and what only once the task runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_JINJA = ("{{", "{%", "{#")
+
+
+def is_template(value: Any) -> bool:
+    """Whether the value is a Jinja template or a reference such as an XComArg, to be filled in later."""
+    if isinstance(value, str):
+        return any(mark in value for mark in _JINJA)
+    # XComArg, DagParam and their like: Airflow's own protocol, so that payloads need no Airflow.
+    return hasattr(value, "resolve") and hasattr(value, "iter_references")
+
+
+def as_plain(value: Any) -> Any:
+    """Turn the sequences and mappings that rendering may leave (lazy XComs) into lists and dicts."""
+    if isinstance(value, str | bytes):
+        return value
+    if isinstance(value, Mapping):
+        return {key: as_plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [as_plain(item) for item in value]
+    return value

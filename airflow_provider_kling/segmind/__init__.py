@@ -1,0 +1,1 @@
+"""Segmind's protocol: no Airflow, no HTTP library, no I/O."""

@@ -1,0 +1,231 @@
+"""
+Everything that can go wrong between a DAG and a Kling job, one class for each.
+
+* SegmindError
+  + SegmindInputError                 found on this side: nothing was sent, nothing was paid
+    - SegmindSettingsError            the connection
+    - KlingPayloadError               the payload
+  + SegmindBadRequestError            400, 405, 406 with a refused value or content type
+  + SegmindAuthenticationError        401
+  + SegmindPermissionError            403
+  + SegmindModelNotFoundError         404 for a model
+    - SegmindModelRetiredError        410
+  + SegmindRequestNotFoundError       404 for a request: unknown or expired
+  + SegmindInsufficientCreditsError   406 with credits or a spend limit
+  * SegmindRateLimitError             429
+  * SegmindServerError                5xx, where it is a refusal
+  * SegmindConnectionError            no connection, or no answer to a question that costs nothing
+  * SegmindAmbiguousSubmitError       a paid request was sent, its outcome is unknown
+  * SegmindResponseError              an answer that is not what the API promises
+  + KlingGenerationFailedError        the job ended FAILED
+  * KlingGenerationTimeoutError       the deadline passed, the job goes on
+
+``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload.
+None derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+#: Enough of an answer to recognise a proxy's page or a model's complaint, short enough for one line.
+BODY_EXCERPT_CHARS = 300
+
+
+class SegmindError(Exception):
+    """
+    Anything that went wrong with Segmind; the message is one line that tells the reader what to do.
+
+    :param message: the line.
+    :param request_id: the job concerned, where there is one.
+    :param status_code: the HTTP status of the answer, where there was one.
+    :param body: the first part of the answer's body, where there was one.
+    :param facts: what a subclass adds, by the names in its ``extra_facts``.
+    """
+
+    #: Whether the same call may succeed later with nothing changed on the user's side.
+    retryable: ClassVar[bool] = True
+    #: Names of the attributes that a subclass adds; all hold plain JSON values or None.
+    extra_facts: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        status_code: int | None = None,
+        body: str | None = None,
+        **facts: Any,
+    ) -> None:
+        unknown = facts.keys() - set(self.extra_facts)
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
+        super().__init__(message)
+        self.request_id = request_id
+        self.status_code = status_code
+        self.body = body
+        for name in self.extra_facts:
+            setattr(self, name, facts.get(name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep every fact when Airflow carries the error from one process to another."""
+        return _from_dict, (self.to_dict(),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain JSON, for the event with which a trigger ends."""
+        names = ("request_id", "status_code", "body", *self.extra_facts)
+        facts = {name: getattr(self, name) for name in names}
+        return {"class": type(self).__name__, "message": str(self), **facts}
+
+    @classmethod
+    def from_dict(cls, serialised: dict[str, Any]) -> SegmindError:
+        """Rebuild what :meth:`to_dict` wrote; a class of a newer version comes back as its root."""
+        facts = dict(serialised)
+        error_class = _all_classes(SegmindError).get(facts.pop("class", ""), SegmindError)
+        message = facts.pop("message")
+        known = {"request_id", "status_code", "body", *error_class.extra_facts}
+        return error_class(message, **{name: value for name, value in facts.items() if name in known})
+
+    def with_request_id(self, request_id: str) -> Self:
+        """Name the job that the error is about."""
+        self.request_id = request_id
+        return self
+
+
+class SegmindInputError(SegmindError, ValueError):
+    """An argument, the connection or the payload cannot work; nothing was sent and nothing was paid."""
+
+    retryable = False
+
+
+class SegmindSettingsError(SegmindInputError):
+    """The Airflow connection is missing or cannot work as it is; change the connection."""
+
+
+class KlingPayloadError(SegmindInputError):
+    """
+    The payload is refused before it is sent; change the field named in the message.
+
+    ``fields``: the parameters at fault.
+    """
+
+    extra_facts = ("fields",)
+    fields: list[str] | None
+
+
+class SegmindBadRequestError(SegmindError):
+    """Segmind refused the request itself: a value, a missing field, the content type or the verb."""
+
+    retryable = False
+
+
+class SegmindAuthenticationError(SegmindError):
+    """Segmind does not accept the API key; correct the connection's password."""
+
+    retryable = False
+
+
+class SegmindPermissionError(SegmindError):
+    """The account or team may not use this model; ask the workspace's owner."""
+
+    retryable = False
+
+
+class SegmindModelNotFoundError(SegmindError):
+    """Segmind serves no model under this slug."""
+
+    retryable = False
+
+
+class SegmindModelRetiredError(SegmindModelNotFoundError):
+    """Segmind has retired the model; choose its successor."""
+
+
+class SegmindRequestNotFoundError(SegmindError):
+    """Segmind has no record of the request: never made, or expired. The API does not tell which."""
+
+    retryable = False
+
+
+class SegmindInsufficientCreditsError(SegmindError):
+    """
+    The balance or a team's spend limit does not cover the job; top up, then clear the task.
+
+    ``balance`` and ``needed`` are US dollars, where Segmind names them.
+    """
+
+    retryable = False
+    extra_facts = ("balance", "needed")
+    balance: float | None
+    needed: float | None
+
+
+class SegmindRateLimitError(SegmindError):
+    """
+    The plan's requests per minute are used up; nothing was accepted.
+
+    ``reset_at``: when the next window opens, ISO 8601 in UTC, where Segmind names it.
+    """
+
+    extra_facts = ("reset_at",)
+    reset_at: str | None
+
+
+class SegmindServerError(SegmindError):
+    """Segmind answered with a server error; a submit that ends so was refused and is not billed."""
+
+
+class SegmindConnectionError(SegmindError):
+    """
+    Segmind was not reached, or did not answer a request that costs nothing.
+
+    ``sent``: whether any of the request left this machine.
+    """
+
+    extra_facts = ("sent",)
+    sent: bool | None
+
+
+class SegmindAmbiguousSubmitError(SegmindError):
+    """A paid request was sent and its outcome is unknown: it may run and be billed; never just repeat it."""
+
+
+class SegmindResponseError(SegmindError):
+    """The answer is not what the API promises: a proxy's page, a redirect, truncated or foreign JSON."""
+
+
+class KlingGenerationFailedError(SegmindError):
+    """
+    The job ended FAILED, which Segmind does not charge; only another submit can bring a result.
+
+    ``detail``: Segmind's own words. ``blocked``: content rules stopped it, so the same prompt and
+    pictures will be stopped again. ``metrics``: seconds in queue and at work, as given.
+    """
+
+    retryable = False
+    extra_facts = ("detail", "blocked", "metrics")
+    detail: str | None
+    blocked: bool | None
+    metrics: dict[str, Any] | None
+
+
+class KlingGenerationTimeoutError(SegmindError):
+    """The deadline passed; the job still runs, is still billed, and can be waited for again."""
+
+
+def excerpt(body: bytes) -> str:
+    """Return the first part of an answer's body as one printable line."""
+    text = body[: BODY_EXCERPT_CHARS * 4].decode("utf-8", errors="replace")
+    line = " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
+    return line if len(line) <= BODY_EXCERPT_CHARS else line[: BODY_EXCERPT_CHARS - 1] + "…"
+
+
+def _all_classes(root: type[SegmindError]) -> dict[str, type[SegmindError]]:
+    classes = {root.__name__: root}
+    for child in root.__subclasses__():
+        classes.update(_all_classes(child))
+    return classes
+
+
+def _from_dict(serialised: dict[str, Any]) -> SegmindError:
+    return SegmindError.from_dict(serialised)

@@ -1,0 +1,122 @@
+"""
+What to do after each look at a job: the one decision behind the sensor's modes and the trigger.
+
+The sensor and the trigger only wait, look and hand over what they saw, with the time. So poke,
+reschedule and deferrable cannot drift apart.
+
+What must not be relaxed:
+
+* A look that fails says nothing about the job. It is taken again until the deadline, unless no later
+  look can succeed: the key is refused, or Segmind has no record of the job.
+* The deadline is a wall-clock time, because a wait may go on in another process.
+* Passing the deadline leaves the job alone. It runs on, is billed, and can be waited for again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.refusals import failure
+from airflow_provider_kling.segmind.schemas import JobStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_kling.segmind.schemas import Result, Status
+
+#: Errors after which no later look can succeed.
+_FINAL = (
+    errors.SegmindInputError,
+    errors.SegmindAuthenticationError,
+    errors.SegmindPermissionError,
+    errors.SegmindRequestNotFoundError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The job goes on: look again after ``seconds``. ``concern`` is set when the look failed."""
+
+    seconds: float
+    concern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """The job is COMPLETED: fetch its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The wait is over, and this is what it was for."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The wait is over without a result."""
+
+    error: errors.SegmindError
+
+
+Decision = LookAgain | FetchResult | Done | GiveUp
+
+
+@dataclass(slots=True)
+class Wait:
+    """
+    One wait for one job.
+
+    :param request_id: the job.
+    :param deadline: when to stop waiting, with its time zone.
+    :param poll_interval: seconds from one look to the next.
+    :param model: the model's slug, for messages, where it is known.
+    """
+
+    request_id: str
+    deadline: datetime
+    poll_interval: float
+    model: str | None = None
+    failed_looks: int = 0
+
+    def after_status(self, state: Status, *, now: datetime) -> Decision:
+        """Decide after a look that succeeded."""
+        self.failed_looks = 0
+        match state.status:
+            case JobStatus.COMPLETED:
+                return FetchResult()
+            case JobStatus.FAILED:
+                return GiveUp(failure(self.request_id, state, self.model))
+            case _:
+                return self._again(now, f"it was {state.status} at the last look")
+
+    def after_result(self, result: Result, *, now: datetime) -> Decision:
+        """Decide after fetching the result, which may be behind the status for a moment."""
+        decision = self.after_status(result, now=now)
+        return Done(result) if isinstance(decision, FetchResult) else decision
+
+    def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
+        """Decide after a look that failed."""
+        if isinstance(error, _FINAL):
+            return GiveUp(error)
+        self.failed_looks += 1
+        return self._again(now, f"the last {self.failed_looks} look(s) failed: {error}", concern=str(error))
+
+    def timed_out(self, last_seen: str) -> errors.KlingGenerationTimeoutError:
+        """Return the error for a deadline that has passed."""
+        what = f"Request {self.request_id}" + (f" ({self.model})" if self.model else "")
+        return errors.KlingGenerationTimeoutError(
+            f"{what} was not done by {self.deadline:%Y-%m-%d %H:%M:%S %Z} ({last_seen}). It still runs and is still "
+            "billed: clear or retry this task within an hour of its submission to wait on, with a longer timeout.",
+            request_id=self.request_id,
+        )
+
+    def _again(self, now: datetime, last_seen: str, concern: str | None = None) -> Decision:
+        left = (self.deadline - now).total_seconds()
+        if left <= 0:
+            return GiveUp(self.timed_out(last_seen))
+        # The last look falls on the deadline itself, so that a job done just before it is not lost.
+        return LookAgain(min(self.poll_interval, left), concern)

@@ -1,0 +1,317 @@
+"""
+Segmind's HTTP API without the HTTP: a :class:`Call` for each endpoint.
+
+A call says what to send and reads what comes back; a hook only carries bytes. So the sync and the
+async hook cannot drift apart, and each rule is tested without a socket.
+
+What must not be relaxed:
+
+* A job is judged by the ``status`` in the body. FAILED comes as 422, and a body that names a state
+  counts whatever the code is.
+* Addresses are built from the request id. An address in an answer is data and is never called.
+* A paid call that was sent and has no clear answer raises :class:`SegmindAmbiguousSubmitError`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.refusals import (
+    About,
+    Answer,
+    Question,
+    ambiguous,
+    one_line,
+    refusal,
+    unreadable,
+)
+from airflow_provider_kling.segmind.schemas import (
+    Credits,
+    Generation,
+    HistoryPage,
+    Receipt,
+    Result,
+    Status,
+    Uploaded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import BaseModel
+
+T = TypeVar("T")
+M = TypeVar("M", bound="BaseModel")
+
+#: Rows asked for in one page of the history; the API's own maximum.
+HISTORY_PAGE_SIZE = 100
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+")
+_OBJECT = TypeAdapter(dict[str, Any])
+
+
+class Host(StrEnum):
+    """Which of the connection's hosts answers a call; the value is its name in the settings."""
+
+    API = "host"
+    HISTORY = "history_host"
+    STORAGE = "storage_host"
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """
+    One request and how to read its answer.
+
+    :param method: ``GET`` or ``POST``.
+    :param path: below the host, beginning with a slash.
+    :param question: what is asked, for the messages of its errors.
+    :param reader: turns a good answer into ``T``; a ``ValueError`` says that it cannot be read.
+    :param host: which of the connection's hosts.
+    :param query: query parameters.
+    :param json_body: what is sent as JSON; None sends no body.
+    """
+
+    method: str
+    path: str
+    question: Question
+    reader: Callable[[Answer], T]
+    host: Host = Host.API
+    query: Mapping[str, str] = field(default_factory=dict)
+    json_body: Any = None
+
+    def may_repeat_after(self, error: errors.SegmindError) -> bool:
+        """Whether it may be sent again in place: a GET after any passing fault, a POST only if it never left."""
+        if isinstance(error, errors.SegmindConnectionError) and not error.sent:
+            return True
+        passing = (errors.SegmindConnectionError, errors.SegmindRateLimitError, errors.SegmindServerError)
+        return self.method == "GET" and isinstance(error, passing)
+
+    def encoded_body(self) -> bytes | None:
+        """
+        Return the body as sent.
+
+        :raises KlingPayloadError: the payload is not JSON; nothing was sent.
+        """
+        if self.json_body is None:
+            return None
+        try:
+            return json.dumps(self.json_body, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise errors.KlingPayloadError(
+                f"payload: cannot be written as JSON ({one_line(exc)}); use only text, numbers, true or false, "
+                "lists and dicts."
+            ) from None
+
+    def read(self, status_code: int, headers: Mapping[str, str], body: bytes) -> T:
+        """
+        Return what the answer says.
+
+        :raises SegmindError: the class of the error table for everything but a good answer.
+        """
+        answer = Answer(status_code, {name.lower(): value for name, value in headers.items()}, body)
+        if status_code >= HTTPStatus.MULTIPLE_CHOICES and not self._names_a_state(answer):
+            raise refusal(self.question, answer)
+        try:
+            return self.reader(answer)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise unreadable(
+                self.question, answer, one_line(f"{place}: {first['msg']}" if place else first["msg"])
+            ) from None
+        except ValueError as exc:
+            raise unreadable(self.question, answer, one_line(exc)) from None
+
+    def never_sent(self, reason: object) -> errors.SegmindError:
+        """Return the error for a request of which nothing left this machine."""
+        return errors.SegmindConnectionError(
+            f"Could not {self.question.purpose}: no connection to Segmind ({one_line(reason)}). Nothing was "
+            "sent; check the network, the proxy and the connection's host.",
+            request_id=self.question.request_id,
+            sent=False,
+        )
+
+    def no_answer(self, reason: object) -> errors.SegmindError:
+        """Return the error for a request that was sent, at least in part, and got no answer."""
+        if self.question.bills:
+            return ambiguous(self.question, f"no answer came back ({one_line(reason)})")
+        return errors.SegmindConnectionError(
+            f"Could not {self.question.purpose}: no answer from Segmind ({one_line(reason)}). Nothing is lost; "
+            "ask again.",
+            request_id=self.question.request_id,
+            sent=True,
+        )
+
+    def _names_a_state(self, answer: Answer) -> bool:
+        """Whether the body of an error answer is a job's status all the same."""
+        if self.question.about is not About.REQUEST or self.host is not Host.API:
+            return False
+        try:
+            Status.model_validate_json(answer.body)
+        except ValidationError:
+            return False
+        return True
+
+
+def submit(model: str, payload: Mapping[str, Any]) -> Call[Receipt]:
+    """``POST /v2/{slug}``: start a job. Each accepted one is billed, and there is no way to cancel it."""
+    slug = checked_slug(model)
+    return Call(
+        method="POST",
+        path=f"/v2/{slug}",
+        question=Question(f"submit {slug}", bills=True, about=About.MODEL, subject=slug),
+        reader=_reader(Receipt),
+        json_body=dict(payload),
+    )
+
+
+def generate(model: str, payload: Mapping[str, Any]) -> Call[Generation]:
+    """``POST /v1/{slug}``: run a model over one open connection; billed as a submit is."""
+    slug = checked_slug(model)
+    return Call(
+        method="POST",
+        path=f"/v1/{slug}",
+        question=Question(f"run {slug}", bills=True, about=About.MODEL, subject=slug),
+        reader=_read_generation,
+        json_body=dict(payload),
+    )
+
+
+def status(request_id: str) -> Call[Status]:
+    """``GET /v2/requests/{id}/status``: where a job stands."""
+    known = checked_request_id(request_id)
+    return Call(
+        method="GET",
+        path=f"/v2/requests/{known}/status",
+        question=Question(f"ask for the status of request {known}", about=About.REQUEST, subject=known),
+        reader=_reader(Status),
+    )
+
+
+def result(request_id: str) -> Call[Result]:
+    """``GET /v2/requests/{id}``: a job's output; for a FAILED one its error."""
+    known = checked_request_id(request_id)
+    return Call(
+        method="GET",
+        path=f"/v2/requests/{known}",
+        question=Question(f"fetch the result of request {known}", about=About.REQUEST, subject=known),
+        reader=_reader(Result),
+    )
+
+
+def credit_balance() -> Call[Credits]:
+    """``GET /v1/get-user-credits``: the balance; costs nothing, so it also proves a key."""
+    return Call(
+        method="GET",
+        path="/v1/get-user-credits",
+        question=Question("ask for the credit balance", about=About.ACCOUNT),
+        reader=_reader(Credits),
+    )
+
+
+def upload(data_urls: list[str]) -> Call[Uploaded]:
+    """``POST /upload-asset`` on the storage host: turn ``data:`` URLs into addresses."""
+    return Call(
+        method="POST",
+        path="/upload-asset",
+        question=Question(f"upload {len(data_urls)} file(s)"),
+        reader=_reader(Uploaded),
+        host=Host.STORAGE,
+        json_body={"data_urls": data_urls},
+    )
+
+
+def history(*, model: str | None = None, since: datetime, until: datetime, page: int = 1) -> Call[HistoryPage]:
+    """
+    ``GET /inference-request/request-history`` on the history host: one page of past requests.
+
+    The API filters by whole days (a span of 31 at most) and by a part of the model's name, so the
+    caller still has to look at the times and names of the rows.
+    """
+    query = {
+        "page": str(page),
+        "per_page": str(HISTORY_PAGE_SIZE),
+        "from_date": since.astimezone(UTC).date().isoformat(),
+        "to_date": until.astimezone(UTC).date().isoformat(),
+        "sort_by": "model_created",
+        "sort_order": "desc",
+    }
+    if model is not None:
+        query["model_name"] = checked_slug(model)
+    return Call(
+        method="GET",
+        path="/inference-request/request-history",
+        question=Question("read the request history"),
+        reader=_reader(HistoryPage),
+        host=Host.HISTORY,
+        query=query,
+    )
+
+
+def checked_slug(model: Any) -> str:
+    """Return the slug, or say what a slug looks like: a path or a space in it would call another address."""
+    if not isinstance(model, str) or not _SLUG.fullmatch(model) or ".." in model:
+        raise errors.SegmindInputError(
+            f"model: {model!r} is not a model slug; use the last part of the model's page address, such as 'kling-o1'."
+        )
+    return model
+
+
+def checked_request_id(request_id: Any) -> str:
+    """Return the request id, or say where it should have come from."""
+    if not isinstance(request_id, str) or request_id.strip() in {"", "None"}:
+        raise errors.SegmindInputError(
+            f"request_id: {request_id!r} is no request id; the submit task upstream pushed none. Pass its output "
+            "(request_id=submit.output) and check that it ran."
+        )
+    if not _REQUEST_ID.fullmatch(request_id.strip()):
+        raise errors.SegmindInputError(
+            f"request_id: {request_id!r} is not a request id; it has letters, digits and dashes only, such as "
+            "'2c7f59ea-13f1-402c-9353-915a2b5a2124'."
+        )
+    return request_id.strip()
+
+
+def _reader(schema: type[M]) -> Callable[[Answer], M]:
+    return lambda answer: schema.model_validate_json(answer.body)
+
+
+def _read_generation(answer: Answer) -> Generation:
+    """Read a v1 answer: the documentation says bytes with headers, the model pages' samples say JSON."""
+    headers = answer.headers
+    content_type = headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
+    if not answer.body:
+        raise ValueError("the body is empty")
+    facts: dict[str, Any] = {
+        "request_id": headers.get("x-request-id"),
+        "cost": headers.get("x-cost"),
+        "remaining_credits": headers.get("x-remaining-credits"),
+        "generation_time": headers.get("x-generation-time"),
+        "seed": headers.get("x-seed-value"),
+    }
+    if content_type.startswith("text/"):
+        raise ValueError(f"{content_type} in place of a file")
+    if content_type != "application/json":
+        return Generation(**facts, content_type=content_type, content=answer.body)
+    document = _OBJECT.validate_json(answer.body)
+    output = Result.model_validate({"status": "COMPLETED", **document})
+    said = {
+        "request_id": document.get("request_id"),
+        "cost": output.metrics.cost,
+        "remaining_credits": output.metrics.remaining_credits,
+        "generation_time": output.metrics.inference_time,
+        "seed": document.get("seed"),
+    }
+    facts = {name: said[name] if value is None else value for name, value in facts.items()}
+    return Generation(**facts, content_type=content_type, urls=output.urls)

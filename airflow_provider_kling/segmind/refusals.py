@@ -1,0 +1,263 @@
+"""
+Which error an answer means that is not the one hoped for: the error table as code.
+
+Segmind has no symbolic error codes, so status, headers and wording are all there is. Refusals, which
+are safe to send again, are 3xx, 4xx, 500 and 503. Any other 5xx may come from a gateway that gave up
+on a job which was accepted, so on a paid call it is an ambiguous outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+
+from airflow_provider_kling.segmind import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_kling.segmind.schemas import Status
+
+_SPEND_LIMIT = re.compile(r"spend\w*[\s_-]*(limit|cap)", re.IGNORECASE)
+_NO_CREDITS = re.compile(r"\b(insufficient|not enough|no|out of)\b[^.]{0,20}\bcredits?\b", re.IGNORECASE)
+_BALANCE = re.compile(r"(?:balance|have|available|remaining)\D{0,20}(\d+(?:\.\d+)?)", re.IGNORECASE)
+_NEEDED = re.compile(r"(?:need|requir|cost)\D{0,20}(\d+(?:\.\d+)?)", re.IGNORECASE)
+# Segmind's own words for a blocked Kling job are not published; these are the field's.
+_BLOCKED = re.compile(
+    r"moderat|content[\s_-]*(policy|filter|violat|rule|safety|block|restrict)|safety|sensitive|nsfw|"
+    r"\brai\b|risk[\s_-]*control|prohibited|policy|inappropriate",
+    re.IGNORECASE,
+)
+
+
+class About(StrEnum):
+    """What a 404 says is missing."""
+
+    MODEL = "model"
+    REQUEST = "request"
+    ACCOUNT = "account"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer: header names in lower case, ``body`` free of any content encoding."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """
+    What was asked, as far as an error has to tell it.
+
+    :param purpose: as a message says it: "submit kling-o1".
+    :param bills: whether an accepted request costs money.
+    :param about: what a 404 says is missing.
+    :param subject: the model's slug or the request id.
+    """
+
+    purpose: str
+    bills: bool = False
+    about: About = About.ADDRESS
+    subject: str | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """The job asked about, where there is one."""
+        return self.subject if self.about is About.REQUEST else None
+
+
+def refusal(question: Question, answer: Answer) -> errors.SegmindError:
+    """Return the error for an answer with a status of 300 or more."""
+    code = answer.status_code
+    words = error_text(answer)
+    said = f"HTTP {code}: {words}" if words else f"HTTP {code} with an empty body"
+    more: dict[str, Any] = {}
+    match code:
+        case _ if code < HTTPStatus.BAD_REQUEST:
+            target = answer.headers.get("location", "nowhere")[:200]
+            error_class: type[errors.SegmindError] = errors.SegmindResponseError
+            advice = (
+                f"The host redirects to {target!r}, which is not followed because the API key goes to the "
+                "connection's own hosts only; correct the connection's host."
+            )
+        case HTTPStatus.UNAUTHORIZED:
+            error_class = errors.SegmindAuthenticationError
+            advice = "Segmind does not accept the API key; correct the connection's password."
+        case HTTPStatus.FORBIDDEN:
+            error_class = errors.SegmindPermissionError
+            advice = "The account or team behind the API key may not do this; ask the workspace's owner."
+        case HTTPStatus.NOT_FOUND:
+            error_class, advice = _not_found(question)
+        case HTTPStatus.NOT_ACCEPTABLE:
+            error_class, advice, more = _not_acceptable(words)
+        case HTTPStatus.GONE if question.about is About.MODEL:
+            error_class = errors.SegmindModelRetiredError
+            advice = f"Segmind has retired {question.subject!r}; choose its successor. Nothing was charged."
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            reset_at = rate_limit_reset(answer.headers)
+            more = {"reset_at": reset_at.isoformat() if reset_at else None}
+            error_class = errors.SegmindRateLimitError
+            until = f"until {reset_at:%Y-%m-%d %H:%M:%S} UTC" if reset_at else "for now"
+            advice = (
+                f"The plan's requests per minute are used up {until}; "
+                "run fewer tasks at once (an Airflow pool) or take a larger plan. Nothing was charged."
+            )
+        case _ if code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            error_class = errors.SegmindBadRequestError
+            advice = "Segmind refuses the request as it is; change what its words name. Nothing was charged."
+        case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
+            error_class = errors.SegmindServerError
+            advice = "Segmind has a fault; try again later. Nothing was charged."
+        case _ if question.bills:
+            return ambiguous(question, f"a gateway answered in Segmind's place ({said})", answer)
+        case _:
+            error_class = errors.SegmindServerError
+            advice = "Segmind does not answer behind its gateway; try again later."
+    return error_class(
+        f"Could not {question.purpose}. {advice} ({said})",
+        request_id=question.request_id,
+        status_code=code,
+        body=errors.excerpt(answer.body),
+        **more,
+    )
+
+
+def unreadable(question: Question, answer: Answer, reason: str) -> errors.SegmindError:
+    """Return the error for a success whose body is not what the API promises."""
+    shown = errors.excerpt(answer.body) or "an empty body"
+    if question.bills:
+        return ambiguous(question, f"the answer (HTTP {answer.status_code}) cannot be read ({reason}): {shown}", answer)
+    return errors.SegmindResponseError(
+        f"Could not {question.purpose}: HTTP {answer.status_code} is not what the API promises ({reason}): {shown}",
+        request_id=question.request_id,
+        status_code=answer.status_code,
+        body=errors.excerpt(answer.body),
+    )
+
+
+def ambiguous(question: Question, what: str, answer: Answer | None = None) -> errors.SegmindError:
+    """Return the error for a paid call that was sent and has no clear answer."""
+    return errors.SegmindAmbiguousSubmitError(
+        f"Sent {question.subject} to Segmind, and {what}. The job may be running and will then be billed; "
+        "look for it in Segmind's request history before you submit it again.",
+        status_code=answer.status_code if answer else None,
+        body=errors.excerpt(answer.body) if answer else None,
+    )
+
+
+def failure(request_id: str, state: Status, model: str | None = None) -> errors.KlingGenerationFailedError:
+    """Return the error for a job that ended FAILED: why, what it cost and what to do next."""
+    detail = one_line(state.error) if state.error else "no reason given"
+    blocked = bool(_BLOCKED.search(detail))
+    advice = (
+        "Content rules blocked it: change the prompt or the pictures, the same ones will be blocked again."
+        if blocked
+        else "Mend what it names, then clear the submit task with its downstream tasks to generate again."
+    )
+    what = f"Request {request_id}" + (f" ({model})" if model else "")
+    return errors.KlingGenerationFailedError(
+        f"{what} FAILED: {detail.rstrip('.')}. Segmind does not charge failed jobs. {advice}",
+        request_id=request_id,
+        detail=state.error,
+        blocked=blocked,
+        metrics=state.metrics.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def error_text(answer: Answer) -> str:
+    """Return Segmind's own words in an error answer, else the first part of the body."""
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return errors.excerpt(answer.body)
+    if isinstance(document, dict):
+        for key in ("error_description", "error", "message", "detail"):
+            words = document.get(key)
+            if isinstance(words, str) and words.strip():
+                return one_line(words)
+    return errors.excerpt(answer.body)
+
+
+def rate_limit_reset(headers: Mapping[str, str]) -> datetime | None:
+    """
+    Return when the rate limit's window ends, from ``x-rate-limit-reset-at-utc``.
+
+    The value's format is not documented: ISO 8601, an HTTP date and epoch seconds or milliseconds
+    are read; anything else counts as not given.
+    """
+    value = headers.get("x-rate-limit-reset-at-utc", "").strip()
+    latest_epoch_in_seconds = 1e11  # the year 5138; a larger number counts milliseconds
+    try:
+        try:
+            epoch = float(value)
+        except ValueError:
+            moment = pendulum.parse(value, tz="UTC", strict=False)
+            return moment.in_timezone("UTC") if isinstance(moment, pendulum.DateTime) else None
+        return datetime.fromtimestamp(epoch / 1000 if epoch > latest_epoch_in_seconds else epoch, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def one_line(reason: object) -> str:
+    """Return a text of any origin as one line of bearable length."""
+    line = " ".join(str(reason).split())
+    if len(line) > errors.BODY_EXCERPT_CHARS:
+        line = line[: errors.BODY_EXCERPT_CHARS - 1] + "…"
+    return line
+
+
+def _not_found(question: Question) -> tuple[type[errors.SegmindError], str]:
+    match question.about:
+        case About.MODEL:
+            return (
+                errors.SegmindModelNotFoundError,
+                f"Segmind serves no model {question.subject!r}; check the slug. Nothing was charged.",
+            )
+        case About.REQUEST:
+            return (
+                errors.SegmindRequestNotFoundError,
+                "Segmind has no record of it: never made with this key, or submitted more than an hour ago.",
+            )
+        case About.ACCOUNT:
+            return (
+                errors.SegmindInsufficientCreditsError,
+                "The key is good, but its workspace has no credits on record; top up at Segmind.",
+            )
+        case About.ADDRESS:
+            return (
+                errors.SegmindResponseError,
+                "The host does not know this address; correct the hosts in the connection.",
+            )
+
+
+def _not_acceptable(words: str) -> tuple[type[errors.SegmindError], str, dict[str, Any]]:
+    """Tell the four causes of a 406 apart, which only their wording does."""
+    if _SPEND_LIMIT.search(words):
+        return (
+            errors.SegmindInsufficientCreditsError,
+            "The team's spend limit does not cover it; raise the limit, then clear the task. Nothing was charged.",
+            {},
+        )
+    if _NO_CREDITS.search(words):
+        amounts = {"balance": _BALANCE.search(words), "needed": _NEEDED.search(words)}
+        return (
+            errors.SegmindInsufficientCreditsError,
+            "The balance does not cover it; top up at Segmind, then clear the task. Nothing was charged.",
+            {name: float(found.group(1)) for name, found in amounts.items() if found},
+        )
+    return (
+        errors.SegmindBadRequestError,
+        "Segmind refuses a value or the content type; change what its words name. Nothing was charged.",
+        {},
+    )

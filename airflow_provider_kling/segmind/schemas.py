@@ -1,0 +1,228 @@
+"""
+What Segmind answers, as pydantic models.
+
+They keep what they do not know (``extra="allow"``), because Segmind adds fields without notice, and
+ask only for what the provider cannot do without. Money is in US dollars, which is what one Segmind
+credit is worth; times are in seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+
+def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+def _as_text(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return handler(value if value is None or isinstance(value, str) else json.dumps(value, default=str))
+
+
+# A side fact that cannot be read must not cost the result that it comes with.
+SideFloat = Annotated[float | None, WrapValidator(_or_none)]
+SideInt = Annotated[int | None, WrapValidator(_or_none)]
+SideTime = Annotated[datetime | None, WrapValidator(_or_none)]
+SideText = Annotated[str | None, WrapValidator(_as_text)]
+
+
+class JobStatus(StrEnum):
+    """The states of a v2 job; there is no cancelled and no expired one."""
+
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job will not change any more."""
+        return self in {JobStatus.COMPLETED, JobStatus.FAILED}
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Metrics(_Answer):
+    """What a job took: ``cost`` and ``remaining_credits`` in US dollars, the times in seconds."""
+
+    cost: SideFloat = None
+    remaining_credits: SideFloat = None
+    inference_time: SideFloat = None
+    queue_time: SideFloat = None
+    total_time: SideFloat = None
+    retry_count: SideInt = None
+
+
+class Receipt(_Answer):
+    """The answer to a submit: the job is accepted and will be billed if it completes."""
+
+    request_id: str = Field(min_length=1)
+
+
+class Status(_Answer):
+    """Where a job stands. ``error`` holds Segmind's words when it is FAILED."""
+
+    status: JobStatus
+    error: SideText = None
+    metrics: Metrics = Metrics()
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _unreadable_metrics(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | Metrics) else {}
+
+
+class Result(Status):
+    """
+    A job's answer with its output.
+
+    ``output`` is as given (its shape differs by model), ``urls`` are the files in it in order,
+    whatever the shape: empty while the job runs, when it failed, and when the model returns none.
+    """
+
+    output: Any = None
+    urls: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_urls(cls, answer: Any) -> Any:
+        if not isinstance(answer, dict):
+            return answer
+        places = ("output", "video", "images", "image", "audio", "urls")
+        found = [url for place in places for url in _urls(answer.get(place))]
+        return {**answer, "urls": tuple(dict.fromkeys(found))}
+
+    @property
+    def url(self) -> str | None:
+        """The first file, which for every known Kling model is the only one."""
+        return self.urls[0] if self.urls else None
+
+
+class Generation(_Answer):
+    """
+    The answer to the blocking v1 call, which comes as JSON or as the file itself.
+
+    ``content`` is the file's bytes when it came so, and ``urls`` its address when it came as JSON.
+    """
+
+    request_id: SideText = None
+    cost: SideFloat = None
+    remaining_credits: SideFloat = None
+    generation_time: SideFloat = None
+    seed: SideText = None
+    content_type: str
+    content: bytes | None = Field(default=None, repr=False)
+    urls: tuple[str, ...] = ()
+
+
+class Credits(_Answer):
+    """The balance of the key's workspace, in US dollars."""
+
+    credits: float
+    free_credits: float = Field(default=0.0, validation_alias=AliasChoices("free-credits", "free_credits"))
+
+    @property
+    def total(self) -> float:
+        """What can be spent."""
+        return self.credits + self.free_credits
+
+
+class Uploaded(_Answer):
+    """Where uploaded files can be read, in the order they were sent; two names for it are documented."""
+
+    urls: tuple[str, ...] = Field(validation_alias=AliasChoices("file_urls", "urls"), min_length=1)
+
+
+class HistoryRow(_Answer):
+    """
+    One row of the request history: a job of any age, running, completed or failed.
+
+    A job with several outputs has a row for each, and every one carries the job's full cost.
+    ``request_body`` holds the parameters as sent, or None where they cannot be read.
+    """
+
+    request_id: str = Field(min_length=1)
+    model_name: SideText = None
+    status: SideText = Field(default=None, validation_alias=AliasChoices("model_status", "status"))
+    cost: SideFloat = Field(default=None, validation_alias=AliasChoices("credits_deduction", "cost"))
+    request_body: dict[str, Any] | None = None
+    url: SideText = Field(default=None, validation_alias=AliasChoices("generation_url", "url"))
+    created_at: SideTime = Field(
+        default=None, validation_alias=AliasChoices("model_created", "created_at", "created", "timestamp")
+    )
+    error: SideText = None
+
+    @field_validator("request_body", mode="before")
+    @classmethod
+    def _read_body(cls, value: Any) -> Any:
+        """Read JSON or a Python literal: the official SDK's own test shows the latter."""
+        if not isinstance(value, str):
+            return value if isinstance(value, dict) else None
+        for read in (json.loads, ast.literal_eval):
+            try:
+                body = read(value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+            return body if isinstance(body, dict) else None
+        return None
+
+
+class HistoryPage(_Answer):
+    """One page of the request history."""
+
+    rows: tuple[HistoryRow, ...] = Field(validation_alias=AliasChoices("data", "rows"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_list(cls, answer: Any) -> Any:
+        return {"data": answer} if isinstance(answer, list) else answer
+
+    def jobs(self) -> Self:
+        """Return the page with one row for each job."""
+        return self.model_copy(update={"rows": tuple({row.request_id: row for row in self.rows}.values())})
+
+
+def _urls(node: Any) -> list[str]:
+    """Return the addresses in an output of any shape: a string, JSON text, a list, an object."""
+    if isinstance(node, str):
+        text = node.strip()
+        if text.startswith(("http://", "https://")):
+            return [text]
+        if text.startswith(("{", "[")):
+            try:
+                return _urls(json.loads(text))
+            except (ValueError, RecursionError):
+                return []
+        return []
+    if isinstance(node, list):
+        return [url for item in node for url in _urls(item)]
+    if isinstance(node, dict):
+        keys = ("url", "video_url", "image_url", "video", "image", "images", "output", "value", "data")
+        return [url for key in keys for url in _urls(node.get(key))]
+    return []

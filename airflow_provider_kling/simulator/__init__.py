@@ -1,0 +1,23 @@
+"""A Segmind on this machine: for the demo, for tests of this package and for tests of yours.
+
+Answers the routes of all three Segmind hosts on one port, draws what it is asked for, and fails on order.
+It imports nothing else of this package, so that it can disagree with it as the real service can.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_kling.simulator.server import Simulator
+
+__all__ = ["Simulator"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: a DAG processor that walks the package must not load Pillow, PyAV and a web server.
+    if name == "Simulator":
+        from airflow_provider_kling.simulator.server import Simulator
+
+        return Simulator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,76 @@
+"""What one simulator consists of, and the errors it answers with."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from airflow_provider_kling.simulator.catalogue import Catalogue
+from airflow_provider_kling.simulator.faults import Faults
+from airflow_provider_kling.simulator.jobs import Books, Clock, Job
+from airflow_provider_kling.simulator.journal import Journal
+from airflow_provider_kling.simulator.limits import RateLimit
+from airflow_provider_kling.simulator.studio import Studio
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_kling.simulator.settings import Settings
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An uploaded file."""
+
+    file: Path
+    content_type: str
+
+
+@dataclass
+class Service:
+    """The parts of one running simulator. Belongs to one event loop."""
+
+    settings: Settings
+    folder: Path
+    catalogue: Catalogue = field(init=False)
+    books: Books = field(init=False)
+    limit: RateLimit = field(init=False)
+    studio: Studio = field(init=False)
+    clock: Clock = field(default_factory=Clock)
+    faults: Faults = field(default_factory=Faults)
+    journal: Journal = field(default_factory=Journal)
+    assets: dict[str, Asset] = field(default_factory=dict)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.catalogue = Catalogue.load(self.settings.retired)
+        self.books = Books(self.clock, self.settings.credits, self.settings.time_scale)
+        self.limit = RateLimit(self.settings.requests_per_minute)
+        self.studio = Studio(self.folder, self.settings.height)
+
+    def accept(self, slug: str, inputs: dict[str, Any], failure: str | None) -> Job:
+        """Take a checked request as a job and start its run; `failure` is an ordered end."""
+        job = self.books.accept(self.catalogue.get(slug), inputs)
+        self.studio.begin(job, self.books.conclude, failure)
+        return job
+
+    async def finish(self, job: Job) -> None:
+        """Wait until the job has ended."""
+        while True:
+            self.books.settle()
+            if job.finished_at is not None:
+                return
+            # Short steps: the clock can be moved from outside, and drawing ends when it ends.
+            left = (job.ends_at or job.due_at) - self.clock.now()
+            await asyncio.sleep(min(max(left, 0.01), 0.25))
+
+
+SERVICE = web.AppKey("SERVICE", Service)
+
+
+def refusal(status: int, message: str, **headers: str) -> web.Response:
+    """Answer in the envelope that every error of the gateway has."""
+    return web.json_response({"error": message}, status=status, headers=headers)

@@ -1,0 +1,125 @@
+"""`make demo`: run image, video, edit on a real Airflow and leave what it made in `demo-output/`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING
+
+from rich.console import Console
+
+from airflow_provider_kling.simulator import Simulator
+from demo import pictures as input_pictures
+from demo import report
+from demo.airflow_home import ROOT, AirflowHome, connection_json, stop
+from demo.leaks import find_leaks
+from demo.media import describe, download
+from demo.problems import DemoError
+from demo.progress import Progress
+from demo.steps import DAG_ID, STEPS, read_outcome
+from demo.target import Target, choose_live, random_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.steps import Outcome
+
+OUTPUT = ROOT / "demo-output"
+
+
+def main() -> int:
+    """Run the demo; its exit code says whether everything was there at the end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 120)
+    try:
+        _demo(console)
+    except DemoError as error:
+        console.print(f"[red]demo:[/] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("[red]demo:[/] stopped")
+        return 130
+    return 0
+
+
+def _demo(console: Console) -> None:
+    live = os.environ.get("LIVE") == "1"
+    paid_target = choose_live(console) if live else None
+    progress = Progress(console)
+    with ExitStack() as stack:
+        # A live run needs it as well, for the two pictures that it draws.
+        simulator = stack.enter_context(Simulator(api_key=random_key()))
+        target = paid_target or Target(simulator.url, simulator.api_key, live=False)
+        output = _make_output(live)
+        home = stack.enter_context(
+            AirflowHome(
+                {"AIRFLOW_CONN_SEGMIND_DEFAULT": connection_json(target.host, target.api_key)},
+                keep=os.environ.get("KEEP") == "1",
+            )
+        )
+        progress.say(f"Segmind is {target.host}{'' if live else ', a simulator that is 20 times as fast'}")
+        pictures = input_pictures.fetch(simulator.url, output)
+        log = stack.enter_context((output / "airflow.log").open("wb"))
+        progress.say("airflow db migrate")
+        home.run("db", "migrate", log=log)
+        if live:
+            progress.say("Uploading the two input pictures")
+            pictures = input_pictures.upload(pictures, home)
+        outcomes = _run(home, pictures, log, progress)
+        for outcome in outcomes:
+            file = output / outcome.step.file_name
+            download(outcome.url, file)
+            progress.say(f"[bold]{outcome.step.title}[/] downloaded: {describe(file)}")
+        report.write_summary(output / "summary.json", outcomes, pictures, target)
+        report.draw_storyboard(output / "storyboard.png", outcomes, pictures, target)
+        progress.say("Storyboard drawn")
+
+        if leaks := find_leaks(target.api_key, home.path, output):
+            raise DemoError(f"The API key was written to {', '.join(map(str, leaks))}")
+        if not live:
+            _check_bill(simulator, outcomes)
+        console.print(report.table(outcomes))
+        total = sum(outcome.cost for outcome in outcomes)
+        console.print(f"Billed: {len(outcomes)} jobs, ${total:.3f}. The API key is in no file the run left.")
+        console.print(f"Look at {output.relative_to(ROOT)}/storyboard.png", highlight=False)
+        if home.keep:
+            console.print(f"AIRFLOW_HOME was kept: {home.path}", highlight=False)
+
+
+def _make_output(live: bool) -> Path:
+    """Make a folder for the results. What was paid for is not overwritten by the next run."""
+    output = OUTPUT / time.strftime("live-%Y%m%d-%H%M%S") if live else OUTPUT
+    output.mkdir(parents=True, exist_ok=True)
+    for file in output.glob("*.*"):
+        if file.is_file():
+            file.unlink()
+    return output
+
+
+def _run(home: AirflowHome, pictures: input_pictures.Pictures, log: IO[bytes], progress: Progress) -> list[Outcome]:
+    """Run the DAG with Airflow's own command line, and read what its tasks left in XCom."""
+    progress.say(f"airflow dags test {DAG_ID}")
+    run = home.start("dags", "test", DAG_ID, "--conf", json.dumps(pictures.params), log=log)
+    try:
+        code = progress.follow(run, home.record)
+    finally:
+        stop(run)
+    if code or home.record.run_state() != "success":
+        raise DemoError(f"The run ended {home.record.run_state() or 'before it began'}: see {log.name}")
+    return [read_outcome(home.record, step) for step in STEPS]
+
+
+def _check_bill(simulator: Simulator, outcomes: list[Outcome]) -> None:
+    """Compare what the run says it cost with what the simulator billed."""
+    billed = {job["request_id"]: job["cost_billed"] for job in simulator.ledger()["jobs"]}
+    said = {outcome.request_id: outcome.cost for outcome in outcomes}
+    if billed != said:
+        raise DemoError(f"The ledger bills {billed}, the run says {said}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Where the demo's generations are sent: to the simulator, or to Segmind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.payloads import O1Image, O1ReferenceToVideo, O1VideoEdit
+from demo.problems import DemoError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SEGMIND = "https://api.segmind.com"
+MODELS = (O1Image, O1ReferenceToVideo, O1VideoEdit)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Segmind, real or simulated, and the key that it takes."""
+
+    host: str
+    api_key: str
+    live: bool
+
+    @property
+    def name(self) -> str:
+        """How a person knows it."""
+        return "Segmind" if self.live else "a simulated Segmind"
+
+
+def random_key() -> str:
+    """Make a key in Segmind's form that occurs nowhere else, so that a search for it means something."""
+    return f"SG_{secrets.token_hex(8)}"
+
+
+def choose_live(console: Console) -> Target:
+    """Name Segmind itself as the target, once a person has agreed to what it costs."""
+    key = os.environ.get("SEGMIND_API_KEY", "").strip()
+    if not key:
+        raise DemoError("LIVE=1 needs your API key: SEGMIND_API_KEY=SG_… make demo LIVE=1")
+    host = os.environ.get("KLING_DEMO_HOST") or SEGMIND
+    console.print(f"This runs three paid generations on {host}. They usually cost and take:")
+    for model in MODELS:
+        console.print(f"  {model.slug:<36} ${model.usual_cost:.3f}  {model.usual_latency:4.0f} s", highlight=False)
+    total = sum(model.usual_cost for model in MODELS)
+    console.print(f"Together about ${total:.2f}. Segmind sets the price; what is submitted cannot be cancelled.")
+    _ask(console)
+    return Target(host, key, live=True)
+
+
+def _ask(console: Console) -> None:
+    if os.environ.get("YES") == "1":
+        return
+    if not sys.stdin.isatty():
+        raise DemoError("Nobody is at the terminal to agree to the cost: run it from one, or say YES=1")
+    if console.input("Spend it? yes/no: ").strip().lower() not in {"y", "yes"}:
+        raise DemoError("Nothing was sent and nothing was spent")

@@ -1,0 +1,79 @@
+"""### Image, then video, then edit.
+
+Three Kling generations in a row, each fed by the URL that the one before it left behind:
+
+1. **Image**: Kling O1 merges two pictures, a figure and a place, into one storyboard picture.
+2. **Video**: Kling O1 animates that picture for five seconds.
+3. **Edit**: Kling O1 changes the light of the video to dusk.
+
+Each step is a submission, which is paid for, and a sensor, which waits in the triggerer and holds no worker.
+The sensor returns the result: its XComs `url`, `cost` and `metrics` are what a next step, or you, may want.
+
+**To run it**: the connection `segmind_default` (type Segmind) with your API key. The default pictures are those
+of the simulator on this machine (`python -m airflow_provider_kling.simulator`); with Segmind itself give
+the address of two pictures of your own when you trigger the DAG.
+Together the steps cost about $2.70 on Segmind, and nothing on the simulator.
+"""
+
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_kling.operators.kling import KlingSubmitOperator
+from airflow_provider_kling.payloads import O1Image, O1ReferenceToVideo, O1VideoEdit
+from airflow_provider_kling.sensors.kling import KlingSensor
+
+with DAG(
+    dag_id="kling_image_to_video_to_edit",
+    description="Two pictures become one, the picture becomes a video, the video moves to dusk.",
+    schedule=None,
+    catchup=False,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    params={
+        "figure_url": Param(
+            "http://127.0.0.1:8765/simulator/inputs/robot.png",
+            type="string",
+            minLength=1,
+            title="Figure",
+            description="Address of a picture of who or what the video is about",
+        ),
+        "place_url": Param(
+            "http://127.0.0.1:8765/simulator/inputs/beach.png",
+            type="string",
+            minLength=1,
+            title="Place",
+            description="Address of a picture of where it happens",
+        ),
+    },
+    doc_md=__doc__,
+    tags=["example", "kling"],
+):
+    submit_image = KlingSubmitOperator(
+        task_id="submit_image",
+        payload=O1Image(
+            prompt="Place @Image1 into the landscape of @Image2, seen from the front in soft morning light",
+            image_urls=["{{ params.figure_url }}", "{{ params.place_url }}"],
+            aspect_ratio="16:9",
+        ),
+    )
+    image = KlingSensor(task_id="image", request_id=submit_image.output)
+
+    submit_video = KlingSubmitOperator(
+        task_id="submit_video",
+        payload=O1ReferenceToVideo(
+            prompt="The camera moves slowly around the scene of @Image1 while the figure looks about and waves",
+            image_urls=[image.output["url"]],
+            duration="5",
+            aspect_ratio="16:9",
+        ),
+    )
+    video = KlingSensor(task_id="video", request_id=submit_video.output)
+
+    submit_edit = KlingSubmitOperator(
+        task_id="submit_edit",
+        payload=O1VideoEdit(
+            prompt="Change the light of @Video1 to golden-hour dusk and keep everything else as it is",
+            video_url=video.output["url"],
+        ),
+    )
+    edit = KlingSensor(task_id="edit", request_id=submit_edit.output)
