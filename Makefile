@@ -14,11 +14,11 @@ PYTHON ?= python3.11 python3.12 python3.13 python3
 NEWEST_PYTHON := $(if $(filter 2.%,$(AIRFLOW)),3.12,3.13)
 
 VENV := .venv-airflow-$(AIRFLOW)
+DIST ?= dist
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 READY := $(VENV)/.ready
 
-# Airflow and the demo must see this environment's programs, and no Airflow settings but their own.
-RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
+RUN := $(VENV)/bin/python
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | while IFS= read -r line; do \
@@ -41,7 +41,7 @@ lint: $(READY) ## Check style and types
 	@$(RUN) -m mypy -p airflow_provider_kling -p demo
 
 build: $(READY) ## Build the wheel into dist/
-	@$(RUN) -m build --wheel --outdir dist .
+	@$(RUN) -m build --wheel --outdir $(DIST) .
 
 clean: ## Remove the environments, caches and everything that was built
 	rm -rf .venv-airflow-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-output

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from airflow_provider_kling.simulator import Simulator
 from demo import pictures as input_pictures
@@ -24,8 +27,6 @@ from demo.steps import DAG_ID, STEPS, read_outcome
 from demo.target import Target, choose_live, random_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from demo.steps import Outcome
 
 OUTPUT = ROOT / "demo-output"
@@ -38,10 +39,10 @@ def main() -> int:
     try:
         _demo(console)
     except DemoError as error:
-        console.print(f"[red]demo:[/] {error}", highlight=False)
+        console.print(f"[red]demo:[/] {escape(str(error))}", highlight=False)
         return 1
     except KeyboardInterrupt:
-        console.print("[red]demo:[/] stopped")
+        console.print("[red]demo:[/] stopped; what was submitted goes on and is billed")
         return 130
     return 0
 
@@ -69,7 +70,11 @@ def _demo(console: Console) -> None:
         if live:
             progress.say("Uploading the two input pictures")
             pictures = input_pictures.upload(pictures, home)
-        outcomes = _run(home, pictures, log, progress)
+        code = _run(home, pictures, log, progress)
+        _check_leaks(target, home, output)  # a run that fails has the most reasons to write down what it was given
+        if code or home.record.run_state() != "success":
+            raise _failure(home, Path(log.name), progress)
+        outcomes = [read_outcome(home.record, step) for step in STEPS]
         for outcome in outcomes:
             file = output / outcome.step.file_name
             download(outcome.url, file)
@@ -78,8 +83,7 @@ def _demo(console: Console) -> None:
         report.draw_storyboard(output / "storyboard.png", outcomes, pictures, target)
         progress.say("Storyboard drawn")
 
-        if leaks := find_leaks(target.api_key, home.path, output):
-            raise DemoError(f"The API key was written to {', '.join(map(str, leaks))}")
+        _check_leaks(target, home, output)
         if not live:
             _check_bill(simulator, outcomes)
         console.print(report.table(outcomes))
@@ -100,24 +104,36 @@ def _make_output(live: bool) -> Path:
     return output
 
 
-def _run(home: AirflowHome, pictures: input_pictures.Pictures, log: IO[bytes], progress: Progress) -> list[Outcome]:
-    """Run the DAG with Airflow's own command line, and read what its tasks left in XCom."""
+def _run(home: AirflowHome, pictures: input_pictures.Pictures, log: IO[bytes], progress: Progress) -> int:
+    """Run the DAG with Airflow's own command line; give the exit code."""
     progress.say(f"airflow dags test {DAG_ID}")
     run = home.start("dags", "test", DAG_ID, "--conf", json.dumps(pictures.params), log=log)
     try:
-        code = progress.follow(run, home.record)
+        return progress.follow(run, home.record)
     finally:
         stop(run)
-    if code or home.record.run_state() != "success":
-        raise DemoError(f"The run ended {home.record.run_state() or 'before it began'}: see {log.name}")
-    return [read_outcome(home.record, step) for step in STEPS]
+
+
+def _failure(home: AirflowHome, log: Path, progress: Progress) -> DemoError:
+    """Tell what is lost and what is not, in the provider's own words."""
+    for step in STEPS:
+        if url := home.record.xcoms(step.wait_task).get("url"):
+            progress.say(f"[bold]{step.title}[/] can still be downloaded: {url.value}")
+    said = re.findall(r"airflow_provider_kling\.\S+Error: (.+)", log.read_text(errors="replace"))
+    return DemoError(f"{said[-1] if said else 'The run failed.'} The whole log: {log}")
+
+
+def _check_leaks(target: Target, home: AirflowHome, output: Path) -> None:
+    """Make sure that the key is in no log, file or database row."""
+    if leaks := find_leaks(target.api_key, home.path, output):
+        raise DemoError(f"The API key was written to {', '.join(map(str, leaks))}")
 
 
 def _check_bill(simulator: Simulator, outcomes: list[Outcome]) -> None:
     """Compare what the run says it cost with what the simulator billed."""
-    billed = {job["request_id"]: job["cost_billed"] for job in simulator.ledger()["jobs"]}
-    said = {outcome.request_id: outcome.cost for outcome in outcomes}
-    if billed != said:
+    billed = {job["request_id"]: round(job["cost_billed"], 6) for job in simulator.ledger()["jobs"]}
+    said = {outcome.request_id: round(outcome.cost, 6) for outcome in outcomes}
+    if len(billed) != len(STEPS) or billed != said:
         raise DemoError(f"The ledger bills {billed}, the run says {said}")
 
 

@@ -56,6 +56,6 @@ def upload(pictures: Pictures, home: AirflowHome) -> Pictures:
             text=True,
         )
         if done.returncode:
-            raise DemoError(f"The pictures could not be uploaded: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+            raise DemoError((done.stderr.strip().splitlines() or ["The pictures could not be uploaded"])[-1])
         figure_url, place_url = json.loads(Path(answer.name).read_text())
     return Pictures(pictures.figure, pictures.place, figure_url, place_url)

@@ -17,7 +17,7 @@ COLUMNS = 4
 MARGIN = 48
 GAP = 16
 CELL = (344, 194)
-HERO = (2 * CELL[0] + GAP, 2 * CELL[1] + GAP)
+HERO = (2 * CELL[0] + GAP, 396)  # 16:9 as well
 WIDTH = 2 * MARGIN + COLUMNS * CELL[0] + (COLUMNS - 1) * GAP
 HEADER = 104
 HEADING = 60
@@ -122,7 +122,7 @@ class _Sheet:
         if label:
             width = round(self._draw.textlength(label, font=ImageFont.load_default(15))) + 20
             pill = (width, 26)
-            left, top = at[0] + 10, at[1] + size[1] - 36
+            left, top = at[0] + 10, at[1] + 10
             self.image.paste(PAPER, (left, top), _rounded(pill, 13))
             self.text((left + width / 2, top + 13), label, 15, INK, anchor="mm")
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import requests
 from rich.console import Console
+from rich.markup import escape
 
 from demo.airflow_home import ROOT, AirflowHome, connection_json
 from demo.pictures import FIGURE, PLACE
@@ -44,7 +45,7 @@ def main() -> int:
     try:
         _serve(console)
     except DemoError as error:
-        console.print(f"[red]airflow:[/] {error}")
+        console.print(f"[red]airflow:[/] {escape(str(error))}")
         return 1
     except KeyboardInterrupt:
         console.print("Stopped.")
@@ -71,7 +72,11 @@ def _serve(console: Console) -> None:
         airflow = stack.enter_context(_stopped_at_the_end(home.start("standalone", log=log)))
         _wait_until_healthy(base_url, airflow, home.path / "airflow.log")
         _welcome(console, base_url, simulator, home)
-        airflow.wait()
+        try:
+            airflow.wait()
+        except KeyboardInterrupt:
+            console.print("Stopping …")
+            raise
         raise DemoError(f"Airflow stopped by itself: {_last_line(home.path / 'airflow.log')}")
 
 

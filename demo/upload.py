@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.segmind.errors import SegmindError
 
 if __name__ == "__main__":
     answer, *files = map(Path, sys.argv[1:])
-    answer.write_text(json.dumps(SegmindHook().upload(files)))
+    try:
+        answer.write_text(json.dumps(SegmindHook().upload(files)))
+    except SegmindError as error:
+        sys.exit(str(error))

@@ -4,7 +4,7 @@ Three Kling generations in a row, each fed by the URL that the one before it lef
 
 1. **Image**: Kling O1 merges two pictures, a figure and a place, into one storyboard picture.
 2. **Video**: Kling O1 animates that picture for five seconds.
-3. **Edit**: Kling O1 changes the light of the video to dusk.
+3. **Edit**: Kling O1 turns the video into a moonlit night.
 
 Each step is a submission, which is paid for, and a sensor, which waits in the triggerer and holds no worker.
 The sensor returns the result: its XComs `url`, `cost` and `metrics` are what a next step, or you, may want.
@@ -25,7 +25,7 @@ from airflow_provider_kling.sensors.kling import KlingSensor
 
 with DAG(
     dag_id="kling_image_to_video_to_edit",
-    description="Two pictures become one, the picture becomes a video, the video moves to dusk.",
+    description="Two pictures become one, the picture a video, and in the video night falls.",
     schedule=None,
     catchup=False,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
@@ -51,7 +51,7 @@ with DAG(
     submit_image = KlingSubmitOperator(
         task_id="submit_image",
         payload=O1Image(
-            prompt="Place @Image1 into the landscape of @Image2, seen from the front in soft morning light",
+            prompt="Place @Image1 into the landscape of @Image2, on the ground and in its light",
             image_urls=["{{ params.figure_url }}", "{{ params.place_url }}"],
             aspect_ratio="16:9",
         ),
@@ -72,7 +72,7 @@ with DAG(
     submit_edit = KlingSubmitOperator(
         task_id="submit_edit",
         payload=O1VideoEdit(
-            prompt="Change the light of @Video1 to golden-hour dusk and keep everything else as it is",
+            prompt="Turn @Video1 into a moonlit night and keep everything else as it is",
             video_url=video.output["url"],
         ),
     )

@@ -12,7 +12,6 @@ nothing but when to send again in place. What must not be relaxed:
 from __future__ import annotations
 
 import base64
-import io
 import mimetypes
 import platform
 from datetime import UTC, datetime, timedelta
@@ -108,16 +107,12 @@ class SegmindHook(BaseHook):
 
     @cached_property
     def _session(self) -> requests.Session:
-        import requests
+        from airflow_provider_kling.hooks.session import SegmindSession
 
-        session = requests.Session()
-        session.headers.update(_identity())
-        session.auth = _KeyForOwnHosts(self.settings)
-        session.max_redirects = 0  # requests would carry the key along
-        return session
+        return SegmindSession(self.settings, _identity())
 
     def get_conn(self) -> requests.Session:
-        """Return the session: it sends the key to the connection's hosts only, and follows no redirect."""
+        """Return the session: it sends the key to the connection's hosts only, and along no redirect."""
         return self._session
 
     def submit(self, model: str, payload: Mapping[str, Any]) -> Receipt:
@@ -219,20 +214,22 @@ class SegmindHook(BaseHook):
     def _send_once(self, call: Call[T], url: str, body: bytes | None, timeout: float) -> T:
         import requests
 
-        sent = _TrackedBody(body) if body is not None else None
+        from airflow_provider_kling.hooks.session import TrackedBody, reason, was_sent
+
+        tracked = TrackedBody(body) if body is not None else None
         try:
             response = self._session.request(
                 call.method,
                 url,
                 params=call.query or None,
-                data=sent,
-                headers={"Content-Type": "application/json"} if sent else None,
+                data=tracked,
+                headers={"Content-Type": "application/json"} if tracked else None,
                 timeout=(CONNECT_TIMEOUT, timeout),
                 allow_redirects=False,
             )
         except requests.RequestException as exc:
-            left = sent.was_read if sent else not isinstance(exc, requests.ConnectTimeout)
-            raise (call.no_answer(exc) if left else call.never_sent(exc)) from None
+            error = call.no_answer if was_sent(exc, tracked) else call.never_sent
+            raise error(reason(exc)) from None
         return call.read(response.status_code, response.headers, self.settings.hide_key(response.content))
 
     def _tell(self, state: RetryCallState) -> None:
@@ -320,43 +317,15 @@ class SegmindAsyncHook(BaseHook):
             raise _missing(self.segmind_conn_id) from None
 
 
-class _KeyForOwnHosts:
-    """Adds the API key to requests for the connection's hosts, and to no other."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        own = (self._settings.host, self._settings.history_host, self._settings.storage_host)
-        if any((request.url or "").startswith(f"{host}/") for host in own):
-            request.headers["x-api-key"] = self._settings.api_key
-        return request
-
-
-class _TrackedBody(io.BytesIO):
-    """
-    A body that knows whether it was taken for sending.
-
-    It is read only once the connection stands. So an error before that proves that no job was
-    accepted, whatever went wrong: the name, the port, the proxy, the TLS handshake.
-    """
-
-    was_read = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.was_read = True
-        return super().read(size)
-
-
 def _pause(state: RetryCallState) -> float:
     """Wait for a rate limit's window to open, else back off; both with jitter, so that tasks spread."""
-    from tenacity import wait_exponential_jitter, wait_random
+    from tenacity import wait_random, wait_random_exponential
 
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, SegmindRateLimitError) and error.reset_at:
         left = (datetime.fromisoformat(error.reset_at) - datetime.now(tz=UTC)).total_seconds()
         return min(max(left, 0.0), MAX_PAUSE) + wait_random(0, 1)(state)
-    return wait_exponential_jitter(initial=0.5, max=20)(state)
+    return wait_random_exponential(multiplier=0.5, max=20)(state)
 
 
 def _identity() -> dict[str, str]:

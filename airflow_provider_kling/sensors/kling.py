@@ -200,8 +200,10 @@ class KlingSensor(BaseSensorOperator):
         """End the task the same way in every mode."""
         try:
             yield
-        except AirflowSensorTimeout:
-            error: SegmindError = self._timed_out(f"not done after {self.timeout:g} s")
+        except (AirflowSensorTimeout, AirflowSkipException) as ending:  # as Airflow's own loop ends
+            cause = ending.__cause__
+            late = self._timed_out(f"not done after {self.timeout:g} s")
+            error: SegmindError = cause if isinstance(cause, SegmindError) else late
         except SegmindError as caught:
             error = caught
         else:

@@ -13,11 +13,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Simulator"]
 
+DRAWING_LIBRARIES = ("PIL", "av")
+
 
 def __getattr__(name: str) -> Any:
     # Lazy: a DAG processor that walks the package must not load Pillow, PyAV and a web server.
-    if name == "Simulator":
+    if name != "Simulator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
         from airflow_provider_kling.simulator.server import Simulator
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    return Simulator
 
-        return Simulator
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def missing_extra(error: ModuleNotFoundError) -> ModuleNotFoundError:
+    """Say what to install where a drawing library is missing; any other error stays as it is."""
+    if error.name not in DRAWING_LIBRARIES:
+        return error
+    advice = f"The simulator draws with {error.name}: pip install 'airflow-provider-kling[simulator]'"
+    return ModuleNotFoundError(advice, name=error.name)

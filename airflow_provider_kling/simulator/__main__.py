@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 
+from airflow_provider_kling.simulator import missing_extra
 from airflow_provider_kling.simulator.settings import Settings
 
 
@@ -38,32 +39,33 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        return asyncio.run(_serve(options))
+        settings = Settings(
+            api_key=options.api_key,
+            time_scale=options.time_scale,
+            requests_per_minute=options.requests_per_minute,
+            credits=options.credits,
+            height=options.height,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        return asyncio.run(_serve(settings, options.host, options.port))
     except ModuleNotFoundError as error:
-        if error.name not in ("PIL", "av"):
-            raise
-        print(f"The simulator needs {error.name}: pip install 'airflow-provider-kling[simulator]'", file=sys.stderr)
+        print(missing_extra(error), file=sys.stderr)
         return 1
     except OSError as error:
         print(f"Cannot listen on {options.host}:{options.port}: {error}", file=sys.stderr)
         return 1
 
 
-async def _serve(options: argparse.Namespace) -> int:
+async def _serve(settings: Settings, host: str, port: int) -> int:
     # Imported here: a missing extra shall be told in one line, not in a traceback.
     from airflow_provider_kling.simulator.server import serve
 
-    settings = Settings(
-        api_key=options.api_key,
-        time_scale=options.time_scale,
-        requests_per_minute=options.requests_per_minute,
-        credits=options.credits,
-        height=options.height,
-    )
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with serve(settings, options.host, options.port) as (url, _):
+    async with serve(settings, host, port) as (url, _):
         print(f"Segmind simulator at {url}", flush=True)
         await stop.wait()
     return 0

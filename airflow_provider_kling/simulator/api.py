@@ -9,7 +9,7 @@ from aiohttp import web
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.jobs import Drawn, Failure, Job, Status
-from airflow_provider_kling.simulator.service import SERVICE, Service, refusal
+from airflow_provider_kling.simulator.service import SERVICE, MediaFile, Service, refusal
 
 ROUTES = web.RouteTableDef()
 
@@ -68,10 +68,7 @@ async def run(request: web.Request) -> web.StreamResponse:
     if job.path is None or request.headers.get("Accept") == "application/json":
         return web.json_response(_completed(request, job), headers=headers)
     drawn = _drawn(job)
-    file = service.folder / str(drawn.name)
-    response = web.FileResponse(file, headers={"Content-Type": drawn.content_type, **headers})
-    response["file"] = file
-    return response
+    return MediaFile(service.folder / str(drawn.name), drawn.content_type, headers)
 
 
 async def _accept(request: web.Request) -> Job:
@@ -87,7 +84,7 @@ async def _accept(request: web.Request) -> Job:
     if not isinstance(inputs, dict):
         raise RefusedError(400, "The body must be a JSON object")
     model.admit(inputs)
-    return service.accept(slug, inputs, request.get("failure"))
+    return service.accept(slug, inputs)
 
 
 def _job(request: web.Request) -> Job:

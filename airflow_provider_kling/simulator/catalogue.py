@@ -92,7 +92,7 @@ class Parameter:
                 return isinstance(value, bool)
             case "integer":
                 number = _number(value)
-                return number is not None and number == int(number)
+                return number is not None and number.is_integer()
             case "number":
                 return isinstance(value, int | float) and not isinstance(value, bool)
             case "string[]":
@@ -219,5 +219,5 @@ def _number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

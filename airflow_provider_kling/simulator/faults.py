@@ -1,5 +1,7 @@
 """Trouble to order: which request it strikes, and what then goes wrong. Pure; `gate` does the damage.
 
+An ordered fault strikes before the key and the rate limit are looked at.
+
 What tells the kinds apart is whether the job was accepted. `respond`, `refuse`, `reset_before` and an endless
 `hold` leave no job behind; after `reset_after`, `hold_after`, `truncate` and `replace_after` the job runs and
 is billed although the client never got its id.

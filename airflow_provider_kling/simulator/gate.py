@@ -8,17 +8,14 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Fault, Kind
 from airflow_provider_kling.simulator.journal import Entry
-from airflow_provider_kling.simulator.service import SERVICE, Service, refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from airflow_provider_kling.simulator.service import ORDERED_FAILURE, SERVICE, MediaFile, Service, refusal
 
 PUBLIC_FILES = ("/generations/", "/assets/")
 NEEDS_NO_KEY = (*PUBLIC_FILES, "/inference-model-information/")
@@ -99,7 +96,7 @@ async def _struck(request: web.Request, service: Service, fault: Fault, proceed:
             await proceed()
             return _ordered(fault)
         case Kind.FAIL_JOB:
-            request["failure"] = fault.error
+            ORDERED_FAILURE.set(fault.error)
             return await proceed()
 
 
@@ -140,8 +137,9 @@ async def _closing_within(service: Service, seconds: float) -> bool:
 
 async def _truncate(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
     """Announce the whole answer, send half of it and hang up."""
-    file: Path | None = whole.get("file")
-    body: Any = await asyncio.to_thread(file.read_bytes) if file else getattr(whole, "body", b"")
+    body: Any = (
+        await asyncio.to_thread(whole.file.read_bytes) if isinstance(whole, MediaFile) else getattr(whole, "body", b"")
+    )
     half = web.StreamResponse(status=whole.status, headers={"Content-Type": whole.content_type})
     half.content_length = len(body)
     await half.prepare(request)

@@ -95,11 +95,12 @@ def _sources(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for name, label in PICTURES.items():
         if inputs.get(name) is not None:
             yield name, label, str(inputs[name])
-    for number, url in enumerate(inputs.get("image_urls") or (), start=1):
-        yield "image_urls", f"@Image{number}", url
+    urls = inputs.get("image_urls")
+    for number, url in enumerate(urls if isinstance(urls, list) else (), start=1):
+        yield "image_urls", f"@Image{number}", str(url)
     for number, element in enumerate(_elements(inputs.get("elements")), start=1):
-        urls = [element.get("frontal_image_url"), *(element.get("reference_image_urls") or ())]
-        for url in filter(None, urls):
+        views = [element.get("frontal_image_url"), *(element.get("reference_image_urls") or ())]
+        for url in filter(None, views):
             yield "elements", f"@Element{number}", str(url)
     for name in ("video_url", "audio_url"):
         if inputs.get(name) is not None:

@@ -8,14 +8,14 @@ from aiohttp import web
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.jobs import Drawn
-from airflow_provider_kling.simulator.service import SERVICE
+from airflow_provider_kling.simulator.service import SERVICE, MediaFile
 
 ROUTES = web.RouteTableDef()
 REQUEST_ID_LENGTH = 36
 
 
 @ROUTES.get("/generations/{name}")
-async def generation(request: web.Request) -> web.FileResponse:
+async def generation(request: web.Request) -> MediaFile:
     """Serve an output until it is seven days old."""
     service = request.app[SERVICE]
     name = request.match_info["name"]
@@ -24,27 +24,23 @@ async def generation(request: web.Request) -> web.FileResponse:
         raise RefusedError(404, "File not found")
     if not isinstance(job.outcome, Drawn):
         raise RefusedError(404, "File not found")
-    response = web.FileResponse(service.folder / name, headers={"Content-Type": job.outcome.content_type})
-    response["file"] = service.folder / name
-    return response
+    return MediaFile(service.folder / name, job.outcome.content_type)
 
 
 @ROUTES.get("/assets/{name}")
-async def asset(request: web.Request) -> web.FileResponse:
+async def asset(request: web.Request) -> MediaFile:
     """Serve an upload; how long uploads live is not published, here it is as long as the simulator."""
     found = request.app[SERVICE].assets.get(request.match_info["name"])
     if found is None:
         raise RefusedError(404, "File not found")
-    response = web.FileResponse(found.file, headers={"Content-Type": found.content_type})
-    response["file"] = found.file
-    return response
+    return MediaFile(found.file, found.content_type)
 
 
 @ROUTES.get("/simulator/inputs/{name}")
-async def sample(request: web.Request) -> web.FileResponse:
+async def sample(request: web.Request) -> MediaFile:
     """Serve one of the pictures the simulator draws itself, to have inputs without the internet."""
     service = request.app[SERVICE]
     file = await asyncio.to_thread(service.studio.sample, request.match_info["name"])
     if file is None:
         raise RefusedError(404, "There are robot.png and beach.png")
-    return web.FileResponse(file, headers={"Content-Type": "image/png"})
+    return MediaFile(file, "image/png")

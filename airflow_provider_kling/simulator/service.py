@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from airflow_provider_kling.simulator.limits import RateLimit
 from airflow_provider_kling.simulator.studio import Studio
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from airflow_provider_kling.simulator.settings import Settings
@@ -51,10 +53,10 @@ class Service:
         self.limit = RateLimit(self.settings.requests_per_minute)
         self.studio = Studio(self.folder, self.settings.height)
 
-    def accept(self, slug: str, inputs: dict[str, Any], failure: str | None) -> Job:
-        """Take a checked request as a job and start its run; `failure` is an ordered end."""
+    def accept(self, slug: str, inputs: dict[str, Any]) -> Job:
+        """Take a checked request as a job and start its run."""
         job = self.books.accept(self.catalogue.get(slug), inputs)
-        self.studio.begin(job, self.books.conclude, failure)
+        self.studio.begin(job, self.books.conclude, ORDERED_FAILURE.get())
         return job
 
     async def finish(self, job: Job) -> None:
@@ -68,7 +70,17 @@ class Service:
             await asyncio.sleep(min(max(left, 0.01), 0.25))
 
 
+class MediaFile(web.FileResponse):
+    """A media file as an answer. Knows its file, so that half of it can be sent on order."""
+
+    def __init__(self, file: Path, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(file, headers={"Content-Type": content_type, **(headers or {})})
+        self.file = file
+
+
 SERVICE = web.AppKey("SERVICE", Service)
+# The end that was ordered for the job of the submission at hand.
+ORDERED_FAILURE: ContextVar[str | None] = ContextVar("ORDERED_FAILURE", default=None)
 
 
 def refusal(status: int, message: str, **headers: str) -> web.Response:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_API_KEY = "SG_0000000000000000"
+SMALLEST_HEIGHT = 32
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,9 @@ class Settings:
     height: int = 720
     upload_key: str = "file_urls"
     retired: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.time_scale <= 0:
+            raise ValueError("time_scale is how many times faster than Segmind: more than 0")
+        if self.height < SMALLEST_HEIGHT:
+            raise ValueError(f"height is at least {SMALLEST_HEIGHT} pixels: no film is smaller")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,11 @@ from airflow_provider_kling.simulator.jobs import Drawn, Failure, Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WORKERS = 2
+FETCHERS = 16
+DRAWERS = 2
 USUAL_SECONDS = 5.0
 LONGEST_SECONDS = 60.0
-# The widest and the tallest picture that "auto" gives.
+# The widest and the tallest picture there is, whatever the input.
 STEEPEST = 2.5
 FORMATS = {
     "png": ("png", "image/png"),
@@ -45,18 +46,15 @@ class Studio:
         self._folder = folder
         self._height = height
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(WORKERS, thread_name_prefix="segmind-studio")
+        # Apart, so that an input that is slow to come does not keep other jobs from being drawn.
+        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="segmind-fetch")
+        self._drawers = ThreadPoolExecutor(DRAWERS, thread_name_prefix="segmind-draw")
 
     def begin(self, job: Job, conclude: Callable[[Job, Drawn | Failure], None], failure: str | None) -> None:
         """Start a job's run; `conclude` is told what came of it, in the event loop."""
 
         async def run() -> None:
-            flaw = failure or job.model.flaw(job.inputs)
-            loop = asyncio.get_running_loop()
-            conclude(job, Failure(flaw) if flaw else await loop.run_in_executor(self._pool, self._make, job))
+            conclude(job, Failure(failure) if failure else await self._make(job))
 
         task = asyncio.create_task(run())
         self._tasks.add(task)
@@ -77,12 +75,17 @@ class Studio:
         """Drop what has not begun and wait for what has: its files are about to be deleted."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        for pool in (self._fetchers, self._drawers):
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
-    def _make(self, job: Job) -> Drawn | Failure:
+    async def _make(self, job: Job) -> Drawn | Failure:
+        if flaw := job.model.flaw(job.inputs):
+            return Failure(flaw)
+        loop = asyncio.get_running_loop()
         try:
-            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-                return self._draw(job, gather(job.model, job.inputs, Path(folder)))
+            with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as name:
+                material = await loop.run_in_executor(self._fetchers, gather, job.model, job.inputs, Path(name))
+                return await loop.run_in_executor(self._drawers, self._draw, job, material)
         except InputError as error:
             return Failure(str(error))
         except Exception:
@@ -95,7 +98,7 @@ class Studio:
         if job.model.output not in ("image", "video"):
             return Drawn(name=None, content_type="text/plain", size=0, value=f"voice_{seed:08x}", seed=seed)
         film = job.model.output == "video"
-        kind, content_type = ("mp4", "video/mp4") if film else FORMATS[self._setting(job, "output_format", "png")]
+        kind, content_type = ("mp4", "video/mp4") if film else self._format(job)
         file = self._folder / f"{job.request_id}-0.{kind}"
         size = self._size(job, material)
         if film:
@@ -141,8 +144,9 @@ class Studio:
 
     def _prompt(self, job: Job) -> str:
         shots = job.inputs.get("multi_prompt") or ()
-        texts = [job.inputs.get("prompt") or "", *(str(shot.get("prompt", "")) for shot in shots)]
-        return " / ".join(filter(None, texts))
+        texts = [str(job.inputs.get("prompt") or ""), *(str(shot.get("prompt") or "") for shot in shots)]
+        # JSON can carry halves of characters, which no font has and no encoder takes.
+        return " / ".join(filter(None, texts)).encode("utf-8", "replace").decode()
 
     def _seconds(self, job: Job, material: Material) -> float:
         """Choose the length: what is asked for, else that of the film or sound, else five seconds."""
@@ -165,16 +169,21 @@ class Studio:
 
     def _ratio(self, job: Job, material: Material) -> float:
         asked = self._setting(job, "aspect_ratio", "auto")
-        if asked != "auto":
-            wide, _, tall = asked.partition(":")
-            return float(wide) / float(tall)
+        if given := re.fullmatch(r"(\d{1,2}):(\d{1,2})", asked):
+            return self._bounded(int(given[1]) / max(1, int(given[2])))
         if material.film is not None:
             shape = filming.shape_of(material.film)
         elif material.pictures:
             shape = material.pictures[-1].size
         else:
             return 16 / 9
-        return min(max(shape[0] / shape[1], 1 / STEEPEST), STEEPEST)
+        return self._bounded(shape[0] / shape[1])
+
+    def _bounded(self, ratio: float) -> float:
+        return min(max(ratio, 1 / STEEPEST), STEEPEST)
+
+    def _format(self, job: Job) -> tuple[str, str]:
+        return FORMATS.get(self._setting(job, "output_format", "png"), FORMATS["png"])
 
     def _setting(self, job: Job, name: str, usual: str) -> str:
         value: Any = job.model.setting(job.inputs, name)

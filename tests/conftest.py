@@ -1,0 +1,165 @@
+"""
+A real Airflow in a temporary home, and a simulator on a real socket, for all tests.
+
+Airflow reads its environment when it is first imported, so the home is set here, before any test is.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+_HOME = tempfile.mkdtemp(prefix="airflow-provider-kling-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ.update(
+    AIRFLOW_HOME=_HOME,
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__DAGS_FOLDER=str(Path(_HOME, "dags")),
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",
+)
+Path(_HOME, "dags").mkdir()
+
+from airflow import __version__ as airflow_version  # noqa: E402 needs the home above
+
+from airflow_provider_kling.simulator import Simulator  # noqa: E402 as above
+
+#: Whether task state outlives an attempt.
+AIRFLOW_3_3 = tuple(int(part) for part in airflow_version.split(".")[:2]) >= (3, 3)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow.models.dagrun import DagRun
+
+
+def connection_json(sim: Simulator, **fields: Any) -> str:
+    """Return an Airflow connection to the simulator, as an environment variable holds it."""
+    return json.dumps({"conn_type": "segmind", "host": sim.url, "password": sim.api_key, **fields})
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> str:
+    """Return the home of an Airflow whose database is ready."""
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)  # noqa: S603 is Airflow's own command
+    return _HOME
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    """Yield a simulator of its own for the test: what it lists as billed is what the test caused."""
+    with Simulator(time_scale=400, requests_per_minute=0, height=72) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def conn_id(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the id of a connection to the simulator."""
+    monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim))
+    return "segmind_default"
+
+
+@pytest.fixture
+def set_connection(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return a function that defines a connection with other fields than the usual ones."""
+
+    def define(**fields: Any) -> str:
+        monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_OTHER", connection_json(sim, **fields))
+        return "segmind_other"
+
+    return define
+
+
+@pytest.fixture
+def pictures(sim: Simulator) -> list[str]:
+    """Return the addresses of two pictures that the simulator can fetch."""
+    return [f"{sim.url}/simulator/inputs/{name}.png" for name in ("robot", "beach")]
+
+
+class Run:
+    """A finished DAG run, as a user would look at it."""
+
+    def __init__(self, dag_run: DagRun) -> None:
+        self.dag_run = dag_run
+        self.state = str(dag_run.state)
+
+    def task(self, task_id: str, map_index: int = -1) -> Any:
+        for ti in self.dag_run.get_task_instances():
+            if (ti.task_id, ti.map_index) == (task_id, map_index):
+                return ti
+        raise LookupError(task_id)
+
+    def task_state(self, task_id: str, map_index: int = -1) -> str:
+        return str(self.task(task_id, map_index).state)
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        try:
+            from airflow.models.xcom import XComModel
+        except ImportError:
+            from airflow.models.xcom import XCom
+
+            return XCom.get_one(
+                run_id=self.dag_run.run_id,
+                dag_id=self.dag_run.dag_id,
+                task_id=task_id,
+                key=key,
+                map_index=map_index,
+            )
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            row = session.execute(
+                XComModel.get_many(
+                    run_id=self.dag_run.run_id,
+                    dag_ids=self.dag_run.dag_id,
+                    task_ids=task_id,
+                    key=key,
+                    map_indexes=map_index,
+                )
+            ).first()
+            return None if row is None else XComModel.deserialize_value(row[0] if hasattr(row[0], "value") else row)
+
+
+_HEADER = """
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_kling.operators.kling import KlingSubmitOperator
+from airflow_provider_kling.payloads import *
+from airflow_provider_kling.sensors.kling import KlingSensor
+
+PICTURES = {pictures!r}
+
+with DAG({dag_id!r}, schedule=None, default_args={{"retry_delay": timedelta(seconds=0)}}) as dag:
+"""
+
+
+@pytest.fixture
+def run_dag(airflow_db: str, pictures: list[str]) -> Callable[..., Run]:
+    """Return a function that writes a DAG file around some tasks and runs it to its end, triggers included."""
+
+    def run(tasks: str, **kwargs: Any) -> Run:
+        dag_id = f"test_{uuid.uuid4().hex[:8]}"
+        file = Path(airflow_db, "dags", f"{dag_id}.py")
+        body = textwrap.indent(textwrap.dedent(tasks), "    ")
+        file.write_text(_HEADER.format(pictures=pictures, dag_id=dag_id) + body)
+        try:
+            return Run(runpy.run_path(str(file))["dag"].test(**kwargs))
+        finally:
+            file.unlink()
+
+    return run

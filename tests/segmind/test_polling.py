@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, Wait
+from airflow_provider_kling.segmind.schemas import Result, Status
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def wait():
+    return Wait("r-1", NOW + timedelta(seconds=60), 5, "kling-o1")
+
+
+def test_a_running_job_is_looked_at_again_after_the_interval(wait):
+    for state in ("QUEUED", "PROCESSING", "processing"):
+        assert wait.after_status(Status(status=state), now=NOW) == LookAgain(5)
+
+
+def test_a_completed_job_is_fetched_even_after_the_deadline(wait):
+    late = NOW + timedelta(hours=1)
+    assert wait.after_status(Status(status="COMPLETED"), now=late) == FetchResult()
+    result = Result(status="COMPLETED", output="https://i/1.mp4")
+    assert wait.after_result(result, now=late) == Done(result)
+
+
+def test_a_result_that_is_behind_the_status_is_fetched_again(wait):
+    assert wait.after_result(Result(status="PROCESSING"), now=NOW) == LookAgain(5)
+
+
+def test_a_failed_job_ends_the_wait(wait):
+    decision = wait.after_status(Status(status="FAILED", error="bad picture"), now=NOW)
+    assert isinstance(decision, GiveUp)
+    assert isinstance(decision.error, errors.KlingGenerationFailedError)
+    assert "bad picture" in str(decision.error)
+
+
+def test_the_last_look_falls_on_the_deadline(wait):
+    assert wait.after_status(Status(status="QUEUED"), now=NOW + timedelta(seconds=58)) == LookAgain(2)
+    decision = wait.after_status(Status(status="QUEUED"), now=NOW + timedelta(seconds=60))
+    assert isinstance(decision.error, errors.KlingGenerationTimeoutError)
+    assert decision.error.request_id == "r-1"
+    assert "still billed" in str(decision.error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.SegmindServerError("x"),
+        errors.SegmindConnectionError("x"),
+        errors.SegmindRateLimitError("x"),
+        errors.SegmindResponseError("x"),
+        errors.SegmindBadRequestError("x"),
+    ],
+)
+def test_a_look_that_fails_says_nothing_about_the_job(wait, error):
+    for _ in range(100):
+        decision = wait.after_error(error, now=NOW)
+        assert decision == LookAgain(5, "x")
+    late = wait.after_error(error, now=NOW + timedelta(seconds=61))
+    assert isinstance(late.error, errors.KlingGenerationTimeoutError)
+    assert "101 look(s) failed" in str(late.error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.SegmindAuthenticationError("x"),
+        errors.SegmindPermissionError("x"),
+        errors.SegmindRequestNotFoundError("x"),
+        errors.SegmindSettingsError("x"),
+    ],
+)
+def test_what_no_later_look_can_cure_ends_the_wait(wait, error):
+    assert wait.after_error(error, now=NOW) == GiveUp(error)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_kling.segmind.errors import SegmindSettingsError
+from airflow_provider_kling.segmind.protocol import Host
+from airflow_provider_kling.segmind.settings import Settings
+
+
+def read(host=None, password="SG_0123", port=None, **extra):
+    return Settings.from_connection(
+        "c", host=host, port=port, password=password, extra=json.dumps(extra) if extra else None
+    )
+
+
+def test_a_key_alone_is_enough():
+    settings = read()
+    assert [settings.base_url(host) for host in Host] == [
+        "https://api.segmind.com",
+        "https://api.spotprod.segmind.com",
+        "https://workflows-api.segmind.com",
+    ]
+    assert settings.timeout == 60
+
+
+@pytest.mark.parametrize(
+    ("host", "base_url"),
+    [
+        ("https://api.segmind.com/", "https://api.segmind.com"),
+        ("API.segmind.com", "https://api.segmind.com"),
+        ("http://localhost:8765", "http://localhost:8765"),
+        ("http://127.0.0.1:8765/", "http://127.0.0.1:8765"),
+        ("http://[::1]:8765", "http://[::1]:8765"),
+    ],
+)
+def test_a_host_is_taken_with_or_without_a_scheme(host, base_url):
+    assert read(host).host == base_url
+
+
+def test_a_host_that_is_not_segminds_answers_for_all_three_so_that_its_key_does_not_reach_segmind():
+    settings = read("http://localhost:8765")
+    assert settings.history_host == settings.storage_host == "http://localhost:8765"
+    own = read("http://localhost:8765", history_host="http://localhost:1", storage_host="https://s.example.com")
+    assert (own.history_host, own.storage_host) == ("http://localhost:1", "https://s.example.com")
+
+
+def test_the_port_of_a_connection_uri_is_used():
+    assert read("gateway.example.com", port=8443).host == "https://gateway.example.com:8443"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"password": None}, "no API key"),
+        ({"password": "  "}, "no API key"),
+        ({"password": "SG_ 12"}, "not an API key"),
+        ({"password": "SG_\n12"}, "not an API key"),
+        ({"host": "https://api.segmind.com/v2"}, "remove '/v2'"),
+        ({"host": "https://api.segmind.com?x=1"}, "bare base URL"),
+        ({"host": "https://user:pw@api.segmind.com"}, "user name or password"),
+        ({"host": "http://api.segmind.com"}, "unencrypted"),
+        ({"host": "http://127.0.0.1.example.com"}, "unencrypted"),
+        ({"host": "ftp://api.segmind.com"}, "https"),
+        ({"host": "https://"}, "names no host"),
+        ({"host": "my host"}, "names no host"),
+        ({"host": "https://[::1"}, "not a URL"),
+        ({"history_host": "http://history.example.com"}, "extra.history_host"),
+        ({"storage_host": 7}, "extra.storage_host"),
+        ({"timeout": "soon"}, "extra.timeout"),
+        ({"timeout": 0}, "extra.timeout"),
+        ({"timeout": True}, "extra.timeout"),
+        ({"allow_http": "perhaps"}, "extra.allow_http"),
+    ],
+)
+def test_a_connection_that_cannot_work_is_refused_in_one_line_that_names_the_field(fields, words):
+    with pytest.raises(SegmindSettingsError) as caught:
+        read(**fields)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "SG_" not in str(caught.value)
+
+
+def test_an_extra_that_is_no_json_object_is_refused():
+    for extra in ("{", "[1]", '"x"'):
+        with pytest.raises(SegmindSettingsError, match="extra"):
+            Settings.from_connection("c", host=None, port=None, password="k", extra=extra)
+
+
+def test_http_to_another_machine_needs_the_connections_word():
+    assert read("http://gateway.internal", allow_http=True).host == "http://gateway.internal"
+    assert read("http://gateway.internal", allow_http="true").host == "http://gateway.internal"
+
+
+def test_the_key_is_in_no_repr_and_is_taken_out_of_answers():
+    settings = read(password="SG_secret")
+    assert "SG_secret" not in repr(settings)
+    assert settings.hide_key(b'{"error": "key SG_secret is invalid"}') == b'{"error": "key *** is invalid"}'
