@@ -23,5 +23,5 @@ class TaskStateStore(Protocol):
 
 def task_state_store(context: Context) -> TaskStateStore | None:
     """Return the task's durable state, or None below Airflow 3.3, where nothing outlives an attempt."""
-    store: TaskStateStore | None = context.get("task_state_store")  # type: ignore[assignment]  # typed from 3.3 on
+    store: TaskStateStore | None = context.get("task_state_store")
     return store

@@ -38,7 +38,7 @@ class KlingTrigger(BaseTrigger):
         poll_interval: float,
         model: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # BaseTrigger has no types there
         self.request_id = request_id
         self.deadline = deadline
         self.segmind_conn_id = segmind_conn_id

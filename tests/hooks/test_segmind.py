@@ -299,8 +299,9 @@ def test_a_connection_that_does_not_exist_is_told_with_the_command_that_makes_it
 async def test_the_async_hook_reads_the_same_answers(sim, hook, conn_id, payload):
     receipt = await asyncio.to_thread(hook.submit, "kling-o1", payload)
     async with SegmindAsyncHook(conn_id) as looking:
-        while not (await looking.get_status(receipt.request_id)).status.is_terminal:
-            await asyncio.sleep(0.02)
+        assert not (await looking.get_status(receipt.request_id)).error
+        await asyncio.to_thread(finish, hook, receipt.request_id)
+        assert (await looking.get_status(receipt.request_id)).status is JobStatus.COMPLETED
         result = await looking.get_result(receipt.request_id)
         assert result.url == hook.get_result(receipt.request_id).url
         assert (await looking.get_credits()).total == hook.get_credits().total

@@ -46,7 +46,7 @@ def test_the_rendered_payload_is_a_dict_that_airflow_can_show():
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ('payload=O1Image(prompt="{{ \'\' }}", image_urls=PICTURES)', "prompt: rendered to ''"),
+        ("payload=O1Image(prompt=\"{{ '' }}\", image_urls=PICTURES)", "prompt: rendered to ''"),
         ('payload=O1Image(prompt="{{ none }}", image_urls=PICTURES)', "prompt: rendered to 'None'"),
         (
             "payload=O1Image(prompt='x', image_urls=[\"{{ ti.xcom_pull(task_ids='before', key='nothing') }}\"])",

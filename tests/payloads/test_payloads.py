@@ -139,7 +139,9 @@ def test_a_tag_that_names_nothing_is_refused_whatever_its_case(payload_class, pr
     assert error.fields == ["prompt"]
 
 
-@pytest.mark.parametrize("prompt", ["@Image1, @image2 and @IMAGE1.", "mail me@image9.example", "@images @Image @Image1st"])
+@pytest.mark.parametrize(
+    "prompt", ["@Image1, @image2 and @IMAGE1.", "mail me@image9.example", "@images @Image @Image1st"]
+)
 def test_what_is_no_tag_or_a_good_one_is_left_alone(prompt):
     assert O1Image(prompt=prompt, image_urls=[PICTURE, PICTURE]).prompt == prompt
 

@@ -171,8 +171,8 @@ def test_a_blocking_answer_that_is_no_file_is_an_unclear_outcome(content_type, b
 
 
 def test_the_balance_has_a_hyphen_in_its_second_name():
-    credits = CREDITS.read(200, {}, b'{"credits": 1.5, "free-credits": 0.25}')
-    assert credits.total == 1.75
+    balance = CREDITS.read(200, {}, b'{"credits": 1.5, "free-credits": 0.25}')
+    assert balance.total == 1.75
 
 
 def test_uploads_are_read_under_both_documented_names():
@@ -186,7 +186,11 @@ def test_history_rows_are_read_with_bodies_in_json_and_in_python():
     assert call.query["from_date"] == call.query["to_date"] == "2026-11-20"
     rows = [
         {"request_id": "a", "request_body": "{'prompt': 'x', 'keep_audio': False}", "credits_deduction": "0.03"},
-        {"request_id": "b", "request_body": '{"prompt": "x", "keep_audio": false}', "model_created": "2026-11-20T10:00"},
+        {
+            "request_id": "b",
+            "request_body": '{"prompt": "x", "keep_audio": false}',
+            "model_created": "2026-11-20T10:00",
+        },
         {"request_id": "c", "request_body": "__import__('os')", "error": {"code": 1}},
     ]
     page = call.read(200, {}, json.dumps({"data": rows}).encode())

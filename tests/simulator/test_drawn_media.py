@@ -139,6 +139,15 @@ def test_an_edit_without_a_duration_is_as_long_as_its_film(client):
     assert len(frames_of(client, body["output"])) == 72
 
 
+def test_snow_falls_where_snow_is_asked_for(client, film):
+    def white(prompt):
+        body = client.run("kling-o1-video-to-video-edit", prompt=prompt, video_url=film).json()
+        levels = top(frames_of(client, body["output"])[100]).convert("L").histogram()
+        return sum(levels[236:])
+
+    assert white("Let it snow") > white("Let it rain") + 10
+
+
 def test_a_reference_film_repeats_when_more_is_asked_for_and_shows_its_pictures(client, film, robot, beach):
     body = client.run(
         "kling-o1-video-to-video-reference", prompt="p", video_url=film, image_urls=[beach, robot], duration=10

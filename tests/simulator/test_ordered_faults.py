@@ -46,7 +46,8 @@ def test_an_ordered_body_can_be_anything(client):
 @pytest.mark.parametrize("kind", ["refuse", "reset_before"])
 def test_a_reset_before_acceptance_leaves_no_job(client, jobs_left, kind):
     client.simulator.order_fault(kind)
-    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+    # A client cut off in the middle of sending may learn of the reset as a broken pipe.
+    with pytest.raises(requests.ConnectionError, match="Connection aborted"):
         client.submit(MODEL, **PROMPT)
     assert jobs_left() == 0
     seen = client.simulator.requests()[-1]
@@ -74,11 +75,13 @@ def test_a_held_request_is_never_taken_when_no_time_is_given(client, jobs_left):
 
 
 def test_a_request_held_for_a_time_is_taken_even_if_the_client_has_gone(client, jobs_left):
-    client.simulator.order_fault("hold", seconds=0.3)
+    client.simulator.order_fault("hold", seconds=0.8)
     with pytest.raises(requests.Timeout):
         client.post(f"/v2/{MODEL}", json=PROMPT, timeout=0.1)
     assert jobs_left() == 0
-    time.sleep(0.4)
+    deadline = time.monotonic() + 10
+    while not jobs_left() and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert jobs_left() == 1
 
 
