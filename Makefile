@@ -43,8 +43,9 @@ lint: $(READY) ## Check style and types
 build: $(READY) ## Build the wheel into dist/
 	@$(RUN) -m build --wheel --outdir $(DIST) .
 
-clean: ## Remove the environments, caches and everything that was built
-	rm -rf .venv-airflow-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-output
+clean: ## Remove the environments, caches and everything that was built (not what LIVE=1 paid for)
+	rm -rf .venv-airflow-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	[ ! -d demo-output ] || find demo-output -maxdepth 1 -type f -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CONSTRAINTS):

@@ -22,15 +22,20 @@ PROBE = 160
 
 def merge(pictures: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image:
     """Put the pictures into one of that size: the last that is a scene is the ground of all the others."""
-    scenes = [picture for picture in pictures if not _is_plain(picture)]
-    ground = scenes[-1] if scenes else pictures[-1]
-    others = [picture for picture in pictures if picture is not ground]
-    image = ImageOps.fit(ground, size, Image.Resampling.BICUBIC)
-    for number, picture in enumerate(others):
-        # A single figure stands left of the middle, several share the width.
-        place = 0.36 if len(others) == 1 else (number + 0.7) / (len(others) + 0.4)
+    scene = next((picture for picture in reversed(pictures) if not _is_plain(picture)), None)
+    if scene is None:
+        image = Image.new("RGB", size, _corner_colour(pictures[-1]))
+        light = None
+    else:
+        image = ImageOps.fit(scene, size, Image.Resampling.BICUBIC)
+        light = tuple(round(level) for level in ImageStat.Stat(image).mean)
+    others = [picture for picture in pictures if picture is not scene]
+    # A figure in a scene stands left of its middle, one by itself in the middle; several share the width.
+    places = [0.36 if scene else 0.5]
+    if len(others) > 1:
+        places = [(number + 0.7) / (len(others) + 0.4) for number in range(len(others))]
+    for picture, place in zip(others, places, strict=False):
         if _is_plain(picture):
-            light = tuple(round(level) for level in ImageStat.Stat(image).mean)
             _stand(image, _cut_out(picture), place, FIGURE_HEIGHT / len(others) ** 0.25, light)
         else:
             _hang(image, picture, CARD_HEIGHT, place, 0.5)
@@ -74,9 +79,10 @@ def _cut_out(picture: Image.Image) -> Image.Image:
     return cut.crop(alpha.getbbox() or (0, 0, *picture.size))
 
 
-def _corner_colour(picture: Image.Image) -> tuple[int, ...]:
+def _corner_colour(picture: Image.Image) -> tuple[int, int, int]:
     corner = picture.crop((0, 0, max(1, picture.width // 40), max(1, picture.height // 40)))
-    return tuple(round(level) for level in ImageStat.Stat(corner).mean)
+    red, green, blue = (round(level) for level in ImageStat.Stat(corner).mean)
+    return red, green, blue
 
 
 def _stand(image: Image.Image, figure: Image.Image, place: float, share: float, light: tuple[int, ...] | None) -> None:

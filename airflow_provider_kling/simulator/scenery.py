@@ -113,7 +113,7 @@ def beach() -> Image.Image:
         x, y = chance.randrange(width), shore + 100 + chance.randrange(max(1, height - shore - 100))
         draw.ellipse((x, y, x + 5, y + 3), fill=(212, 176, 128))
     _palm(draw, (round(width * 0.9), round(height * 0.86)), round(height * 0.62))
-    for across, down in ((0.53, 0.17), (0.575, 0.135), (0.62, 0.185)):
+    for across, down in ((0.53, 0.21), (0.575, 0.175), (0.62, 0.225)):
         _bird(draw, (round(across * width), round(down * height)), 30)
     return image.resize(SAMPLE_SIZE, Image.Resampling.LANCZOS)
 
