@@ -36,8 +36,10 @@ from airflow import __version__ as airflow_version  # noqa: E402 needs the home 
 
 from airflow_provider_kling.simulator import Simulator  # noqa: E402 as above
 
+_VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
+AIRFLOW_3 = _VERSION >= (3, 0)
 #: Whether task state outlives an attempt.
-AIRFLOW_3_3 = tuple(int(part) for part in airflow_version.split(".")[:2]) >= (3, 3)
+AIRFLOW_3_3 = _VERSION >= (3, 3)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

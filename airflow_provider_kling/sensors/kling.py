@@ -59,6 +59,8 @@ class KlingSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("request_id", "model", "segmind_conn_id")
     operator_extra_links = (KlingOutputLink(),)
+    #: What the button opens, once the job is done.
+    output_url: str | None = None
     ui_color = "#d6f0e6"
 
     def __init__(
@@ -172,6 +174,7 @@ class KlingSensor(BaseSensorOperator):
         metrics = answer.get("metrics", {})
         ti = context["ti"]
         if result.url:
+            self.output_url = result.url
             ti.xcom_push(key="url", value=result.url)
         else:
             self.log.warning(
