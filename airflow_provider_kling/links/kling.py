@@ -19,8 +19,6 @@ class KlingOutputLink(BaseOperatorLink):
         """Return the file's address, or nothing while there is none."""
         # Airflow 3 asks in the task's own process, at its end and at each deferral; Airflow 2 asks in the
         # webserver, whose copy of the sensor knows nothing of the run.
-        if hasattr(operator, "output_url"):
-            url = operator.output_url
-        else:
-            url = XCom.get_value(ti_key=ti_key, key="url")
+        known = hasattr(operator, "output_url")
+        url = operator.output_url if known else XCom.get_value(ti_key=ti_key, key="url")
         return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
