@@ -9,6 +9,8 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
+_NOT_KNOWN_HERE = object()
+
 
 class KlingOutputLink(BaseOperatorLink):
     """Opens the picture or video of a finished wait; Segmind deletes the file after seven days."""
@@ -19,6 +21,7 @@ class KlingOutputLink(BaseOperatorLink):
         """Return the file's address, or nothing while there is none."""
         # Airflow 3 asks in the task's own process, at its end and at each deferral; Airflow 2 asks in the
         # webserver, whose copy of the sensor knows nothing of the run.
-        known = hasattr(operator, "output_url")
-        url = operator.output_url if known else XCom.get_value(ti_key=ti_key, key="url")
+        url = getattr(operator, "output_url", _NOT_KNOWN_HERE)
+        if url is _NOT_KNOWN_HERE:
+            url = XCom.get_value(ti_key=ti_key, key="url")
         return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
