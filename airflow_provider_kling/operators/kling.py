@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
@@ -40,8 +39,8 @@ class KlingSubmitOperator(BaseOperator):
 
     :param payload: an instance of a class of :mod:`airflow_provider_kling.payloads`, or a dict of the
         model's parameters; values may be templates and XComArgs. (templated)
-    :param model: the model's slug; needed with a dict only. A slug without a class is sent as it is,
-        with a warning. (templated)
+    :param model: the model's slug; needed with a dict only. A slug without a class, and parameters outside
+        the known part of a model's page, are sent as they are, with a warning. (templated)
     :param segmind_conn_id: the connection. (templated)
     :raises KlingPayloadError: at parsing or before sending, naming the field and what to change.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; what no retry can cure
@@ -78,11 +77,19 @@ class KlingSubmitOperator(BaseOperator):
 
     def _submit_once(self, context: Context) -> str:
         # Whatever can fail without the network fails here, before anything is sent.
-        payload, model = check_rendered(self.payload, self.model)
-        payload_class = get_payload_class(model)
-        if payload_class is None:
-            self.log.warning("%s has no payload class in this version: its parameters are sent unchecked.", model)
-        wanted = fingerprint(model, payload, conn_id=self.segmind_conn_id, api_key=self.hook.settings.api_key)
+        request = check_rendered(self.payload, self.model)
+        if request.payload is None:
+            self.log.warning(
+                "%s has no payload class in this version: its parameters are sent unchecked.", request.model
+            )
+        elif warning := request.payload.unknown_parameters():
+            self.log.warning("%s", warning)
+        wanted = fingerprint(
+            request.model,
+            request.parameters,
+            conn_id=self.segmind_conn_id,
+            api_key=self.hook.settings.api_key,
+        )
         store = task_state_store(context)
         record = read_record(store.get(RECORD_KEY)) if store else None
         ti = context["ti"]
@@ -98,19 +105,19 @@ class KlingSubmitOperator(BaseOperator):
                     "completes.",
                     decision.abandoned.request_id,
                 )
-            intent = Record(fingerprint=wanted, model=model, intended_at=datetime.now(tz=UTC), max_tries=ti.max_tries)
-            accepted = self._post(store, intent, payload)
-            usual = (
-                f" It usually takes {payload_class.usual_latency:.0f} s and costs ${payload_class.usual_cost:.2f}."
-                if payload_class
-                else ""
+            intent = Record(
+                fingerprint=wanted, model=request.model, intended_at=datetime.now(tz=UTC), max_tries=ti.max_tries
             )
-            self.log.info("Submitted %s as request %s.%s", model, accepted.request_id, usual)
+            accepted = self._post(store, intent, request.parameters)
+            usual = ""
+            if request.payload is not None:
+                usual = f" It usually takes {request.payload.usual_latency:.0f} s. Price: {request.payload.estimate()}."
+            self.log.info("Submitted %s as request %s.%s", request.model, accepted.request_id, usual)
 
         request_id, submitted_at = accepted.request_id, accepted.accepted_at
         if request_id is None or submitted_at is None:
             raise AssertionError("an accepted record has both")
-        ti.xcom_push(key="model", value=model)
+        ti.xcom_push(key="model", value=request.model)
         ti.xcom_push(key="submitted_at", value=submitted_at.isoformat())
         _keep(store, accepted.model_copy(update={"delivered": True, "max_tries": ti.max_tries}))
         return request_id

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.base import KlingPayload
+from airflow_provider_kling.payloads.checked import refuse_left_over
 from airflow_provider_kling.payloads.templates import as_plain, is_template
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
 from airflow_provider_kling.segmind.protocol import checked_slug
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What will be sent: the slug, the parameters, and the payload that was made of them where there is a class."""
+
+    model: str
+    parameters: dict[str, Any]
+    payload: KlingPayload | None
 
 
 def check_unrendered(payload: Any, model: Any) -> tuple[Any, Any]:
@@ -40,26 +51,24 @@ def check_unrendered(payload: Any, model: Any) -> tuple[Any, Any]:
     return (payload_class(**parameters).to_request() if payload_class else parameters), slug
 
 
-def check_rendered(payload: Any, model: Any) -> tuple[dict[str, Any], str]:
+def check_rendered(payload: Any, model: Any) -> Request:
     """
     Check everything, after rendering and before anything is sent.
 
-    :return: the parameters as they are sent, and the slug.
     :raises SegmindInputError: naming the field and what to change.
     """
     slug = checked_slug(model)
     parameters = _as_parameters(payload)
     payload_class = get_payload_class(slug)
     if payload_class:
-        return payload_class.from_rendered(parameters).to_request(), slug
+        checked = payload_class.from_rendered(parameters)
+        return Request(slug, checked.to_request(), checked)
     for name, value in parameters.items():
-        if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
-            raise KlingPayloadError(
-                f"payload: {name} rendered to {value!r}; check the template and that the task upstream ran, or "
-                "leave the parameter out.",
-                fields=[name],
-            )
-    return parameters, slug
+        try:
+            refuse_left_over(value)
+        except ValueError as exc:
+            raise KlingPayloadError(f"payload: {name} {exc}.", fields=[name]) from None
+    return Request(slug, parameters, None)
 
 
 def _as_parameters(payload: Any) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Parameter:
     max_length: int | None = None
     items: tuple[Parameter, ...] = ()
     confidence: str = "page"
+    alternative: str | None = None  # may be sent in its place, where this one is required
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Parameter:
@@ -136,7 +137,7 @@ class Model:
         for parameter in self.parameters:
             value = body.get(parameter.name)
             if value is None:
-                if parameter.required:
+                if parameter.required and not body.get(parameter.alternative or ""):
                     raise RefusedError(400, f"Missing required field: {parameter.name}")
             elif not parameter.allows(value):
                 allowed = ", ".join(map(str, parameter.enum))

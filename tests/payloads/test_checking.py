@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from airflow_provider_kling.payloads import O1Image, O1VideoEdit
-from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
+from airflow_provider_kling.payloads.checking import Request, check_rendered, check_unrendered
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
 
 PICTURE = "https://x.example/a.png"
@@ -41,11 +41,11 @@ def test_templates_of_the_whole_payload_and_of_the_model_wait_for_rendering():
 
 
 def test_json_text_is_what_a_template_of_a_whole_payload_renders_to():
-    assert check_rendered('{"prompt": "x", "image_urls": ["https://x.example/a.png"]}', "kling-o1")[0] == GOOD
+    assert check_rendered('{"prompt": "x", "image_urls": ["https://x.example/a.png"]}', "kling-o1").parameters == GOOD
 
 
 def test_a_model_without_a_class_is_passed_through_but_not_with_empty_renderings():
-    assert check_rendered({"anything": 1}, "kling-99") == ({"anything": 1}, "kling-99")
+    assert check_rendered({"anything": 1}, "kling-99") == Request("kling-99", {"anything": 1}, None)
     for left_over in (None, "", "None"):
         with pytest.raises(KlingPayloadError, match="image rendered to"):
             check_rendered({"image": left_over}, "kling-99")
@@ -59,7 +59,7 @@ def test_lazy_sequences_that_mapped_xcoms_resolve_to_become_lists():
         def __getitem__(self, index):
             return [PICTURE][index]
 
-    assert check_rendered({"prompt": "x", "image_urls": Lazy()}, "kling-o1")[0] == GOOD
+    assert check_rendered({"prompt": "x", "image_urls": Lazy()}, "kling-o1").parameters == GOOD
 
 
 def test_none_for_an_optional_parameter_means_not_given():

@@ -150,7 +150,7 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_known_name():
     error = refusal(O1Image, prompt="x", image_urls=[PICTURE], aspect_ration="16:9")
     assert "aspect_ration: no such parameter; did you mean 'aspect_ratio'?" in str(error)
     error = refusal(O1Image, prompt="x", image_urls=[PICTURE], zoom=3)
-    assert "It takes prompt, image_urls, aspect_ratio, output_format, resolution" in str(error)
+    assert "It takes image_urls, prompt, aspect_ratio, output_format, resolution" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_every_class_is_found_by_its_slug_and_knows_what_it_takes_and_costs():
         assert payload_class.slug == slug
         assert payload_class.usual_latency > 0
         assert payload_class.usual_cost > 0
-        assert payload_class.output in {"image", "video"}
+        assert payload_class.output in {"image", "video", "voice"}
         assert all(field.description for field in payload_class.model_fields.values())
     assert payloads.get_payload_class("kling-9") is None
     with pytest.raises(AttributeError):

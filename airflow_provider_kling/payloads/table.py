@@ -1,0 +1,126 @@
+"""A payload class as a table of parameters, for people: the command line and the documentation print it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic_core import PydanticUndefined
+
+from airflow_provider_kling.payloads.base import PromptOrShots
+from airflow_provider_kling.payloads.checked import Checked
+from airflow_provider_kling.payloads.fields import Kind, Seen
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from airflow_provider_kling.payloads.base import KlingPayload
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """
+    One parameter of a model.
+
+    :param name: as it is sent.
+    :param required: whether it must be given. "prompt" of a model that takes shots in its place is not.
+    :param kind: what it holds: "text", "URL", "list of Element" …
+    :param allowed: the only values there are, as they are sent; empty where there is no fixed set.
+    :param limits: bounds in words, such as "0 to 1" or "at most 3"; empty where there are none.
+    :param default: what Segmind takes when it is left out; None where there is no such value.
+    :param description: what it is for.
+    :param seen: where it was read, which is how sure it is.
+    """
+
+    name: str
+    required: bool
+    kind: str
+    allowed: tuple[Any, ...]
+    limits: str
+    default: Any
+    description: str
+    seen: Seen
+
+
+def parameters(payload_class: type[Checked], seen: Seen = Seen.PAGE) -> list[Parameter]:
+    """Return the parameters of a payload class, or of a part of one such as ``Element``, required ones first."""
+    seen = getattr(payload_class, "seen", seen)
+    rows = [_parameter(name, field, seen) for name, field in payload_class.model_fields.items()]
+    return sorted(rows, key=lambda row: not row.required)
+
+
+def prompt_or_shots(payload_class: type[KlingPayload]) -> bool:
+    """Whether the model wants a prompt or, in its place, shots."""
+    return issubclass(payload_class, PromptOrShots)
+
+
+def parts(payload_class: type[KlingPayload]) -> list[type[Checked]]:
+    """Return the classes that the model's parameters are lists of."""
+    found = [_item(_bare(field.annotation)) for field in payload_class.model_fields.values()]
+    return [part for part in dict.fromkeys(found) if isinstance(part, type) and issubclass(part, Checked)]
+
+
+def _parameter(name: str, field: FieldInfo, seen: Seen) -> Parameter:
+    bare = _bare(field.annotation)
+    allowed = get_args(bare) if get_origin(bare) is Literal else ()
+    has_default = field.default is not PydanticUndefined
+    return Parameter(
+        name=name,
+        required=field.is_required(),
+        kind=_kind(bare, field),
+        allowed=allowed,
+        limits=_limits(field),
+        default=field.default if has_default else None,
+        description=field.description or "",
+        seen=next((mark for mark in field.metadata if isinstance(mark, Seen)), seen),
+    )
+
+
+def _bare(annotation: Any) -> Any:
+    """Return an annotation without Annotated and without None."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _bare(get_args(annotation)[0])
+    if origin in {Union, UnionType}:
+        (kept,) = (arg for arg in get_args(annotation) if arg is not NoneType)
+        return _bare(kept)
+    return annotation
+
+
+def _marks(annotation: Any) -> list[Any]:
+    """Return all that annotates a type, at any depth."""
+    marks = [*get_args(annotation)[1:]] if get_origin(annotation) is Annotated else []
+    if get_origin(annotation) in {Annotated, Union, UnionType, list}:
+        for inner in get_args(annotation):
+            marks += _marks(inner)
+    return marks
+
+
+def _item(bare: Any) -> Any:
+    return _bare(get_args(bare)[0]) if get_origin(bare) is list else None
+
+
+def _kind(bare: Any, field: FieldInfo) -> str:
+    marks = [*field.metadata, *_marks(field.annotation)]
+    marked = next((mark for mark in marks if isinstance(mark, Kind)), None)
+    item = _item(bare)
+    if isinstance(item, type):
+        return f"list of {item.__name__ if issubclass(item, Checked) else (marked or 'text')}"
+    if marked is not None:
+        return str(marked)
+    if get_origin(bare) is Literal:
+        bare = type(get_args(bare)[0])
+    return {str: "text", bool: "true or false", int: "whole number", float: "number"}[bare]
+
+
+def _limits(field: FieldInfo) -> str:
+    low = next((mark.ge for mark in field.metadata if isinstance(mark, annotated_types.Ge)), None)
+    high = next((mark.le for mark in field.metadata if isinstance(mark, annotated_types.Le)), None)
+    longest = next((mark.max_length for mark in field.metadata if isinstance(mark, annotated_types.MaxLen)), None)
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    if longest is not None:
+        return f"at most {longest}" + (" characters" if _bare(field.annotation) is str else "")
+    return ""
