@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SEGMIND = "https://api.segmind.com"
-MODELS = (O1Image, O1ReferenceToVideo, O1VideoEdit)
+# What the example DAG submits, as far as its price depends on it.
+PAYLOADS = (
+    O1Image(prompt="{{ prompt }}", image_urls=["{{ picture }}"]),
+    O1ReferenceToVideo(prompt="{{ prompt }}", image_urls=["{{ picture }}"], duration="5"),
+    O1VideoEdit(prompt="{{ prompt }}", video_url="{{ video }}"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,12 @@ def choose_live(console: Console) -> Target:
     if not key:
         raise DemoError("LIVE=1 needs your API key: SEGMIND_API_KEY=SG_… make demo LIVE=1")
     host = os.environ.get("KLING_DEMO_HOST") or SEGMIND
-    console.print(f"This runs three paid generations on {host}. They usually cost and take:")
-    for model in MODELS:
-        console.print(f"  {model.slug:<36} ${model.usual_cost:.3f}  {model.usual_latency:4.0f} s", highlight=False)
-    total = sum(model.usual_cost for model in MODELS)
-    console.print(f"Together about ${total:.2f}. Segmind sets the price; what is submitted cannot be cancelled.")
+    console.print(f"This runs three paid generations on {host}:")
+    for payload in PAYLOADS:
+        usual = f"{payload.usual_latency:4.0f} s  {payload.estimate()}"
+        console.print(f"  {payload.slug:<36} {usual}", highlight=False)
+    total = sum(payload.usual_cost for payload in PAYLOADS)
+    console.print(f"On average together ${total:.2f}. Segmind sets the price; what is submitted cannot be cancelled.")
     _ask(console)
     return Target(host, key, live=True)
 

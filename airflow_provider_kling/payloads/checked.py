@@ -135,10 +135,9 @@ def _in_words(checked: type[Checked], error: Any) -> str:
             return str(error["ctx"]["error"])
         case "string_too_short" | "too_short":
             return "is empty"
-        case "too_long":
-            return f"holds {error['ctx']['actual_length']}, at most {error['ctx']['max_length']} are allowed"
-        case "string_too_long":
-            return f"has {len(given)} characters, at most {error['ctx']['max_length']} are allowed"
+        case "too_long" | "string_too_long":
+            has = f"has {len(given)} characters" if isinstance(given, str) else f"holds {len(given)}"
+            return f"{has}, at most {error['ctx']['max_length']} are allowed"
         case _:
             return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {shown(given)}"
 

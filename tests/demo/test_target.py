@@ -39,7 +39,7 @@ def test_the_cost_is_told_before_anything_else(console, monkeypatch):
     target = choose_live(console)
 
     told = console.file.getvalue()
-    assert re.search(r"kling-o1 +\$0\.035", told)
+    assert re.search(r"kling-o1 +60 s +\$0\.035", told)
     assert "$2.66" in told
     assert key not in told
     assert (target.host, target.live) == ("https://api.segmind.com", True)
