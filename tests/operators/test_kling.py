@@ -189,7 +189,24 @@ def test_a_payload_may_come_whole_from_a_task_or_as_json_text(sim, conn_id, run_
 
 
 def test_a_model_without_a_class_is_sent_with_a_warning(sim, conn_id, run_dag, capfd):
-    run = run_dag('KlingSubmitOperator(task_id="submit", model="kling-2", payload={"prompt": "a fox", "duration": 5})')
+    receipt = {"request_id": "2c7f59ea-13f1-402c-9353-915a2b5a2124", "status": "QUEUED"}
+    sim.order_fault("respond", method="POST", status=200, body=receipt)
+    run = run_dag('KlingSubmitOperator(task_id="submit", model="kling-99", payload={"prompt": "a fox", "zoom": 5})')
     assert run.state == "success"
-    assert "no payload class" in capfd.readouterr().out
-    assert sim.ledger()["jobs"][0]["inputs"] == {"prompt": "a fox", "duration": 5}
+    assert run.xcom("submit") == receipt["request_id"]
+    assert "kling-99 has no payload class" in capfd.readouterr().out
+    assert [request["path"] for request in posts(sim)] == ["/v2/kling-99"]
+
+
+def test_parameters_outside_the_known_part_of_a_page_are_sent_with_a_warning(sim, conn_id, run_dag, capfd):
+    run = run_dag("""
+        KlingSubmitOperator(task_id="submit", payload=V26Video(prompt="a fox", image_url=PICTURES[0]))
+    """)
+    assert run.state == "success"
+    assert "sent unchecked: image_url" in capfd.readouterr().out
+    assert sim.ledger()["jobs"][0]["inputs"]["image_url"].startswith(sim.url)
+
+
+def test_the_log_tells_how_long_the_job_takes_and_what_it_costs(sim, conn_id, run_dag, capfd):
+    run_dag('KlingSubmitOperator(task_id="submit", payload=O3TextToVideo(prompt="a fox", duration=3))')
+    assert "It usually takes 154 s. Price: $0.63 to $1.05." in capfd.readouterr().out
