@@ -25,6 +25,7 @@ from airflow_provider_kling import __version__
 from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import (
+    SegmindConnectionError,
     SegmindError,
     SegmindInputError,
     SegmindRateLimitError,
@@ -175,16 +176,19 @@ class SegmindHook(BaseHook):
         if since < now - HISTORY_SPAN:
             raise SegmindInputError(f"since: {since:%Y-%m-%d} is too long ago; the history answers for 30 days.")
         found: dict[str, HistoryRow] = {}
+        seen: set[str] = set()
         page = 1
         while True:
             rows = self._send(protocol.history(model=model, since=since, until=now, page=page)).rows
-            for row in rows:
+            fresh = [row for row in rows if row.request_id not in seen]
+            seen.update(row.request_id for row in rows)
+            for row in fresh:
                 created = row.created_at
                 if created is not None and created.tzinfo is None:
                     created = created.replace(tzinfo=UTC)
                 if row.model_name == model and (created is None or created >= since):
                     found.setdefault(row.request_id, row)
-            if len(rows) < protocol.HISTORY_PAGE_SIZE:
+            if len(rows) < protocol.HISTORY_PAGE_SIZE or not fresh:  # not fresh: the same page again
                 return list(found.values())
             page += 1
 
@@ -312,9 +316,15 @@ class SegmindAsyncHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
 
         try:
-            return _settings(await get_async_connection(self.segmind_conn_id))
+            connection = await get_async_connection(self.segmind_conn_id)
         except AirflowNotFoundException:
             raise _missing(self.segmind_conn_id) from None
+        except Exception as exc:  # noqa: BLE001 because a secrets backend may raise anything
+            # It says nothing of the job. Its text is left out, it may quote the connection.
+            raise SegmindConnectionError(
+                f"Connection {self.segmind_conn_id!r} cannot be read now ({type(exc).__name__}).", sent=False
+            ) from None
+        return _settings(connection)
 
 
 def _pause(state: RetryCallState) -> float:

@@ -271,6 +271,14 @@ def test_past_requests_are_found_by_model_and_time(sim, hook, payload):
         hook.find_requests(model="kling-o1", since=before - timedelta(days=60))
 
 
+def test_a_history_that_repeats_its_page_ends_the_search(sim, hook):
+    now = datetime.now(tz=UTC)
+    rows = [{"request_id": f"r{n}", "model_name": "kling-o1", "model_created": now.isoformat()} for n in range(100)]
+    sim.order_fault("respond", path="/inference-request/*", times=99, status=200, body={"data": rows})
+    assert len(hook.find_requests(model="kling-o1", since=now - timedelta(minutes=1))) == 100
+    assert len(sim.requests()) == 2
+
+
 def test_the_connection_test_spends_nothing_and_says_whose_fault_a_failure_is(sim, conn_id, set_connection):
     good, words = SegmindHook(conn_id).test_connection()
     assert good
