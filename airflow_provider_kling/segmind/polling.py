@@ -74,12 +74,15 @@ class Wait:
     :param deadline: when to stop waiting, with its time zone.
     :param poll_interval: seconds from one look to the next.
     :param model: the model's slug, for messages, where it is known.
+    :param settings_until: until when a connection that cannot be read counts as a passing fault; a
+        process that takes up a running wait may find its secrets backend down.
     """
 
     request_id: str
     deadline: datetime
     poll_interval: float
     model: str | None = None
+    settings_until: datetime | None = None
     failed_looks: int = 0
 
     def after_status(self, state: Status, *, now: datetime) -> Decision:
@@ -100,7 +103,12 @@ class Wait:
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
-        if isinstance(error, _FINAL):
+        forgiven = (
+            isinstance(error, errors.SegmindSettingsError)
+            and self.settings_until is not None
+            and now < self.settings_until
+        )
+        if isinstance(error, _FINAL) and not forgiven:
             return GiveUp(error)
         self.failed_looks += 1
         return self._again(now, f"the last {self.failed_looks} look(s) failed: {error}", concern=str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,6 +14,9 @@ from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, 
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+#: How long a triggerer may fail to read a connection that a worker has just used.
+SETTINGS_GRACE = timedelta(minutes=5)
 
 
 class KlingTrigger(BaseTrigger):
@@ -60,7 +63,13 @@ class KlingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, wait, look again; end with one event."""
-        wait = Wait(self.request_id, datetime.fromisoformat(self.deadline), self.poll_interval, self.model)
+        wait = Wait(
+            self.request_id,
+            datetime.fromisoformat(self.deadline),
+            self.poll_interval,
+            self.model,
+            settings_until=datetime.now(tz=UTC) + SETTINGS_GRACE,
+        )
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
             while True:
                 match await self._look(hook, wait):

@@ -77,3 +77,12 @@ def test_a_look_that_fails_says_nothing_about_the_job(wait, error):
 )
 def test_what_no_later_look_can_cure_ends_the_wait(wait, error):
     assert wait.after_error(error, now=NOW) == GiveUp(error)
+
+
+def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
+    wait = Wait("r-1", NOW + timedelta(hours=1), 5, settings_until=NOW + timedelta(minutes=5))
+    error = errors.SegmindSettingsError("missing")
+    assert wait.after_error(error, now=NOW) == LookAgain(5, "missing")
+    assert wait.after_error(error, now=NOW + timedelta(minutes=5)) == GiveUp(error)
+    refused = errors.SegmindAuthenticationError("x")
+    assert wait.after_error(refused, now=NOW) == GiveUp(refused)

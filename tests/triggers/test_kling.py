@@ -64,11 +64,6 @@ async def test_a_failed_job_is_an_event_too(sim, conn_id, pictures):
     assert (error.detail, error.blocked) == ("bad picture", False)
 
 
-async def test_a_missing_connection_is_an_event_and_no_crash(conn_id):
-    event = await only_event(trigger_for("2c7f59ea", "nowhere"))
-    assert "does not exist" in event["error"]["message"]
-
-
 async def test_a_connection_that_cannot_be_read_for_a_moment_ends_no_wait(sim, conn_id, request_id, monkeypatch):
     good = os.environ["AIRFLOW_CONN_SEGMIND_DEFAULT"]
     monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", good[:-5])
