@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint airflow build clean
+.PHONY: help setup demo test lint airflow docs build clean
 
 AIRFLOW ?= 3.3.2
 PYTHON ?= python3.11 python3.12 python3.13 python3
@@ -38,7 +38,10 @@ test: $(READY) ## Run the test suite (AIRFLOW=2.11.2: on that Airflow)
 lint: $(READY) ## Check style and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy -p airflow_provider_kling -p demo
+	@$(RUN) -m mypy -p airflow_provider_kling -p demo -p docs
+
+docs: $(READY) ## Write docs/models.md anew from the payload classes
+	@$(RUN) -m docs.generate > docs/models.md
 
 build: $(READY) ## Build the wheel into dist/
 	@$(RUN) -m build --wheel --outdir $(DIST) .

@@ -77,5 +77,6 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.operators.kling"]}],
         "sensors": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.sensors.kling"]}],
         "triggers": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.triggers.kling"]}],
+        "cli": ["airflow_provider_kling.cli.definition.get_airflow_commands"],
         "extra-links": ["airflow_provider_kling.links.kling.KlingOutputLink"],
     }

@@ -44,7 +44,15 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from airflow_provider_kling.segmind.protocol import Call
-    from airflow_provider_kling.segmind.schemas import Credits, Generation, HistoryRow, Receipt, Result, Status
+    from airflow_provider_kling.segmind.schemas import (
+        Credits,
+        Generation,
+        HistoryRow,
+        ListedModel,
+        Receipt,
+        Result,
+        Status,
+    )
 
 T = TypeVar("T")
 
@@ -191,6 +199,10 @@ class SegmindHook(BaseHook):
             if len(rows) < protocol.HISTORY_PAGE_SIZE or not fresh:  # not fresh: the same page again
                 return list(found.values())
             page += 1
+
+    def list_models(self) -> list[ListedModel]:
+        """Return every model that Segmind serves now, Kling's and others', as its public list tells them."""
+        return list(self._send(protocol.model_list()).models)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the balance, which costs nothing, and say whose fault a failure is."""

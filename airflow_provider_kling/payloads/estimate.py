@@ -33,10 +33,14 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return f"price not published, ${self.usual:.3g} on average"
-        if self.low == self.high:
-            return f"${self.low:.3g}"
-        return f"${self.low:.3g} to ${self.high:.3g}"
+            return f"not published, {dollars(self.usual)} on average"
+        return dollars(self.low) if self.low == self.high else f"{dollars(self.low)} to {dollars(self.high)}"
+
+
+def dollars(amount: float) -> str:
+    """Return an amount with cents, and a third digit where it counts."""
+    text = f"${amount:.3f}"
+    return text.removesuffix("0")
 
 
 def estimate(payload: KlingPayload) -> Estimate:

@@ -38,6 +38,7 @@ from airflow_provider_kling.segmind.schemas import (
     Credits,
     Generation,
     HistoryPage,
+    ModelList,
     Receipt,
     Result,
     Status,
@@ -256,6 +257,17 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
         reader=_reader(HistoryPage),
         host=Host.HISTORY,
         query=query,
+    )
+
+
+def model_list() -> Call[ModelList]:
+    """``GET /inference-model-information/list`` on the history host: every model that Segmind serves."""
+    return Call(
+        method="GET",
+        path="/inference-model-information/list",
+        question=Question("read the model list"),
+        reader=_reader(ModelList),
+        host=Host.HISTORY,
     )
 
 

@@ -208,6 +208,40 @@ class HistoryPage(_Answer):
         return self.model_copy(update={"rows": tuple({row.request_id: row for row in self.rows}.values())})
 
 
+class ListedModel(_Answer):
+    """One model of Segmind's public list. The key that says it is retired is spelt as it is there."""
+
+    slug: str = Field(min_length=1)
+    is_retired: bool = Field(default=False, validation_alias=AliasChoices("is_depreciated", "is_retired"))
+    parameters_schema: dict[str, Any] | None = None
+
+    @field_validator("parameters_schema", mode="before")
+    @classmethod
+    def _unreadable_schema(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else None
+
+    @property
+    def parameter_names(self) -> set[str] | None:
+        """The parameters in the schema, or None where it tells none."""
+        properties = (self.parameters_schema or {}).get("properties")
+        return set(properties) if isinstance(properties, dict) else None
+
+
+class ModelList(_Answer):
+    """Segmind's public model list; under which key it stands is not documented."""
+
+    models: tuple[ListedModel, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_list(cls, answer: Any) -> Any:
+        candidates = [answer, *answer.values()] if isinstance(answer, dict) else [answer]
+        for candidate in candidates:
+            if isinstance(candidate, list):
+                return {"models": [row for row in candidate if isinstance(row, dict) and row.get("slug")]}
+        return answer
+
+
 def _urls(node: Any) -> list[str]:
     """Return the addresses in an output of any shape: a string, JSON text, a list, an object."""
     if isinstance(node, str):

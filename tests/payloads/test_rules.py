@@ -126,9 +126,9 @@ def test_kling_2_is_sent_its_seconds_as_a_number_as_its_own_example_does():
         (O3TextToVideo(prompt="x", duration=15), 3.15, 5.25, "$3.15 to $5.25"),
         (O3TextToVideo(prompt="x", duration="{{ d }}"), 0.63, 5.25, "$0.63 to $5.25"),
         (O3TextToVideo(multi_prompt=[{"prompt": "x"}]), 0.63, 5.25, "$0.63 to $5.25"),
-        (V2Video(prompt="x", duration=10), 3.5, 3.5, "$3.5"),
+        (V2Video(prompt="x", duration=10), 3.5, 3.5, "$3.50"),
         (V25TurboVideo(prompt="x", duration=5), 0.44, 0.44, "$0.44"),
-        (payloads.O1VideoEdit(prompt="x", video_url=URL), None, None, "price not published, $1.28 on average"),
+        (payloads.O1VideoEdit(prompt="x", video_url=URL), None, None, "not published, $1.277 on average"),
     ],
 )
 def test_a_price_is_estimated_from_what_is_published_or_said_to_be_unknown(payload, low, high, text):

@@ -1,0 +1,7 @@
+"""``python -m airflow_provider_kling``: the command line without Airflow's own around it."""
+
+import sys
+
+from airflow_provider_kling.cli.standalone import main
+
+sys.exit(main())
