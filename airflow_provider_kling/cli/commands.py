@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_kling.payloads.base import KlingPayload
+    from airflow_provider_kling.payloads.fields import Seen
     from airflow_provider_kling.payloads.table import Parameter
 
 #: Columns where the output goes to no terminal.
@@ -63,17 +64,18 @@ def show_model(args: argparse.Namespace) -> int:
         ("usually", f"{payload_class.usual_latency:.0f} s"),
         ("price", price(payload_class)),
         ("parameters", known),
+        ("read on", str(payload_class.seen)),
         ("page", f"https://www.segmind.com/models/{payload_class.slug}/api"),
     )
     for name, fact in facts:
         print(f"  {name:<11} {fact}")
     print()
-    _print_parameters(parameters(payload_class))
+    _print_parameters(parameters(payload_class), payload_class.seen)
     if prompt_or_shots(payload_class):
         print("\nprompt is needed, or multi_prompt in its place.")
     for part in parts(payload_class):
         print(f"\nEach {part.__name__}:")
-        _print_parameters(parameters(part, payload_class.seen))
+        _print_parameters(parameters(part, payload_class.seen), payload_class.seen)
     print(f"\n{example(payload_class)}")
     return 0
 
@@ -137,22 +139,23 @@ def example(payload_class: type[KlingPayload]) -> str:
     return f"from airflow_provider_kling.payloads import {name}\n\n{name}({given})"
 
 
-def _print_parameters(rows: Sequence[Parameter]) -> None:
-    _print_table(
-        ("parameter", "", "takes", "default", "what it is", "read on"),
+def _print_parameters(rows: Sequence[Parameter], seen: Seen) -> None:
+    """Print a table of parameters; where each was read stands in it only where it is not ``seen`` for all."""
+    cells = [
         [
-            (
-                row.name,
-                "required" if row.required else "",
-                allowed(row),
-                "" if row.default is None else repr(row.default),
-                row.description,
-                str(row.seen),
-            )
-            for row in rows
-        ],
-        kept=(0, 1),
-    )
+            row.name,
+            "required" if row.required else "",
+            allowed(row),
+            "" if row.default is None else repr(row.default),
+            row.description,
+            str(row.seen),
+        ]
+        for row in rows
+    ]
+    header = ["parameter", "", "takes", "default", "what it is", "read on"]
+    if all(row.seen is seen for row in rows):
+        header, cells = header[:-1], [line[:-1] for line in cells]
+    _print_table(header, cells, kept=(0, 1))
 
 
 def _print_table(
