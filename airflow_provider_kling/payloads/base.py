@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import ConfigDict, ValidationInfo, model_validator
 
@@ -68,7 +68,14 @@ class KlingPayload(Checked):
 
     def estimate(self) -> Estimate:
         """Return what the job costs, as far as its price is published."""
-        return estimate(self)
+        field = type(self).model_fields.get("duration")
+        wanted = None if getattr(self, "multi_prompt", None) else getattr(self, "duration", None)
+        return estimate(
+            self.price_range,
+            self.usual_cost,
+            seconds=None if wanted is None or is_template(wanted) else float(wanted),
+            lengths=[float(choice) for choice in get_args(field.annotation)] if field else [],
+        )
 
     @model_validator(mode="after")
     def _tags_exist(self) -> Self:

@@ -9,12 +9,10 @@ length in seconds; how mode and sound share in the rest is not published, so the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
-
-from airflow_provider_kling.payloads.templates import is_template
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_kling.payloads.base import KlingPayload
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +41,20 @@ def dollars(amount: float) -> str:
     return text.removesuffix("0")
 
 
-def estimate(payload: KlingPayload) -> Estimate:
-    """Return what the payload's job costs."""
-    if payload.price_range is None:
-        return Estimate(None, None, payload.usual_cost)
-    low, high = payload.price_range
-    lengths = _lengths(payload)
-    wanted = getattr(payload, "duration", None)
-    if not lengths or wanted is None or is_template(wanted) or getattr(payload, "multi_prompt", None):
-        return Estimate(low, high, payload.usual_cost)
-    seconds = float(wanted)
-    return Estimate(round(low / min(lengths) * seconds, 4), round(high / max(lengths) * seconds, 4), payload.usual_cost)
+def estimate(
+    price_range: tuple[float, float] | None, usual: float, *, seconds: float | None, lengths: Sequence[float]
+) -> Estimate:
+    """
+    Return what a job costs.
 
-
-def _lengths(payload: KlingPayload) -> list[float]:
-    """Return the lengths in seconds that the model can make."""
-    field = type(payload).model_fields.get("duration")
-    return [float(choice) for choice in get_args(field.annotation)] if field else []
+    :param price_range: the lowest and the highest price of the model in US dollars, where they are published.
+    :param usual: the average price in US dollars.
+    :param seconds: the length of the video that is wanted, where it is known and all that sets the length.
+    :param lengths: the lengths in seconds that the model can make.
+    """
+    if price_range is None:
+        return Estimate(None, None, usual)
+    low, high = price_range
+    if seconds is None or not lengths:
+        return Estimate(low, high, usual)
+    return Estimate(round(low / min(lengths) * seconds, 4), round(high / max(lengths) * seconds, 4), usual)

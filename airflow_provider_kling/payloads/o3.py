@@ -73,40 +73,8 @@ class O3ImageToVideo(PromptOrShots, PartlyKnownPayload):
     shot_type: Annotated[ShotType, Seen.EXAMPLE] = "customize"
 
 
-class O3VideoEdit(PartlyKnownPayload):
-    """
-    A video changed by words, with pictures and elements to go by.
-
-    The API page allows ten elements, a landing page four reference pictures; the wider limit is taken.
-    """
-
-    slug = "kling-o3-video2video-edit"
-    title = "Kling O3 Video To Video Edit"
+class _VideoToVideo(KlingPayload):
     output = "video"
-    usual_latency = 202.4
-    usual_cost = 2.3126
-    price_range = (0.945, 6.30)
-
-    prompt: Prompt
-    video_url: _VideoUrl
-    aspect_ratio: VideoRatio = "16:9"
-    duration: ThreeToFifteen = "5"
-    elements: UpTo10Elements = None
-    image_urls: ImageUrls = None
-    keep_audio: Annotated[KeepAudio, Seen.SIBLING] = True
-    mode: Annotated[Mode, Seen.SIBLING] = "pro"
-    shot_type: Annotated[ShotType, Seen.LANDING_PAGE] = "customize"
-
-
-class O3VideoReference(KlingPayload):
-    """A video transformed by words: other people, another style, another scene."""
-
-    slug = "kling-o3-video2video-reference"
-    title = "Kling O3 Video To Video Reference"
-    output = "video"
-    usual_latency = 224.7
-    usual_cost = 2.0329
-    price_range = (0.945, 6.30)
 
     prompt: Prompt
     video_url: _VideoUrl
@@ -117,3 +85,31 @@ class O3VideoReference(KlingPayload):
     keep_audio: KeepAudio = True
     mode: Mode = "pro"
     shot_type: ShotType = "customize"
+
+
+class O3VideoEdit(PartlyKnownPayload, _VideoToVideo):
+    """
+    A video changed by words, with pictures and elements to go by.
+
+    The API page allows ten elements, a landing page four reference pictures; the wider limit is taken.
+    """
+
+    slug = "kling-o3-video2video-edit"
+    title = "Kling O3 Video To Video Edit"
+    usual_latency = 202.4
+    usual_cost = 2.3126
+    price_range = (0.945, 6.30)
+
+    keep_audio: Annotated[KeepAudio, Seen.SIBLING] = True
+    mode: Annotated[Mode, Seen.SIBLING] = "pro"
+    shot_type: Annotated[ShotType, Seen.LANDING_PAGE] = "customize"
+
+
+class O3VideoReference(_VideoToVideo):
+    """A video transformed by words: other people, another style, another scene."""
+
+    slug = "kling-o3-video2video-reference"
+    title = "Kling O3 Video To Video Reference"
+    usual_latency = 224.7
+    usual_cost = 2.0329
+    price_range = (0.945, 6.30)
