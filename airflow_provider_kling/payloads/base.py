@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import ConfigDict, ValidationInfo, model_validator
 
@@ -69,12 +69,13 @@ class KlingPayload(Checked):
     def estimate(self) -> Estimate:
         """Return what the job costs, as far as its price is published."""
         field = type(self).model_fields.get("duration")
+        choices = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
         wanted = None if getattr(self, "multi_prompt", None) else getattr(self, "duration", None)
         return estimate(
             self.price_range,
             self.usual_cost,
             seconds=None if wanted is None or is_template(wanted) else float(wanted),
-            lengths=[float(choice) for choice in get_args(field.annotation)] if field else [],
+            lengths=[float(choice) for choice in choices],
         )
 
     @model_validator(mode="after")

@@ -128,6 +128,7 @@ def test_kling_2_is_sent_its_seconds_as_a_number_as_its_own_example_does():
         (O3TextToVideo(multi_prompt=[{"prompt": "x"}]), 0.63, 5.25, "$0.63 to $5.25"),
         (V2Video(prompt="x", duration=10), 3.5, 3.5, "$3.50"),
         (V25TurboVideo(prompt="x", duration=5), 0.44, 0.44, "$0.44"),
+        (payloads.V1ImageToVideo(image=URL, duration=7), None, None, "not published, $0.864 on average"),
         (payloads.O1VideoEdit(prompt="x", video_url=URL), None, None, "not published, $1.277 on average"),
     ],
 )
