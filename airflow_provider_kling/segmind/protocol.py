@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -282,6 +283,11 @@ def checked_slug(model: Any) -> str:
 
 def checked_request_id(request_id: Any) -> str:
     """Return the request id, or say where it should have come from."""
+    if isinstance(request_id, Sequence) and not isinstance(request_id, str):
+        raise errors.SegmindInputError(
+            f"request_id: holds {len(request_id)} ids, one is waited for; map the sensor over them: "
+            "KlingSensor.partial(task_id=…).expand(request_id=submit.output)."
+        )
     if not isinstance(request_id, str) or request_id.strip() in {"", "None"}:
         raise errors.SegmindInputError(
             f"request_id: {request_id!r} is no request id; the submit task upstream pushed none. Pass its output "

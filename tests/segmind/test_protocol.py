@@ -212,6 +212,11 @@ def test_a_request_id_that_is_none_is_refused_before_anything_is_sent(request_id
             ask(request_id)
 
 
+def test_the_ids_of_a_mapped_submit_are_told_from_one_id():
+    with pytest.raises(errors.SegmindInputError, match=r"holds 2 ids.*expand\(request_id=submit\.output\)"):
+        protocol.status(["2c7f59ea", "3d8f60fb"])
+
+
 def test_a_payload_that_is_no_json_is_refused_before_anything_is_sent():
     for value in (object(), float("nan"), {1, 2}):
         with pytest.raises(errors.KlingPayloadError, match="JSON"):

@@ -133,6 +133,18 @@ def test_a_paid_output_of_unknown_shape_is_returned_with_a_warning(sim, conn_id,
     assert "no file is recognised" in capfd.readouterr().out
 
 
+def test_a_sensor_that_is_not_mapped_over_a_mapped_submit_says_how_to_map_it(sim, conn_id, run_dag, capfd):
+    run = run_dag("""
+        submit = KlingSubmitOperator.partial(task_id="submit").expand(
+            payload=[O1Image(prompt="@Image1", image_urls=PICTURES) for _ in range(2)]
+        )
+        KlingSensor(task_id="done", request_id=submit.output, retries=2)
+    """)
+    assert run.task_state("done") == "failed"
+    assert run.task("done").try_number == 1
+    assert "expand(request_id=submit.output)" in capfd.readouterr().out
+
+
 def test_a_mode_that_is_named_is_the_mode_that_waits():
     assert KlingSensor(task_id="a", request_id="x").deferrable
     for mode in ("poke", "reschedule"):
