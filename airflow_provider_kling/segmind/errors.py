@@ -26,7 +26,7 @@ None derives from ``AirflowException``, which a sensor with ``soft_fail`` would 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 #: Enough of an answer to recognise a proxy's page or a model's complaint, short enough for one line.
 BODY_EXCERPT_CHARS = 300
@@ -85,11 +85,6 @@ class SegmindError(Exception):
         message = facts.pop("message")
         known = {"request_id", "status_code", "body", *error_class.extra_facts}
         return error_class(message, **{name: value for name, value in facts.items() if name in known})
-
-    def with_request_id(self, request_id: str) -> Self:
-        """Name the job that the error is about."""
-        self.request_id = request_id
-        return self
 
 
 class SegmindInputError(SegmindError, ValueError):

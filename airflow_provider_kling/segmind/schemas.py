@@ -12,7 +12,7 @@ import ast
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AliasChoices,
@@ -202,10 +202,6 @@ class HistoryPage(_Answer):
     @classmethod
     def _bare_list(cls, answer: Any) -> Any:
         return {"data": answer} if isinstance(answer, list) else answer
-
-    def jobs(self) -> Self:
-        """Return the page with one row for each job."""
-        return self.model_copy(update={"rows": tuple({row.request_id: row for row in self.rows}.values())})
 
 
 class ListedModel(_Answer):
