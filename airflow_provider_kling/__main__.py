@@ -1,7 +1,10 @@
-"""``python -m airflow_provider_kling``: the command line without Airflow's own around it."""
+"""``python -m airflow_provider_kling``: the command line without Airflow's own."""
+
+from __future__ import annotations
 
 import sys
 
-from airflow_provider_kling.cli.standalone import main
+from airflow_provider_kling.cli.commands import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
