@@ -1,10 +1,7 @@
-"""``python -m airflow_provider_kling``: the command line without Airflow's own."""
-
-from __future__ import annotations
+"""``python -m airflow_provider_kling``: the command line without Airflow's own around it."""
 
 import sys
 
-from airflow_provider_kling.cli.commands import main
+from airflow_provider_kling.cli.standalone import main
 
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())

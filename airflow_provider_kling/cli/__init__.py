@@ -1,1 +1,1 @@
-"""The command line: what each Kling model takes and costs, and whether a payload fits. Works offline but for ``diff``."""
+"""The command line: what models there are, what they take and cost, and whether a payload is good."""
