@@ -15,7 +15,7 @@ from airflow_provider_kling.cli.comparison import compare
 from airflow_provider_kling.payloads import get_payload_class, known_slugs
 from airflow_provider_kling.payloads.checked import nearest
 from airflow_provider_kling.payloads.checking import check_rendered
-from airflow_provider_kling.payloads.estimate import Estimate
+from airflow_provider_kling.payloads.estimate import Estimate, dollars
 from airflow_provider_kling.payloads.table import parameters, parts, prompt_or_shots
 from airflow_provider_kling.segmind.errors import SegmindError
 
@@ -42,7 +42,7 @@ def list_models(_: argparse.Namespace) -> int:
                 payload_class.__name__,
                 payload_class.output,
                 f"{payload_class.usual_latency:.0f} s",
-                price(payload_class),
+                price(payload_class) if payload_class.price_range else f"~{dollars(payload_class.usual_cost)}",
             )
         )
     # A line is a model whatever the terminal's width, so that grep and cut can be used on it.
@@ -70,7 +70,8 @@ def show_model(args: argparse.Namespace) -> int:
     for name, fact in facts:
         print(f"  {name:<11} {fact}")
     print()
-    _print_parameters(parameters(payload_class), payload_class.seen)
+    if payload_class.model_fields:
+        _print_parameters(parameters(payload_class), payload_class.seen)
     if prompt_or_shots(payload_class):
         print("\nprompt is needed, or multi_prompt in its place.")
     for part in parts(payload_class):

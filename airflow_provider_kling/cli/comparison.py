@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def compare(listed: Sequence[ListedModel]) -> list[str]:
     """Return a line for each difference between the live list's Kling models and the classes; none if they agree."""
     live = {model.slug: model for model in listed if model.slug.startswith("kling")}
-    lines = [f"{slug}: listed, but has no class" for slug in sorted(live.keys() - set(known_slugs()))]
+    new = sorted(slug for slug in live.keys() - set(known_slugs()) if not live[slug].is_retired)
+    lines = [f"{slug}: listed, but has no class" for slug in new]
     for slug in known_slugs():
         if slug not in live:
             lines.append(f"{slug}: has a class, but is not listed")

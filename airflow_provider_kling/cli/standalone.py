@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from airflow_provider_kling.cli.definition import COMMANDS, GROUP_HELP
@@ -22,4 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             subparser.add_argument(*argument.flags, **argument.options)
         subparser.set_defaults(run=command.run)
     args = parser.parse_args(argv)
-    return int(args.run(args))
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `… | head`; what is left to flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    return code

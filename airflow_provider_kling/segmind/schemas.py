@@ -41,6 +41,7 @@ def _as_text(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 # A side fact that cannot be read must not cost the result that it comes with.
 SideFloat = Annotated[float | None, WrapValidator(_or_none)]
 SideInt = Annotated[int | None, WrapValidator(_or_none)]
+SideBool = Annotated[bool | None, WrapValidator(_or_none)]
 SideTime = Annotated[datetime | None, WrapValidator(_or_none)]
 SideText = Annotated[str | None, WrapValidator(_as_text)]
 
@@ -208,7 +209,7 @@ class ListedModel(_Answer):
     """One model of Segmind's public list. The key that says it is retired is spelt as it is there."""
 
     slug: str = Field(min_length=1)
-    is_retired: bool = Field(default=False, validation_alias=AliasChoices("is_depreciated", "is_retired"))
+    is_retired: SideBool = Field(default=None, validation_alias=AliasChoices("is_depreciated", "is_retired"))
     parameters_schema: dict[str, Any] | None = None
 
     @field_validator("parameters_schema", mode="before")
@@ -231,11 +232,11 @@ class ModelList(_Answer):
     @model_validator(mode="before")
     @classmethod
     def _find_list(cls, answer: Any) -> Any:
-        candidates = [answer, *answer.values()] if isinstance(answer, dict) else [answer]
-        for candidate in candidates:
-            if isinstance(candidate, list):
-                return {"models": [row for row in candidate if isinstance(row, dict) and row.get("slug")]}
-        return answer
+        for rows in answer.values() if isinstance(answer, dict) else [answer]:
+            models = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+            if models := [row for row in models if isinstance(row.get("slug"), str) and row["slug"]]:
+                return {"models": models}
+        raise ValueError("no list of models in it")  # an empty one would read as "every model is gone"
 
 
 def _urls(node: Any) -> list[str]:

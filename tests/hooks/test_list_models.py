@@ -14,15 +14,24 @@ def test_the_live_list_is_read_with_each_models_parameters(sim, conn_id):
     assert "image_urls" in listed["kling-o1"].parameter_names
 
 
-@pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"a": 1, "Any Key": rows}])
+@pytest.mark.parametrize(
+    "wrap", [lambda rows: rows, lambda rows: {"a": 1, "tags": [{"a": 1}], "none": [], "Any Key": rows}]
+)
 def test_the_list_is_found_under_whatever_key_it_stands_and_broken_rows_are_left_out(sim, conn_id, wrap):
-    rows = [{"slug": "kling-4", "is_depreciated": True, "parameters_schema": "?"}, {"name": "no slug"}, None]
+    rows = [
+        {"slug": "kling-4", "is_depreciated": True, "parameters_schema": "?"},
+        {"slug": "other", "is_depreciated": {}},
+        {"name": "no slug"},
+        None,
+    ]
     sim.order_fault("respond", path="/inference-model-information/*", status=200, body=wrap(rows))
-    (model,) = SegmindHook(conn_id).list_models()
+    model, other = SegmindHook(conn_id).list_models()
+    assert not other.is_retired
     assert (model.slug, model.is_retired, model.parameter_names) == ("kling-4", True, None)
 
 
-def test_a_list_that_is_none_is_an_error_that_says_so(sim, conn_id):
-    sim.order_fault("respond", path="/inference-model-information/*", status=200, body={"error": "x"})
+@pytest.mark.parametrize("body", [{"error": "x"}, [], {"data": []}, [{"name": "x"}]])
+def test_a_list_without_models_is_an_error_and_not_the_end_of_all_models(sim, conn_id, body):
+    sim.order_fault("respond", path="/inference-model-information/*", status=200, body=body)
     with pytest.raises(SegmindResponseError, match="model list"):
         SegmindHook(conn_id).list_models()
