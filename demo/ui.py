@@ -68,7 +68,7 @@ def _serve(console: Console) -> None:
         simulator = stack.enter_context(_simulator(home, key))
         log = stack.enter_context((home.path / "airflow.log").open("wb"))
         home.run("db", "migrate", log=log)
-        home.run("connections", "add", "segmind_default", "--conn-json", connection_json(simulator, key), log=log)
+        home.run("connections", "add", "segmind_default", "--conn-json", _connection(simulator, key), log=log)
         airflow = stack.enter_context(_stopped_at_the_end(home.start("standalone", log=log)))
         _wait_until_healthy(base_url, airflow, home.path / "airflow.log")
         _welcome(console, base_url, simulator, home)
@@ -78,6 +78,12 @@ def _serve(console: Console) -> None:
             console.print("Stopping …")
             raise
         raise DemoError(f"Airflow stopped by itself: {_last_line(home.path / 'airflow.log')}")
+
+
+def _connection(simulator: str, key: str) -> str:
+    """Return the connection with a port of its own: Airflow 3.3.2's test button refuses one without (it sends 0)."""
+    host, _, port = simulator.rpartition(":")
+    return json.dumps({**json.loads(connection_json(host, key)), "port": int(port)})
 
 
 def _settings(port: int, base_url: str) -> dict[str, str]:
