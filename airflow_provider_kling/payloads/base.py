@@ -79,9 +79,11 @@ class KlingPayload(Checked):
         )
 
     @model_validator(mode="after")
-    def _tags_exist(self) -> Self:
+    def _tags_exist(self, info: ValidationInfo) -> Self:
         """Refuse ``@Image3`` with two pictures: Segmind would bill a video that lacks what was meant."""
         for place, text in self._texts():
+            if is_template(text) and not is_rendered(info):
+                continue
             for tag, kind, number in ((found.group(0), *found.groups()) for found in _TAG.finditer(text)):
                 count = self._count(kind.lower())
                 if count is not None and not 1 <= int(number) <= count:
@@ -89,15 +91,13 @@ class KlingPayload(Checked):
         return self
 
     def _texts(self) -> Iterator[tuple[str, str]]:
-        """Yield the prompts that are known, with the parameter each stands in."""
-        prompt = getattr(self, "prompt", None)
-        if isinstance(prompt, str) and not is_template(prompt):
-            yield "prompt", prompt
+        """Yield the prompts, with the parameter each stands in."""
         shots = getattr(self, "multi_prompt", None)
-        for shot in shots if isinstance(shots, list) else ():
-            prompt = getattr(shot, "prompt", None)
-            if isinstance(prompt, str) and not is_template(prompt):
-                yield "multi_prompt", prompt
+        holders = [("prompt", self), *(("multi_prompt", shot) for shot in (shots if isinstance(shots, list) else ()))]
+        for place, holder in holders:
+            text = getattr(holder, "prompt", None)
+            if isinstance(text, str):
+                yield place, text
 
     def _count(self, kind: str) -> int | None:
         """Return how many inputs a kind of tag can name; None where that is not known yet."""

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_kling.payloads import known_slugs
 from docs.generate import page
-from tests.conftest import AIRFLOW_3_3
+from tests.conftest import AIRFLOW_3_2
 
 GOOD = {"prompt": "a fox", "duration": 3}
 
@@ -139,7 +139,7 @@ def test_diff_without_a_connection_says_how_to_make_one(airflow_db):
     assert "airflow connections add nowhere" in ran.stderr
 
 
-@pytest.mark.skipif(not AIRFLOW_3_3, reason="providers add commands to Airflow's own from 3.2 on")
+@pytest.mark.skipif(not AIRFLOW_3_2, reason="providers add commands to Airflow's own from 3.2 on")
 def test_the_commands_are_in_airflows_own_command_line(airflow_db):
     airflow = [sys.executable, "-m", "airflow", "kling", "models"]
     ran = subprocess.run([*airflow, "show", "kling-o1"], capture_output=True, text=True, check=True)  # noqa: S603

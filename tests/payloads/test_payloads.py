@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,16 +74,6 @@ O1_IMAGE_EXAMPLE = {
     "aspect_ratio": "auto",
     "output_format": "png",
 }
-
-
-class Reference:
-    """Stands where an XComArg stands; it has the two methods that make one."""
-
-    def resolve(self, context):
-        raise NotImplementedError
-
-    def iter_references(self):
-        return iter(())
 
 
 def refusal(payload_class, **parameters):
@@ -192,7 +183,9 @@ def test_elements_have_pictures_and_are_not_too_many():
     assert payload.to_request()["elements"] == [{"frontal_image_url": PICTURE}]
 
 
-@pytest.mark.parametrize("template", ["{{ params.x }}", "{% if x %}y{% endif %}", Reference()])
+@pytest.mark.parametrize(
+    "template", ["{{ params.x }}", "{% if x %}y{% endif %}", BaseOperator(task_id="upstream").output["url"]]
+)
 def test_templates_are_left_for_later_and_the_rest_is_checked_now(template):
     payload = O1VideoEdit(
         prompt=template,
@@ -227,6 +220,8 @@ def test_what_an_empty_template_leaves_behind_is_refused_after_rendering(left_ov
 def test_after_rendering_no_template_is_left_alone():
     with pytest.raises(KlingPayloadError, match="not an http"):
         O1VideoEdit.from_rendered({"prompt": "x", "video_url": "{{ x }}"})
+    with pytest.raises(KlingPayloadError, match="there is no @Image1"):
+        O1VideoEdit.from_rendered({"prompt": "write {{ on @Image1", "video_url": VIDEO})
     rendered = O1VideoEdit.from_rendered({"prompt": "write {{ on it", "video_url": VIDEO, "keep_audio": "True"})
     assert rendered.to_request() == {"prompt": "write {{ on it", "video_url": VIDEO, "keep_audio": True}
 
