@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -29,8 +30,10 @@ from airflow_provider_kling.segmind.errors import (
     SegmindError,
     SegmindInputError,
     SegmindRateLimitError,
+    SegmindRequestNotFoundError,
     SegmindSettingsError,
 )
+from airflow_provider_kling.segmind.matching import created_at, id_forms
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
@@ -190,15 +193,27 @@ class SegmindHook(BaseHook):
             rows = self._send(protocol.history(model=model, since=since, until=now, page=page)).rows
             fresh = [row for row in rows if row.request_id not in seen]
             seen.update(row.request_id for row in rows)
+            created: datetime | None = None
             for row in fresh:
-                created = row.created_at
-                if created is not None and created.tzinfo is None:
-                    created = created.replace(tzinfo=UTC)
+                created = created_at(row)
                 if row.model_name == model and (created is None or created >= since):
                     found.setdefault(row.request_id, row)
-            if len(rows) < protocol.HISTORY_PAGE_SIZE or not fresh:  # not fresh: the same page again
+            passed = created is not None and created < since  # newest first: what follows is older still
+            if len(rows) < protocol.HISTORY_PAGE_SIZE or not fresh or passed:  # not fresh: the same page again
                 return list(found.values())
             page += 1
+
+    def find_request(self, request_id: str) -> Result:
+        """
+        Return what the request history tells of a job of any age: its state, its file and its cost.
+
+        :raises SegmindRequestNotFoundError: this account never made it.
+        """
+        forms = id_forms(protocol.checked_request_id(request_id))
+        for form in forms[:-1]:
+            with suppress(SegmindRequestNotFoundError):
+                return self._send(protocol.past_request(form))
+        return self._send(protocol.past_request(forms[-1]))
 
     def list_models(self) -> list[ListedModel]:
         """Return every model that Segmind serves now, Kling's and others', as its public list tells them."""
@@ -291,6 +306,14 @@ class SegmindAsyncHook(BaseHook):
     async def get_result(self, request_id: str) -> Result:
         """Return a job's output, ``urls`` being its files; for a job that runs or FAILED there are none."""
         return await self._send(protocol.result(request_id))
+
+    async def find_request(self, request_id: str) -> Result:
+        """Return what the request history tells of a job of any age: its state, its file and its cost."""
+        forms = id_forms(protocol.checked_request_id(request_id))
+        for form in forms[:-1]:
+            with suppress(SegmindRequestNotFoundError):
+                return await self._send(protocol.past_request(form))
+        return await self._send(protocol.past_request(forms[-1]))
 
     async def get_credits(self) -> Credits:
         """Return the balance in US dollars."""

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.operators.submitting import SubmissionDriver
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
+from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
-from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
-from airflow_provider_kling.segmind.submission import Adopt, Record, decide, fingerprint, read_record
-from airflow_provider_kling.versions import task_state_store
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.protocol import checked_request_id
+from airflow_provider_kling.segmind.submission import (
+    HISTORY_TIMEOUT,
+    ORPHAN_GRACE,
+    OnOrphanedIntent,
+    Submission,
+    fingerprint,
+)
+from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,33 +30,43 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.payloads.base import KlingPayload
-    from airflow_provider_kling.versions import TaskStateStore
+    from airflow_provider_kling.payloads.checking import Request
 
-#: Where the record of a submission is kept in the task's state.
-RECORD_KEY = "kling_submission"
+#: What is left to do after an error that left no job behind.
+_TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: "Mend that, then clear this task."}
 
 
 class KlingSubmitOperator(BaseOperator):
     """
     Submit one Kling job and return its ``request_id``; :class:`KlingSensor` waits for it.
 
-    Each accepted submit is billed when the job completes, and cannot be cancelled. On Airflow 3.3+ a
-    retry finds the job of the attempt before it and sends nothing.
+    Each accepted submit is billed when the job completes, and cannot be cancelled. A retry adopts the
+    job of the attempt before it, from the task's record (Airflow 3.3+) or from Segmind's request
+    history, and sends nothing. Clearing the task after its id was delivered submits a new job.
 
     XComs: the return value is the request id; ``model`` and ``submitted_at`` (ISO 8601, UTC) stand
-    beside it.
+    beside it, and ``kling_submission``, by which tasks of the run with the same payload tell their jobs apart.
 
     :param payload: an instance of a class of :mod:`airflow_provider_kling.payloads`, or a dict of the
         model's parameters; values may be templates and XComArgs. (templated)
     :param model: the model's slug; needed with a dict only. A slug without a class, and parameters outside
         the known part of a model's page, are sent as they are, with a warning. (templated)
     :param segmind_conn_id: the connection. (templated)
+    :param orphan_grace: seconds (or a timedelta) for which a submit that was begun and has no known outcome
+        may still turn up in the history; only then may it be sent again. 10 minutes.
+    :param on_orphaned_intent: what an attempt does when it has not turned up by then: ``"submit"`` it anew,
+        or ``"fail"``.
+    :param history_timeout: seconds (or a timedelta) for which one attempt looks in the history. 1 minute.
+    :param adopt_request_id: a request id to take in place of submitting, such as
+        ``"{{ dag_run.conf.get('adopt', '') }}"``; what is empty or None submits as usual. (templated)
     :raises KlingPayloadError: at parsing or before sending, naming the field and what to change.
+    :raises SegmindAmbiguousSubmitError: nobody knows yet whether a job runs; a retry looks again.
+    :raises SegmindUnresolvedSubmitError: several jobs may be this task's; the message lists them.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; what no retry can cure
         fails the task at once.
     """
 
-    template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id")
+    template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id")
     template_fields_renderers = {"payload": "json"}  # noqa: RUF012 is how Airflow declares it
     ui_color = "#e8e1ff"
 
@@ -57,11 +76,21 @@ class KlingSubmitOperator(BaseOperator):
         payload: KlingPayload | Mapping[str, Any] | Any,
         model: str | None = None,
         segmind_conn_id: str = SegmindHook.default_conn_name,
+        orphan_grace: float | timedelta = ORPHAN_GRACE,
+        on_orphaned_intent: OnOrphanedIntent = "submit",
+        history_timeout: float | timedelta = HISTORY_TIMEOUT,
+        adopt_request_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.payload, self.model = check_unrendered(payload, model)
         self.segmind_conn_id = segmind_conn_id
+        self.orphan_grace = _span("orphan_grace", orphan_grace)
+        if on_orphaned_intent not in get_args(OnOrphanedIntent):
+            raise SegmindInputError(f'on_orphaned_intent: {on_orphaned_intent!r} is neither "submit" nor "fail".')
+        self.on_orphaned_intent = on_orphaned_intent
+        self.history_timeout = _span("history_timeout", history_timeout)
+        self.adopt_request_id = adopt_request_id
 
     @cached_property
     def hook(self) -> SegmindHook:
@@ -72,8 +101,15 @@ class KlingSubmitOperator(BaseOperator):
         """Submit, or adopt what an earlier attempt submitted."""
         try:
             return self._submit_once(context)
-        except SegmindError as error:
+        except SegmindAmbiguousSubmitError as error:
             fail(self, error)
+        except SegmindError as error:
+            then = (
+                "A retry, or clearing this task, tries again."
+                if error.retryable
+                else "Mend that, then clear this task."
+            )
+            fail(self, error.followed_by(then) if error.request_id is None else error)
 
     def _submit_once(self, context: Context) -> str:
         # Whatever can fail without the network fails here, before anything is sent.
@@ -84,66 +120,46 @@ class KlingSubmitOperator(BaseOperator):
             )
         elif warning := request.payload.unknown_parameters():
             self.log.warning("%s", warning)
-        wanted = fingerprint(
-            request.model,
-            request.parameters,
-            conn_id=self.segmind_conn_id,
-            api_key=self.hook.settings.api_key,
-        )
-        store = task_state_store(context)
-        record = read_record(store.get(RECORD_KEY)) if store else None
+        submitters = [
+            task_id
+            for task_id, task in self.dag.task_dict.items()
+            if issubclass(getattr(task, "operator_class", type(task)), KlingSubmitOperator)
+        ]
+        driver = SubmissionDriver(context, self.hook, request, submitters, self.log)
+        return driver.run(self._submission(context, request).attempt())
+
+    def _submission(self, context: Context, request: Request) -> Submission:
         ti = context["ti"]
-
-        decision = decide(record, wanted=wanted, max_tries=ti.max_tries)
-        if isinstance(decision, Adopt):
-            accepted = decision.record
-            self.log.info("Request %s of an earlier attempt is adopted; nothing is sent.", accepted.request_id)
-        else:
-            if decision.abandoned:
-                self.log.warning(
-                    "The payload has changed: request %s of an earlier attempt is abandoned and is billed if it "
-                    "completes.",
-                    decision.abandoned.request_id,
-                )
-            intent = Record(
-                fingerprint=wanted, model=request.model, intended_at=datetime.now(tz=UTC), max_tries=ti.max_tries
-            )
-            accepted = self._post(store, intent, request.parameters)
-            usual = ""
-            if request.payload is not None:
-                usual = f" It usually takes {request.payload.usual_latency:.0f} s. Price: {request.payload.estimate()}."
-            self.log.info("Submitted %s as request %s.%s", request.model, accepted.request_id, usual)
-
-        request_id, submitted_at = accepted.request_id, accepted.accepted_at
-        if request_id is None or submitted_at is None:
-            raise AssertionError("an accepted record has both")
-        ti.xcom_push(key="model", value=request.model)
-        ti.xcom_push(key="submitted_at", value=submitted_at.isoformat())
-        _keep(store, accepted.model_copy(update={"delivered": True, "max_tries": ti.max_tries}))
-        return request_id
-
-    def _post(self, store: TaskStateStore | None, intent: Record, payload: Mapping[str, Any]) -> Record:
-        """Store the intent, send the POST once, store the request id."""
-        _keep(store, intent)
-        try:
-            receipt = self.hook.submit(intent.model, payload)
-        except SegmindAmbiguousSubmitError as error:
-            if store is None:
-                # Nothing would tell the next attempt of this one, and it would pay again.
-                raise AirflowFailException(
-                    f"{error} It is not retried, because this Airflow (below 3.3) keeps no record across attempts; "
-                    "clear the task to submit it again."
-                ) from error
-            raise
-        except SegmindError:
-            if store is not None:
-                store.delete(RECORD_KEY)  # refused or never sent: nothing runs
-            raise
-        accepted = intent.model_copy(update={"request_id": receipt.request_id, "accepted_at": datetime.now(tz=UTC)})
-        _keep(store, accepted)
-        return accepted
+        price = expectation = ""
+        if request.payload is not None:
+            price = str(request.payload.estimate())
+            expectation = f"It usually takes {request.payload.usual_latency:.0f} s. Price: {price}."
+        durable = task_state_store(context) is not None
+        return Submission(
+            model=request.model,
+            payload=request.parameters,
+            fingerprint=fingerprint(
+                request.model,
+                request.parameters,
+                conn_id=self.segmind_conn_id,
+                api_key=self.hook.settings.api_key,
+            ),
+            task=ti.task_id if ti.map_index in {None, -1} else f"{ti.task_id}[{ti.map_index}]",
+            max_tries=ti.max_tries,
+            clock=lambda: datetime.now(tz=UTC),
+            price=price,
+            expectation=expectation,
+            durable=durable,
+            untracked_since=None if durable else earlier_attempts_began(context),
+            grace=self.orphan_grace,
+            on_orphaned_intent=self.on_orphaned_intent,
+            history_timeout=self.history_timeout,
+            adopt=None if renders_to_nothing(self.adopt_request_id) else checked_request_id(self.adopt_request_id),
+        )
 
 
-def _keep(store: TaskStateStore | None, record: Record) -> None:
-    if store is not None:
-        store.set(RECORD_KEY, record.model_dump(mode="json"))
+def _span(name: str, value: float | timedelta) -> timedelta:
+    span = value if isinstance(value, timedelta) else timedelta(seconds=value)
+    if span < timedelta(0):
+        raise SegmindInputError(f"{name}: {value!r} must not be below 0 seconds.")
+    return span

@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from airflow_provider_kling.payloads.templates import is_template
+from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingPayloadError
 
 _RENDERED = {"rendered": True}
@@ -40,7 +40,7 @@ def is_rendered(info: ValidationInfo) -> bool:
 
 def refuse_left_over(value: Any) -> None:
     """Refuse what a template of a missing value renders to."""
-    if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+    if renders_to_nothing(value):
         raise ValueError(
             f"rendered to {value!r}; check the template and that the task upstream ran, or leave the parameter out"
         )

@@ -25,3 +25,8 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [as_plain(item) for item in value]
     return value
+
+
+def renders_to_nothing(value: Any) -> bool:
+    """Whether an optional argument was left out, or its template found nothing to fill in."""
+    return value is None or (isinstance(value, str) and value.strip() in {"", "None"})

@@ -15,7 +15,8 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
   * SegmindRateLimitError             429
   * SegmindServerError                5xx, where it is a refusal
   * SegmindConnectionError            no connection, or no answer to a question that costs nothing
-  * SegmindAmbiguousSubmitError       a paid request was sent, its outcome is unknown
+  * SegmindAmbiguousSubmitError       a paid request was sent, its outcome is unknown; a retry looks it up
+    - SegmindUnresolvedSubmitError +  and no retry can tell it: a person has to
   * SegmindResponseError              an answer that is not what the API promises
   + KlingGenerationFailedError        the job ended FAILED
   * KlingGenerationTimeoutError       the deadline passed, the job goes on
@@ -76,6 +77,12 @@ class SegmindError(Exception):
         names = ("request_id", "status_code", "body", *self.extra_facts)
         facts = {name: getattr(self, name) for name in names}
         return {"class": type(self).__name__, "message": str(self), **facts}
+
+    def followed_by(self, advice: str) -> SegmindError:
+        """Return the same error with one more sentence: what the task that met it will do."""
+        told = self.from_dict({**self.to_dict(), "message": f"{self} {advice}"})
+        told.__cause__ = self.__cause__
+        return told
 
     @classmethod
     def from_dict(cls, serialised: dict[str, Any]) -> SegmindError:
@@ -183,6 +190,18 @@ class SegmindConnectionError(SegmindError):
 
 class SegmindAmbiguousSubmitError(SegmindError):
     """A paid request was sent and its outcome is unknown: it may run and be billed; never just repeat it."""
+
+
+class SegmindUnresolvedSubmitError(SegmindAmbiguousSubmitError):
+    """
+    A person has to say which job is the task's, if any; its messages tell how.
+
+    ``candidates``: the request ids of the jobs that it may be.
+    """
+
+    retryable = False
+    extra_facts = ("candidates",)
+    candidates: list[str] | None
 
 
 class SegmindResponseError(SegmindError):

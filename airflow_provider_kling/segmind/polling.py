@@ -7,7 +7,9 @@ reschedule and deferrable cannot drift apart.
 What must not be relaxed:
 
 * A look that fails says nothing about the job. It is taken again until the deadline, unless no later
-  look can succeed: the key is refused, or Segmind has no record of the job.
+  look can succeed: the key is refused, or Segmind knows nothing of the job.
+* The API forgets a job an hour after it was submitted. So one that it does not know is looked up in
+  the request history, which remembers it, before it is called lost.
 * The deadline is a wall-clock time, because a wait may go on in another process.
 * Passing the deadline leaves the job alone. It runs on, is billed, and can be waited for again.
 """
@@ -27,12 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result, Status
 
 #: Errors after which no later look can succeed.
-_FINAL = (
-    errors.SegmindInputError,
-    errors.SegmindAuthenticationError,
-    errors.SegmindPermissionError,
-    errors.SegmindRequestNotFoundError,
-)
+_FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,11 @@ class FetchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp:
+    """The API does not know the job, or no longer: look it up in the request history."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The wait is over, and this is what it was for."""
 
@@ -62,7 +64,7 @@ class GiveUp:
     error: errors.SegmindError
 
 
-Decision = LookAgain | FetchResult | Done | GiveUp
+Decision = LookAgain | FetchResult | LookUp | Done | GiveUp
 
 
 @dataclass(slots=True)
@@ -97,12 +99,14 @@ class Wait:
                 return self._again(now, f"it was {state.status} at the last look")
 
     def after_result(self, result: Result, *, now: datetime) -> Decision:
-        """Decide after fetching the result, which may be behind the status for a moment."""
+        """Decide after fetching the result, which may be behind the status for a moment, or after looking it up."""
         decision = self.after_status(result, now=now)
         return Done(result) if isinstance(decision, FetchResult) else decision
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
+        if isinstance(error, errors.SegmindRequestNotFoundError):
+            return LookUp()
         forgiven = (
             isinstance(error, errors.SegmindSettingsError)
             and self.settings_until is not None
@@ -113,13 +117,29 @@ class Wait:
         self.failed_looks += 1
         return self._again(now, f"the last {self.failed_looks} look(s) failed: {error}", concern=str(error))
 
+    def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
+        """Decide after the request history was asked in vain."""
+        if isinstance(error, errors.SegmindRequestNotFoundError):
+            return GiveUp(self._lost())
+        return self.after_error(error, now=now)
+
     def timed_out(self, last_seen: str) -> errors.KlingGenerationTimeoutError:
         """Return the error for a deadline that has passed."""
         what = f"Request {self.request_id}" + (f" ({self.model})" if self.model else "")
         return errors.KlingGenerationTimeoutError(
             f"{what} was not done by {self.deadline:%Y-%m-%d %H:%M:%S %Z} ({last_seen}). It still runs and is still "
-            "billed: clear or retry this task within an hour of its submission to wait on, with a longer timeout.",
+            "billed. A retry, or clearing this task, waits on for the same job and sends nothing; give it a longer "
+            "timeout.",
             request_id=self.request_id,
+        )
+
+    def _lost(self) -> errors.SegmindRequestNotFoundError:
+        return errors.SegmindRequestNotFoundError(
+            f"Segmind does not know request {self.request_id}, and neither does its request history: it was not made "
+            "with this connection's key. Nothing is charged for looking. Correct request_id or segmind_conn_id, then "
+            "clear this task.",
+            request_id=self.request_id,
+            status_code=404,
         )
 
     def _again(self, now: datetime, last_seen: str, concern: str | None = None) -> Decision:

@@ -261,6 +261,18 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
     )
 
 
+def past_request(request_id: str) -> Call[Result]:
+    """``GET /inference-request/request-history/{id}`` on the history host: a request of any age, and its output."""
+    known = checked_request_id(request_id)
+    return Call(
+        method="GET",
+        path=f"/inference-request/request-history/{known}",
+        question=Question(f"look up request {known} in the history", about=About.REQUEST, subject=known),
+        reader=lambda answer: HistoryPage.model_validate_json(answer.body).as_result(),
+        host=Host.HISTORY,
+    )
+
+
 def model_list() -> Call[ModelList]:
     """``GET /inference-model-information/list`` on the history host: every model that Segmind serves."""
     return Call(

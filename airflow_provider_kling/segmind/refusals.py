@@ -161,9 +161,11 @@ def failure(request_id: str, state: Status, model: str | None = None) -> errors.
     detail = one_line(state.error) if state.error else "no reason given"
     blocked = bool(_BLOCKED.search(detail))
     advice = (
-        "Content rules blocked it: change the prompt or the pictures, the same ones will be blocked again."
+        "Content rules blocked it: change the prompt or the pictures (the same ones will be blocked again), then clear "
+        "the submit task with its downstream tasks to submit a new job."
         if blocked
-        else "Mend what it names, then clear the submit task with its downstream tasks to generate again."
+        else "Mend what it names, then clear the submit task with its downstream tasks to submit a new job; clearing "
+        "this task alone shows the same end."
     )
     what = f"Request {request_id}" + (f" ({model})" if model else "")
     return errors.KlingGenerationFailedError(

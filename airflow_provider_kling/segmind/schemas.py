@@ -195,14 +195,40 @@ class HistoryRow(_Answer):
 
 
 class HistoryPage(_Answer):
-    """One page of the request history."""
+    """One page of the request history, or the rows of one request."""
 
     rows: tuple[HistoryRow, ...] = Field(validation_alias=AliasChoices("data", "rows"))
 
     @model_validator(mode="before")
     @classmethod
-    def _bare_list(cls, answer: Any) -> Any:
-        return {"data": answer} if isinstance(answer, list) else answer
+    def _any_shape(cls, answer: Any) -> Any:
+        """Take a list, the list in an object, and, as one request may be told, one row alone."""
+        if isinstance(answer, dict):
+            answer = next((answer[key] for key in ("data", "rows") if key in answer), answer)
+        return {"rows": [answer] if isinstance(answer, dict) else answer}
+
+    def as_result(self) -> Result:
+        """
+        Return what the rows of one request tell as the API would have told it while it knew the job.
+
+        :raises ValueError: there is no row.
+        """
+        if not self.rows:
+            raise ValueError("no row of the request in it")
+        first = self.rows[0]
+        urls = [row.url for row in self.rows if row.url]
+        return Result.model_validate(
+            {
+                "status": _PAST_STATES.get((first.status or "").upper(), "COMPLETED" if urls else "PROCESSING"),
+                "error": first.error,
+                "output": urls[0] if len(urls) == 1 else urls or None,
+                "metrics": {} if first.cost is None else {"cost": first.cost},
+            }
+        )
+
+
+#: The history's states that are an end; what else it says is a job that still runs.
+_PAST_STATES = {"COMPLETED": JobStatus.COMPLETED, "FAILED": JobStatus.FAILED}
 
 
 class ListedModel(_Answer):

@@ -1,13 +1,19 @@
 """
-What an attempt to submit does, given what earlier attempts left behind.
+One submission, paid once: what an attempt does, given what earlier attempts and sibling tasks left behind.
 
-Segmind has no idempotency key: each accepted POST is a bill. So a record outlives the attempt: the
-intent is written before the POST, the request id at once after it, and only then is anything else
-done. What must not be relaxed:
+Segmind has no idempotency key: each accepted POST is a bill. So a record outlives the attempt, and
+what the record does not tell is looked up in Segmind's request history. The protocol is written once,
+as a generator of steps; whoever drives it does the I/O. So an attempt can be ended between any two
+steps, which is what a worker's death does, and what the tests do.
 
+What must not be relaxed:
+
+* The intent is stored before the POST, the request id at once after it; only then anything else.
 * The fingerprint never includes the try number: a retry must recognise its predecessor's job.
-* A record that cannot be read is an error, never "no record".
-* An intent without a request id may be a running job. It is never answered with a second POST.
+* A record that cannot be read is an error, never "no record". So is a history that cannot be read.
+* An attempt sends one POST at the most. An intent without a request id may be a running job: it is
+  answered with another POST only when the grace period has passed and the history does not show it.
+* A job is adopted only by the one task that can say: of the tasks that want the same, the first.
 """
 
 from __future__ import annotations
@@ -15,14 +21,29 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind import outlook
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+    from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
+
+OnOrphanedIntent = Literal["submit", "fail"]
+
+#: How long an intent without a request id may still turn into a job that the history shows.
+ORPHAN_GRACE = timedelta(minutes=10)
+#: How long one attempt looks in the history.
+HISTORY_TIMEOUT = timedelta(minutes=1)
+#: Seconds from the first look in the history to the second; each pause is twice the one before.
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 16.0
 
 
 class Record(BaseModel):
@@ -32,9 +53,12 @@ class Record(BaseModel):
     :param fingerprint: of what is wanted, see :func:`fingerprint`.
     :param intended_at: when the POST was about to be sent.
     :param max_tries: the task instance's own at that time; Airflow raises it when a user clears the task.
+    :param price: what the job may cost, for messages.
+    :param unclear: whether the POST has ended without a clear answer.
     :param request_id: the accepted job.
-    :param accepted_at: when the answer came.
+    :param accepted_at: when it was accepted.
     :param delivered: whether the id reached the tasks downstream.
+    :param former: the jobs of this task that an earlier generation had; they are never adopted again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,23 +68,335 @@ class Record(BaseModel):
     model: str
     intended_at: AwareDatetime
     max_tries: int
+    price: str = ""
+    unclear: bool = False
     request_id: str | None = None
     accepted_at: AwareDatetime | None = None
     delivered: bool = False
+    former: tuple[str, ...] = ()
+
+
+class Claim(BaseModel):
+    """What a task tells its siblings in the same run: who it is and how its submission stands."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Submit:
-    """Write the intent and send the POST. ``abandoned`` is an accepted job that is no longer wanted."""
-
-    abandoned: Record | None = None
+class Recall:
+    """Answer with the stored record as JSON, or None."""
 
 
 @dataclass(frozen=True, slots=True)
-class Adopt:
-    """An earlier attempt's job is the one wanted: take its id, send nothing."""
+class Keep:
+    """Store the record, so that it outlives the attempt."""
 
     record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete the stored record: nothing was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Show the claim to the sibling tasks."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class AskSiblings:
+    """Answer with the claims that tasks of the run have published, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Send the submit once; answer with the receipt, or throw what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Answer with the history's rows of the model that were created since then, or throw."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait that many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand the request id to the tasks downstream."""
+
+    claim: Claim
+    submitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Write a line into the task's log."""
+
+    level: Literal["info", "warning"]
+    line: str
+
+
+Step = Recall | Keep | Forget | Publish | AskSiblings | Post | Look | Pause | Deliver | Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """The history shows the job: it is this task's."""
+
+    row: HistoryRow
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No job came of the intent, and none will."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """It cannot be said yet; ``error`` ends the attempt when there is no time for another look."""
+
+    error: SegmindError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """
+    One attempt at a submission.
+
+    :param model: the model's slug.
+    :param payload: the parameters as sent.
+    :param fingerprint: see :func:`fingerprint`.
+    :param task: the task instance's name among its siblings.
+    :param max_tries: the task instance's own; another one than in the record means that a user cleared the task.
+    :param clock: tells the time, with its zone.
+    :param price: what the job may cost, for messages.
+    :param expectation: what the log says of an accepted job, such as how long it takes.
+    :param durable: whether the record outlives the attempt.
+    :param untracked_since: where no record outlives an attempt and an earlier one may have submitted, when
+        the first one began.
+    :param grace: see :data:`ORPHAN_GRACE`.
+    :param on_orphaned_intent: what to do when the history shows no job after the grace period.
+    :param history_timeout: see :data:`HISTORY_TIMEOUT`.
+    :param adopt: a request id that is taken whatever the record says; nothing is sent.
+    """
+
+    model: str
+    payload: Mapping[str, Any]
+    fingerprint: str
+    task: str
+    max_tries: int
+    clock: Callable[[], datetime]
+    price: str = ""
+    expectation: str = ""
+    durable: bool = True
+    untracked_since: datetime | None = None
+    grace: timedelta = ORPHAN_GRACE
+    on_orphaned_intent: OnOrphanedIntent = "submit"
+    history_timeout: timedelta = HISTORY_TIMEOUT
+    adopt: str | None = None
+
+    def attempt(self) -> Generator[Step, Any, Record]:
+        """
+        Go through the attempt; return the record of the accepted job.
+
+        :raises SegmindAmbiguousSubmitError: nobody knows yet whether a job runs; a retry looks again.
+        :raises SegmindUnresolvedSubmitError: a person has to say which job it is.
+        :raises SegmindError: refused or never sent.
+        """
+        record = read_record((yield Recall()))
+        if record is None and self.untracked_since is not None:
+            record = self._intent(self.untracked_since, former=())
+        accepted = yield from self._accepted(record)
+        delivered = accepted.model_copy(update={"delivered": True, "max_tries": self.max_tries})
+        try:
+            yield Deliver(self._claim(accepted), accepted.accepted_at or accepted.intended_at)
+            yield Keep(delivered)
+        except Exception as exc:
+            raise outlook.undelivered(accepted.request_id, exc, durable=self.durable) from exc
+        return delivered
+
+    def _accepted(self, record: Record | None) -> Generator[Step, Any, Record]:
+        """Return the record of the job that is wanted: adopted, found or submitted now."""
+        if self.adopt is not None:
+            return (yield from self._ordered(self.adopt, record))
+        if record is None:
+            return (yield from self._post(None))
+        cleared = record.max_tries != self.max_tries
+        if record.fingerprint != self.fingerprint:
+            if not (record.delivered and cleared):
+                yield Tell("warning", outlook.abandoned(record))
+            return (yield from self._post(record))
+        if record.request_id is None:
+            found = yield from self._search(record)
+            return found or (yield from self._post(record))
+        if record.delivered and cleared:
+            yield Tell("info", f"The task was cleared after request {record.request_id}: a new one is submitted.")
+            return (yield from self._post(record))
+        # While this task was being started again, its claim was gone, and a sibling may have taken the job.
+        siblings = read_claims((yield AskSiblings()), besides=self.task)
+        takers = [claim for claim in siblings if claim.record.request_id == record.request_id]
+        if takers:
+            swapped = _let_go(record, takers)
+            found = yield from self._search(swapped)
+            return found or (yield from self._post(swapped))
+        yield Tell("info", f"Request {record.request_id} of an earlier attempt is adopted; nothing is sent.")
+        return record
+
+    def _ordered(self, request_id: str, record: Record | None) -> Generator[Step, Any, Record]:
+        """Take the request id that the user gave."""
+        if record is not None and record.request_id not in {None, request_id}:
+            yield Tell("warning", outlook.abandoned(record))
+        yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
+        former = tuple(job for job in _jobs(record) if job != request_id)
+        intent = self._intent(self.clock(), former=former)
+        adopted = intent.model_copy(update={"request_id": request_id, "accepted_at": intent.intended_at})
+        yield Keep(adopted)
+        return adopted
+
+    def _post(self, previous: Record | None) -> Generator[Step, Any, Record]:
+        """Store the intent, send the POST once, store the request id."""
+        intent = self._intent(self.clock(), former=_jobs(previous))
+        # Siblings see the intent before the job can exist, so none takes the job for its own.
+        yield Publish(self._claim(intent))
+        yield Keep(intent)
+        try:
+            receipt: Receipt = yield Post()
+        except SegmindAmbiguousSubmitError as error:
+            found = yield from self._search(intent)
+            if found is None:  # the grace is over already, but this attempt has sent its POST
+                raise outlook.unclear(self, intent, "Segmind's request history does not show it") from error
+            return found
+        except SegmindError:
+            yield Keep(previous) if previous is not None else Forget()
+            raise
+        accepted = intent.model_copy(update={"request_id": receipt.request_id, "accepted_at": self.clock()})
+        try:
+            yield Keep(accepted)
+        except Exception as exc:
+            raise outlook.unrecorded(receipt.request_id, exc) from exc
+        yield Tell("info", f"Submitted {self.model} as request {receipt.request_id}. {self.expectation}".rstrip())
+        return accepted
+
+    def _search(self, intent: Record) -> Generator[Step, Any, Record | None]:
+        """Look for the intent's job in the history, for a while; return None when there is none and will be none."""
+        waiting = intent.model_copy(update={"unclear": True})
+        yield Publish(self._claim(waiting))
+        yield Tell("warning", outlook.searching(self, intent))
+        wanting = self._alike(read_claims((yield AskSiblings()), besides=self.task))
+        since = min(claim.record.intended_at for claim in [self._claim(intent), *wanting]) - CLOCK_SKEW
+        until = self.clock() + self.history_timeout
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                rows: list[HistoryRow] = yield Look(since)
+            except SegmindError as error:
+                unread = outlook.history_unread(self, intent, error)
+                if not error.retryable:
+                    raise unread from error
+                finding: Take | Absent | NotYet = NotYet(unread)
+            else:
+                # Asked after the look, so that whoever has a row there has published the intent by now.
+                siblings = read_claims((yield AskSiblings()), besides=self.task) if rows else []
+                finding = self.judge(intent, rows, siblings)
+            if isinstance(finding, Absent):
+                return None
+            if isinstance(finding, Take):
+                found = _adopt(intent, finding.row)
+                yield Publish(self._claim(found))
+                # A sibling that came back to life just now may have taken it too. Then both let go.
+                if found.request_id not in _held(read_claims((yield AskSiblings()), besides=self.task)):
+                    yield Keep(found)
+                    yield Tell("info", outlook.found(found, finding.row))
+                    return found
+                yield Publish(self._claim(waiting))
+                finding = NotYet(outlook.unclear(self, intent, "another task of this run takes the same job"))
+            left = (until - self.clock()).total_seconds()
+            if left <= 0:
+                raise finding.error
+            yield Pause(min(pause, left))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def judge(self, intent: Record, rows: Iterable[HistoryRow], siblings: Sequence[Claim]) -> Take | Absent | NotYet:
+        """
+        Return what one look in the history says about an intent without a request id.
+
+        :raises SegmindUnresolvedSubmitError: there is no job, and ``on_orphaned_intent`` is "fail".
+        """
+        now = self.clock()
+        sent = Sent(self.model, self.payload, self._windows(intent, siblings))
+        held = _held(siblings) | {canonical_id(former) for former in intent.former}
+        there = matches(sent, (row for row in rows if canonical_id(row.request_id) not in held))
+        young = now - intent.intended_at < self.grace
+        if not there.certain:
+            if there.possible:
+                rows_shown = outlook.rows(there.possible)
+                if young:
+                    return NotYet(outlook.unclear(self, intent, f"the history shows only what may be it: {rows_shown}"))
+                return NotYet(outlook.unresolved(self, intent, there.possible))
+            if young:
+                return NotYet(outlook.unclear(self, intent, "Segmind's request history does not show it yet"))
+            if self.on_orphaned_intent == "fail":
+                raise outlook.orphaned(self, intent)
+            return Absent()
+        rivals = [
+            claim
+            for claim in self._alike(siblings)
+            if claim.record.request_id is None and now - claim.record.intended_at < self.grace
+        ]
+        if len(there.certain) > 1 + len(rivals):
+            return NotYet(outlook.unresolved(self, intent, there.certain))
+        if all(claim.record.unclear for claim in rivals):  # else a receipt is on its way to one of them
+            claimants = [self._claim(intent), *rivals]
+            for row in there.certain:
+                if nearest(claimants, row).task == self.task:
+                    return Take(row)
+        names = ", ".join(sorted(claim.task for claim in rivals))
+        return NotYet(outlook.unclear(self, intent, f"it may be the job of {names}, which wants the same"))
+
+    def _intent(self, now: datetime, *, former: tuple[str, ...]) -> Record:
+        return Record(
+            fingerprint=self.fingerprint,
+            model=self.model,
+            intended_at=now,
+            max_tries=self.max_tries,
+            price=self.price,
+            former=former,
+        )
+
+    def _claim(self, record: Record) -> Claim:
+        return Claim(task=self.task, record=record)
+
+    def _alike(self, siblings: Iterable[Claim]) -> list[Claim]:
+        """Return the siblings that want the same."""
+        return [claim for claim in siblings if claim.record.fingerprint == self.fingerprint]
+
+    def _windows(self, intent: Record, siblings: Iterable[Claim]) -> list[Window]:
+        """
+        Return when the job that is left for this task may have been accepted.
+
+        A sibling that wants the same may have taken this task's job, while this task was gone, and left its own.
+        """
+        windows = [
+            Window.after(claim.record.intended_at)
+            for claim in self._alike(siblings)
+            if claim.record.request_id is not None
+        ]
+        if intent.intended_at == self.untracked_since:  # any of the earlier attempts may have sent it
+            return [*windows, Window(intent.intended_at - CLOCK_SKEW)]
+        return [*windows, Window.after(intent.intended_at)]
 
 
 def fingerprint(model: str, payload: Mapping[str, Any], *, conn_id: str, api_key: str) -> str:
@@ -83,35 +419,62 @@ def read_record(stored: Any) -> Record | None:
     except ValidationError:
         record = None
     if record is None or record.version != 1:
-        raise errors.SegmindInputError(
+        raise SegmindInputError(
             f"The submission's stored record cannot be read ({json.dumps(stored, default=str)[:200]}), so it is "
-            "unknown whether a job runs already. Look in Segmind's request history, then delete the task's state "
-            "entry to submit again."
+            "unknown whether a job runs already; nothing was sent. Look in Segmind's request history, then delete "
+            "the task's state entry and clear the task to submit again, or set adopt_request_id to take the job."
         )
     return record
 
 
-def decide(record: Record | None, *, wanted: str, max_tries: int) -> Submit | Adopt:
-    """
-    Return what this attempt does.
+def nearest(claims: Iterable[Claim], row: HistoryRow) -> Claim:
+    """Return which of the tasks that want the same has most likely made the row: the one that intended it last."""
+    created = created_at(row)
+    return min(
+        claims,
+        key=lambda claim: (
+            abs(created - claim.record.intended_at) if created is not None else timedelta.max,
+            claim.task,
+        ),
+    )
 
-    :param wanted: the fingerprint of what this attempt would submit.
-    :param max_tries: the task instance's own; another one than in the record means that a user cleared the task.
-    :raises SegmindAmbiguousSubmitError: an earlier attempt sent it and nobody knows the outcome.
-    """
+
+def read_claims(published: Iterable[Any], *, besides: str) -> list[Claim]:
+    """Return the claims of the other tasks; what is no claim of this version is none."""
+    claims = []
+    for value in published:
+        try:
+            claims.append(Claim.model_validate(value))
+        except ValidationError:
+            continue
+    return [claim for claim in claims if claim.task != besides]
+
+
+def _jobs(record: Record | None) -> tuple[str, ...]:
+    """Return every job that the task has had."""
     if record is None:
-        return Submit()
-    cleared = record.max_tries != max_tries
-    if record.request_id is None:
-        if cleared:
-            return Submit()
-        raise errors.SegmindAmbiguousSubmitError(
-            f"An earlier attempt sent {record.model} at {record.intended_at:%Y-%m-%d %H:%M:%S} UTC and its outcome is "
-            "unknown, so nothing is sent now. Look for it in Segmind's request history; if it is not there, clear "
-            "this task to submit it again."
-        )
-    if record.fingerprint != wanted:
-        return Submit(abandoned=None if record.delivered else record)
-    if cleared and record.delivered:
-        return Submit()
-    return Adopt(record)
+        return ()
+    return record.former if record.request_id is None else (*record.former, record.request_id)
+
+
+def _held(claims: Iterable[Claim]) -> set[str]:
+    return {canonical_id(job) for claim in claims for job in _jobs(claim.record)}
+
+
+def _let_go(record: Record, takers: Iterable[Claim]) -> Record:
+    """Return the record of a job that a sibling has taken: what is left to find is the sibling's own."""
+    return record.model_copy(
+        update={
+            "request_id": None,
+            "accepted_at": None,
+            "delivered": False,
+            "intended_at": max(record.intended_at, *(claim.record.intended_at for claim in takers)),
+            "former": _jobs(record),
+        }
+    )
+
+
+def _adopt(intent: Record, row: HistoryRow) -> Record:
+    return intent.model_copy(
+        update={"request_id": canonical_id(row.request_id), "accepted_at": created_at(row) or intent.intended_at}
+    )

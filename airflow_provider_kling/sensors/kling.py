@@ -18,8 +18,14 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.retries import fail
-from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
-from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, Wait
+from airflow_provider_kling.segmind.errors import (
+    KlingGenerationTimeoutError,
+    SegmindAuthenticationError,
+    SegmindError,
+    SegmindPermissionError,
+    SegmindSettingsError,
+)
+from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.triggers.kling import KlingTrigger
 
@@ -51,8 +57,8 @@ class KlingSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
     :param poll_interval: seconds from one look to the next; ``poke_interval`` is the same.
-    :param timeout: seconds until the wait is given up; the job goes on. Segmind forgets a job an hour
-        after it was submitted.
+    :param timeout: seconds until the wait is given up; the job goes on. Segmind's API forgets a job an hour
+        after it was submitted; from then on the request history is asked.
     :raises KlingGenerationFailedError: the job FAILED; the task fails at once.
     :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
     """
@@ -159,6 +165,11 @@ class KlingSensor(BaseSensorOperator):
                 decision = wait.after_result(self.hook.get_result(wait.request_id), now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
+        if isinstance(decision, LookUp):
+            try:
+                decision = wait.after_result(self.hook.find_request(wait.request_id), now=datetime.now(tz=UTC))
+            except SegmindError as error:
+                decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         match decision:
             case GiveUp(error=ending):
                 raise ending
@@ -211,6 +222,11 @@ class KlingSensor(BaseSensorOperator):
             error = caught
         else:
             return
+        if isinstance(error, (SegmindAuthenticationError, SegmindPermissionError, SegmindSettingsError)):
+            error = error.followed_by(
+                "The job is not affected: it runs on, and is billed if it completes. Mend that, then clear this task: "
+                "it waits for the same job and sends nothing."
+            )
         if getattr(self, "never_fail", False) or (self.soft_fail and isinstance(error, KlingGenerationTimeoutError)):
             raise AirflowSkipException(str(error)) from error
         fail(self, error)

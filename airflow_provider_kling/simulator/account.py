@@ -56,8 +56,9 @@ async def request_history(request: web.Request) -> web.Response:
 async def one_request(request: web.Request) -> web.Response:
     """Give one request of any age, by either form of its id."""
     request_id = request.match_info["request_id"]
-    job = request.app[SERVICE].books.find(request_id)
-    if job is None:
+    books = request.app[SERVICE].books
+    job = books.find(request_id)
+    if job is None or job not in books.past():
         raise RefusedError(404, f"Request {request_id} not found")
     return web.json_response(history.row(job, str(request.url.origin())))
 

@@ -4,7 +4,8 @@ An ordered fault strikes before the key and the rate limit are looked at.
 
 What tells the kinds apart is whether the job was accepted. `respond`, `refuse`, `reset_before` and an endless
 `hold` leave no job behind; after `reset_after`, `hold_after`, `truncate` and `replace_after` the job runs and
-is billed although the client never got its id.
+is billed although the client never got its id. `late_row` only keeps the job out of the history for a while;
+`row_after` does the same along with any other kind.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ class Kind(StrEnum):
     TRUNCATE = "truncate"
     REPLACE_AFTER = "replace_after"
     FAIL_JOB = "fail_job"
+    LATE_ROW = "late_row"
+
+    @property
+    def needs_a_submission(self) -> bool:
+        """Whether there is nothing to go wrong with a poll."""
+        return self in (Kind.FAIL_JOB, Kind.LATE_ROW)
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, with the details its kind takes."""
+    """What goes wrong, with the details its kind takes. `row_after` is in seconds of the simulator's clock."""
 
     kind: Kind
     status: int = 500
@@ -57,6 +64,7 @@ class Fault:
     body: Any = ""
     seconds: float | None = None
     error: str = "Generation failed"
+    row_after: float = 0.0
 
 
 @dataclass
@@ -96,9 +104,9 @@ class Faults:
         self._orders.clear()
 
     def strike(self, method: str, path: str, model: str | None, *, submits: bool) -> Fault | None:
-        """Use up one strike for this request, if any order covers it. Only a submission can fail a job."""
+        """Use up one strike for this request, if any order covers it. Some kinds only strike submissions."""
         for order in self._orders:
-            if order.fault.kind is Kind.FAIL_JOB and not submits:
+            if order.fault.kind.needs_a_submission and not submits:
                 continue
             if order.match.covers(method, path, model):
                 order.times -= 1

@@ -15,7 +15,7 @@ from aiohttp import web
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Fault, Kind
 from airflow_provider_kling.simulator.journal import Entry
-from airflow_provider_kling.simulator.service import ORDERED_FAILURE, SERVICE, MediaFile, Service, refusal
+from airflow_provider_kling.simulator.service import ORDERED_FAILURE, ROW_AFTER, SERVICE, MediaFile, Service, refusal
 
 PUBLIC_FILES = ("/generations/", "/assets/")
 NEEDS_NO_KEY = (*PUBLIC_FILES, "/inference-model-information/")
@@ -43,6 +43,8 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     fault = service.faults.strike(request.method, request.path, _model(request, service), submits=submits)
     if fault is None or fault.kind is not Kind.REFUSE:
         entry.note_body(await request.read())
+    if fault is not None:
+        ROW_AFTER.set(fault.row_after)
     response = await proceed() if fault is None else await _struck(request, service, fault, proceed)
     if request.transport is not None and not request.transport.is_closing():
         entry.status = response.status
@@ -95,8 +97,9 @@ async def _struck(request: web.Request, service: Service, fault: Fault, proceed:
         case Kind.REPLACE_AFTER:
             await proceed()
             return _ordered(fault)
-        case Kind.FAIL_JOB:
-            ORDERED_FAILURE.set(fault.error)
+        case Kind.FAIL_JOB | Kind.LATE_ROW:
+            if fault.kind is Kind.FAIL_JOB:
+                ORDERED_FAILURE.set(fault.error)
             return await proceed()
 
 

@@ -39,7 +39,6 @@ def row(job: Job, base: str) -> dict[str, Any]:
 
 def search(books: Books, query: Mapping[str, str], base: str) -> dict[str, Any]:
     """Answer the history call: one page of rows, newest first unless asked otherwise."""
-    books.settle()
     first, last = _window(query, datetime.fromtimestamp(books.clock.now(), UTC).date())
     page, per_page = _count(query, "page", 1), _count(query, "per_page", 20)
     if per_page > LARGEST_PAGE:
@@ -49,7 +48,7 @@ def search(books: Books, query: Mapping[str, str], base: str) -> dict[str, Any]:
         raise RefusedError(400, f"sort_by must be one of {', '.join(SORTABLE)}")
     rows = [
         row(job, base)
-        for job in books.jobs.values()
+        for job in books.past()
         if first <= datetime.fromtimestamp(job.submitted_at, UTC).date() <= last
         and query.get("model_name", "") in job.model.slug
     ]
@@ -62,9 +61,8 @@ def search(books: Books, query: Mapping[str, str], base: str) -> dict[str, Any]:
 
 def generations(books: Books, query: Mapping[str, str], base: str) -> list[dict[str, Any]]:
     """List what was made, newest first; failed and running jobs are not in it."""
-    books.settle()
     wanted = query.get("model_name")
-    made = [job for job in books.jobs.values() if job.path and wanted in (None, job.model.slug)]
+    made = [job for job in books.past() if job.path and wanted in (None, job.model.slug)]
     return [
         {
             "request_id": job.request_id.replace("-", ""),

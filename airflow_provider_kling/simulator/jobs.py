@@ -85,6 +85,7 @@ class Job:
     due_at: float
     queue_time: float
     inference_time: float
+    in_history_at: float
     outcome: Drawn | Failure | None = None
     outcome_at: float = 0.0
     finished_at: float | None = None
@@ -135,7 +136,7 @@ class Books:
         running = sum(job.reserved for job in self.jobs.values() if job.finished_at is None)
         return round(self.credits - running, 6)
 
-    def accept(self, model: Model, inputs: Mapping[str, Any]) -> Job:
+    def accept(self, model: Model, inputs: Mapping[str, Any], row_after: float = 0.0) -> Job:
         """Take the job and reserve its price. From here on it runs to its end, asked for or not."""
         self.settle()
         if self.available < model.cost:
@@ -159,6 +160,7 @@ class Books:
             due_at=starts_at + inference_time / self.time_scale,
             queue_time=queue_time,
             inference_time=inference_time,
+            in_history_at=now + row_after,
         )
         self.jobs[job.request_id] = job
         return job
@@ -192,6 +194,12 @@ class Books:
             return None
         self.settle()
         return self.jobs.get(request_id)
+
+    def past(self) -> list[Job]:
+        """List the jobs that the history shows by now, oldest first."""
+        self.settle()
+        now = self.clock.now()
+        return [job for job in self.jobs.values() if job.in_history_at <= now]
 
     def record(self, request_id: str) -> Job:
         """Find a job the API still knows; an expired one cannot be told from one that never was."""

@@ -55,7 +55,7 @@ class Service:
 
     def accept(self, slug: str, inputs: dict[str, Any]) -> Job:
         """Take a checked request as a job and start its run."""
-        job = self.books.accept(self.catalogue.get(slug), inputs)
+        job = self.books.accept(self.catalogue.get(slug), inputs, row_after=ROW_AFTER.get())
         self.studio.begin(job, self.books.conclude, ORDERED_FAILURE.get())
         return job
 
@@ -81,6 +81,8 @@ class MediaFile(web.FileResponse):
 SERVICE = web.AppKey("SERVICE", Service)
 # The end that was ordered for the job of the submission at hand.
 ORDERED_FAILURE: ContextVar[str | None] = ContextVar("ORDERED_FAILURE", default=None)
+# How many seconds later than usual its row appears in the history.
+ROW_AFTER: ContextVar[float] = ContextVar("ROW_AFTER", default=0.0)
 
 
 def refusal(status: int, message: str, **headers: str) -> web.Response:

@@ -10,7 +10,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kling.hooks.segmind import SegmindAsyncHook
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, Wait
+from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,4 +91,9 @@ class KlingTrigger(BaseTrigger):
                 decision = wait.after_result(await hook.get_result(wait.request_id), now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
+        if isinstance(decision, LookUp):
+            try:
+                decision = wait.after_result(await hook.find_request(wait.request_id), now=datetime.now(tz=UTC))
+            except SegmindError as error:
+                decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         return decision

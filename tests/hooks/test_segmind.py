@@ -279,6 +279,43 @@ def test_a_history_that_repeats_its_page_ends_the_search(sim, hook):
     assert len(sim.requests()) == 2
 
 
+def test_the_search_ends_with_the_page_that_goes_back_far_enough(sim, hook):
+    now = datetime.now(tz=UTC)
+    moments = [now - timedelta(minutes=n) for n in range(100)]
+    rows = [{"request_id": f"r{n}", "model_name": "kling-o1", "model_created": f"{at}"} for n, at in enumerate(moments)]
+    sim.order_fault("respond", path="/inference-request/*", times=99, status=200, body={"data": rows})
+    assert len(hook.find_requests(model="kling-o1", since=now - timedelta(minutes=9.5))) == 10
+    assert len(sim.requests()) == 1
+
+
+def test_a_request_of_any_age_is_found_by_either_form_of_its_id(sim, hook, payload):
+    request_id = hook.submit("kling-o1", payload).request_id
+    finish(hook, request_id)
+    sim.advance(3601)
+    past = hook.find_request(request_id)
+    assert (past.status, past.url) == ("COMPLETED", sim.ledger()["jobs"][0]["url"])
+    assert past.metrics.cost == 0.035
+    unknown = {"status": 404, "body": {"error": "not found"}}
+    sim.order_fault("respond", path=f"/inference-request/request-history/{request_id}", times=9, **unknown)
+    assert hook.find_request(request_id).url == past.url
+    with pytest.raises(errors.SegmindRequestNotFoundError):
+        hook.find_request("2c7f59ea-13f1-402c-9353-915a2b5a2124")
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda rows: rows, lambda rows: {"data": rows}, lambda rows: {"data": rows[0]}, lambda rows: rows[0]]
+)
+def test_one_request_of_the_history_is_read_in_any_shape(sim, hook, shape):
+    row = {
+        "request_id": "r1",
+        "model_name": "kling-o1",
+        "model_status": "COMPLETED",
+        "generation_url": "https://i/1.png",
+    }
+    sim.order_fault("respond", path="/inference-request/*", status=200, body=shape([row]))
+    assert hook.find_request("r1").url == "https://i/1.png"
+
+
 def test_the_connection_test_spends_nothing_and_says_whose_fault_a_failure_is(sim, conn_id, set_connection):
     good, words = SegmindHook(conn_id).test_connection()
     assert good

@@ -105,7 +105,8 @@ def test_a_connection_that_cannot_work_fails_at_once_and_says_what_to_change(
 )
 def test_a_refusal_that_passes_is_retried_and_billed_once(sim, conn_id, run_dag, fault):
     sim.order_fault("respond", method="POST", **fault)
-    run = run_dag(SUBMIT)
+    # Without a record, a retry cannot tell a refusal from a lost submit, and waits until that could have turned up.
+    run = run_dag(SUBMIT if AIRFLOW_3_3 else SUBMIT.replace("retries", "orphan_grace=0, retries"))
     assert run.state == "success"
     assert run.task("submit").try_number == 2
     assert sim.ledger()["accepted"] == 1
@@ -120,35 +121,6 @@ def test_a_refusal_that_no_retry_cures_uses_none(sim, conn_id, run_dag, status, 
     assert run.state == "failed"
     assert run.task("submit").try_number == 1
     assert len(posts(sim)) == 1
-
-
-def test_a_lost_answer_is_not_paid_for_twice_whatever_the_retries(sim, conn_id, run_dag, capfd):
-    sim.order_fault("reset_after", method="POST")
-    run = run_dag(SUBMIT)
-    assert run.state == "failed"
-    assert sim.ledger()["accepted"] == 1
-    assert "request history" in capfd.readouterr().out
-
-
-@pytest.mark.skipif(not AIRFLOW_3_3, reason="task state outlives an attempt from Airflow 3.3 on")
-def test_a_retry_adopts_the_job_of_the_attempt_before_it(sim, conn_id, run_dag):
-    run = run_dag("""
-        def fail_once(context, result):
-            if context["ti"].try_number == 1:
-                raise RuntimeError("the worker dies after the submit")
-
-        submit = KlingSubmitOperator(
-            task_id="submit",
-            retries=1,
-            payload=O1Image(prompt="@Image1", image_urls=PICTURES),
-            post_execute=fail_once,
-        )
-        KlingSensor(task_id="done", request_id=submit.output, poll_interval=0.2)
-    """)
-    assert run.state == "success"
-    assert run.task("submit").try_number == 2
-    (job,) = sim.ledger()["jobs"]
-    assert run.xcom("submit") == run.xcom("done")["request_id"] == job["request_id"]
 
 
 def test_tasks_are_mapped_over_payloads_and_over_request_ids(sim, conn_id, run_dag):

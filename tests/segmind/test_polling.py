@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, Wait
+from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.schemas import Result, Status
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -71,7 +71,6 @@ def test_a_look_that_fails_says_nothing_about_the_job(wait, error):
     [
         errors.SegmindAuthenticationError("x"),
         errors.SegmindPermissionError("x"),
-        errors.SegmindRequestNotFoundError("x"),
         errors.SegmindSettingsError("x"),
     ],
 )
@@ -86,3 +85,14 @@ def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_sa
     assert wait.after_error(error, now=NOW + timedelta(minutes=5)) == GiveUp(error)
     refused = errors.SegmindAuthenticationError("x")
     assert wait.after_error(refused, now=NOW) == GiveUp(refused)
+
+
+def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(wait):
+    unknown = errors.SegmindRequestNotFoundError("x")
+    assert wait.after_error(unknown, now=NOW) == LookUp()
+    assert wait.after_lookup_error(errors.SegmindServerError("x"), now=NOW) == LookAgain(5, "x")
+    refused = errors.SegmindAuthenticationError("x")
+    assert wait.after_lookup_error(refused, now=NOW) == GiveUp(refused)
+    lost = wait.after_lookup_error(unknown, now=NOW)
+    assert isinstance(lost.error, errors.SegmindRequestNotFoundError)
+    assert "neither does its request history" in str(lost.error)

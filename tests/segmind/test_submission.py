@@ -1,44 +1,331 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindInputError
-from airflow_provider_kling.segmind.submission import Adopt, Record, Submit, decide, fingerprint, read_record
+from airflow_provider_kling.segmind import submission
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindAuthenticationError,
+    SegmindError,
+    SegmindInputError,
+    SegmindServerError,
+    SegmindUnresolvedSubmitError,
+)
+from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
+from airflow_provider_kling.segmind.submission import Claim, Record, Submission, fingerprint, read_record
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
-INTENT = Record(fingerprint="f", model="kling-o1", intended_at=NOW, max_tries=2)
-ACCEPTED = INTENT.model_copy(update={"request_id": "r-1", "accepted_at": NOW})
+PAYLOAD = {"prompt": "a fox", "duration": 5}
+WANTED = fingerprint("kling-o1", PAYLOAD, conn_id="c", api_key="k")
+IDS = [f"0000000{number}-0000-4000-8000-000000000000" for number in range(9)]
+INTENT = Record(fingerprint=WANTED, model="kling-o1", intended_at=NOW, max_tries=2, price="$0.035")
+ACCEPTED = INTENT.model_copy(update={"request_id": IDS[0], "accepted_at": NOW})
 DELIVERED = ACCEPTED.model_copy(update={"delivered": True})
 
 
-def test_without_a_record_the_job_is_submitted():
-    assert decide(None, wanted="f", max_tries=2) == Submit()
+def row(request_id=IDS[0], created=NOW, body=None, **fields):
+    return HistoryRow(
+        request_id=request_id.replace("-", ""),
+        model_name="kling-o1",
+        model_created=created,
+        request_body=repr(body or {**PAYLOAD, "duration": "5"}),
+        model_status="PENDING",
+        **fields,
+    )
+
+
+class Play:
+    """An attempt, with what Airflow and Segmind would answer, and what a user would count."""
+
+    def __init__(self, record=None, *, at=NOW, post=None, looks=(), siblings=(), broken=(), **fields):
+        self.store = None if record is None else record.model_dump(mode="json")
+        self.now = at
+        self.posted = post or Receipt(request_id=IDS[8])
+        self.looks = list(looks)
+        self.siblings = [claim.model_dump(mode="json") for claim in siblings]
+        self.broken = broken
+        self.log: list[str] = []
+        self.steps: list[str] = []
+        fields.setdefault("price", "$0.035")
+        self.submission = Submission(
+            model="kling-o1",
+            payload=PAYLOAD,
+            fingerprint=WANTED,
+            task="submit",
+            **{"max_tries": 2, **fields},
+            clock=lambda: self.now,
+        )
+
+    def run(self):
+        attempt = self.submission.attempt()
+        step = next(attempt)
+        while True:
+            self.steps.append(type(step).__name__)
+            try:
+                try:
+                    answer = self.carry_out(step)
+                except Exception as exc:  # noqa: BLE001 because the attempt says what each failure means
+                    step = attempt.throw(exc)
+                else:
+                    step = attempt.send(answer)
+            except StopIteration as end:
+                return end.value
+
+    def carry_out(self, step):
+        if type(step).__name__ in self.broken:
+            raise RuntimeError("the API server is away")
+        match step:
+            case submission.Recall():
+                return self.store
+            case submission.Keep(record=record):
+                self.store = record.model_dump(mode="json")
+            case submission.Forget():
+                self.store = None
+            case submission.AskSiblings():
+                return self.siblings
+            case submission.Post():
+                if isinstance(self.posted, Exception):
+                    raise self.posted
+                return self.posted
+            case submission.Look():
+                found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+                if isinstance(found, Exception):
+                    raise found
+                return found
+            case submission.Pause(seconds=seconds):
+                self.now += timedelta(seconds=seconds)
+            case submission.Tell(line=line):
+                self.log.append(line)
+        return None
+
+    @property
+    def posts(self):
+        return self.steps.count("Post")
+
+
+def test_without_a_record_the_intent_is_stored_then_sent_then_the_id_stored_before_anything_else():
+    play = Play()
+    record = play.run()
+    assert record.request_id == IDS[8]
+    assert play.steps == ["Recall", "Publish", "Keep", "Post", "Keep", "Tell", "Deliver", "Keep"]
+    assert read_record(play.store) == record
+    assert record.delivered
 
 
 @pytest.mark.parametrize("record", [ACCEPTED, DELIVERED])
 def test_a_retry_adopts_the_job_of_the_attempt_before_it(record):
-    assert decide(record, wanted="f", max_tries=2) == Adopt(record)
+    play = Play(record)
+    assert play.run().request_id == IDS[0]
+    assert play.posts == 0
 
 
 def test_a_cleared_task_adopts_a_job_whose_id_never_reached_anyone():
-    assert decide(ACCEPTED, wanted="f", max_tries=5) == Adopt(ACCEPTED)
+    play = Play(ACCEPTED, max_tries=5)
+    assert play.run() == DELIVERED.model_copy(update={"max_tries": 5})
+    assert play.posts == 0
 
 
-def test_a_cleared_task_whose_job_was_delivered_is_submitted_anew():
-    assert decide(DELIVERED, wanted="f", max_tries=5) == Submit()
+def test_a_cleared_task_whose_job_was_delivered_is_submitted_anew_and_remembers_the_old_job():
+    play = Play(DELIVERED, max_tries=5)
+    assert play.run().former == (IDS[0],)
+    assert play.posts == 1
 
 
-def test_an_intent_without_an_id_is_never_answered_with_a_second_post():
-    with pytest.raises(SegmindAmbiguousSubmitError, match="clear this task"):
-        decide(INTENT, wanted="f", max_tries=2)
-    assert decide(INTENT, wanted="f", max_tries=5) == Submit()
+def test_a_young_intent_is_looked_up_and_adopted():
+    play = Play(INTENT, at=NOW + timedelta(minutes=1), looks=[[], [row()]])
+    assert play.run().request_id == IDS[0]
+    assert play.posts == 0
 
 
-def test_a_changed_payload_is_submitted_and_the_job_left_behind_is_named():
-    assert decide(ACCEPTED, wanted="g", max_tries=2) == Submit(abandoned=ACCEPTED)
-    assert decide(DELIVERED, wanted="g", max_tries=2) == Submit()
+@pytest.mark.parametrize("max_tries", [2, 5])
+def test_a_young_intent_that_the_history_does_not_show_is_looked_up_for_a_minute_and_left_to_the_retry(max_tries):
+    play = Play(INTENT, at=NOW + timedelta(minutes=1), looks=[[]], max_tries=max_tries)
+    with pytest.raises(SegmindAmbiguousSubmitError) as caught:
+        play.run()
+    assert caught.value.retryable
+    assert play.posts == 0
+    assert play.now == NOW + timedelta(minutes=2)
+    assert play.steps.count("Look") == 8
+    assert read_record(play.store) == INTENT
+    assert str(caught.value) == (
+        "Whether the submit of kling-o1 at 2026-11-21 10:00:00 UTC was accepted is unknown: Segmind's request history "
+        "does not show it yet. At most one job runs and is billed (price: $0.035); nothing more was sent. A retry, or "
+        "clearing this task, looks in the history again: if the job is there it takes it and sends nothing; if it is "
+        "not, it submits it anew from 2026-11-21 10:10:00 UTC on."
+    )
+
+
+def test_an_old_intent_that_the_history_does_not_show_is_submitted_anew():
+    play = Play(INTENT, at=NOW + timedelta(minutes=10), looks=[[]])
+    assert play.run().request_id == IDS[8]
+    assert (play.posts, play.steps.count("Look")) == (1, 1)
+
+
+def test_an_old_intent_that_the_history_shows_is_adopted():
+    play = Play(INTENT, at=NOW + timedelta(hours=3), looks=[[row()]])
+    assert play.run().request_id == IDS[0]
+    assert play.posts == 0
+
+
+def test_an_old_intent_fails_where_the_user_wants_to_decide():
+    play = Play(INTENT, at=NOW + timedelta(minutes=10), looks=[[]], on_orphaned_intent="fail")
+    with pytest.raises(SegmindUnresolvedSubmitError, match=r'on_orphaned_intent="submit".*adopt_request_id') as caught:
+        play.run()
+    assert not caught.value.retryable
+    assert play.posts == 0
+
+
+def test_several_rows_are_listed_and_none_is_taken():
+    rows = [row(IDS[0]), row(IDS[1], NOW + timedelta(seconds=5))]
+    play = Play(INTENT, looks=[rows])
+    with pytest.raises(SegmindUnresolvedSubmitError, match="Set adopt_request_id") as caught:
+        play.run()
+    assert caught.value.candidates == IDS[:2]
+    assert all(request_id in str(caught.value) for request_id in IDS[:2])
+    assert play.posts == 0
+
+
+def test_what_sibling_tasks_hold_or_held_is_left_out():
+    rows = [row(request_id) for request_id in IDS[:3]]
+    siblings = [
+        Claim(task="submit[1]", record=DELIVERED.model_copy(update={"request_id": IDS[1]})),
+        Claim(task="submit[2]", record=INTENT.model_copy(update={"fingerprint": "other", "former": (IDS[2],)})),
+    ]
+    play = Play(INTENT, looks=[rows], siblings=siblings)
+    assert play.run().request_id == IDS[0]
+
+
+def test_what_this_task_had_before_it_was_cleared_is_never_adopted_again():
+    play = Play(INTENT.model_copy(update={"former": (IDS[0],)}), at=NOW + timedelta(minutes=10), looks=[[row()]])
+    assert play.run().request_id == IDS[8]
+
+
+def test_siblings_that_want_the_same_take_one_job_each_by_whose_intent_is_nearest():
+    other = INTENT.model_copy(update={"unclear": True, "intended_at": NOW + timedelta(seconds=30)})
+    sibling = Claim(task="submit[1]", record=other)
+    late = row(IDS[1], NOW + timedelta(seconds=31))
+    play = Play(INTENT, looks=[[late], [late, row(IDS[0])]], siblings=[sibling])
+    assert play.run().request_id == IDS[0]
+    waiting = Play(INTENT, looks=[[late]], siblings=[sibling])
+    with pytest.raises(SegmindAmbiguousSubmitError, match=r"may be the job of submit\[1\]"):
+        waiting.run()
+
+
+def test_while_a_sibling_is_still_sending_the_same_no_job_is_taken():
+    play = Play(INTENT, looks=[[row()]], siblings=[Claim(task="submit[1]", record=INTENT)])
+    with pytest.raises(SegmindAmbiguousSubmitError, match=r"may be the job of submit\[1\]"):
+        play.run()
+    assert play.posts == 0
+
+
+def test_a_job_that_a_sibling_took_while_this_task_was_gone_is_left_to_it_and_its_own_is_looked_for():
+    taker = Claim(task="submit[1]", record=DELIVERED.model_copy(update={"intended_at": NOW - timedelta(minutes=5)}))
+    left = row(IDS[1], NOW - timedelta(minutes=5))
+    play = Play(ACCEPTED, looks=[[left, row(IDS[0])]], siblings=[taker])
+    assert play.run().request_id == IDS[1]
+    assert play.posts == 0
+
+
+@pytest.mark.parametrize("body", [{"prompt": "a fox"}, {**PAYLOAD, "mode": "pro"}])
+def test_a_row_that_may_be_it_is_never_taken_and_never_forgotten(body):
+    young = Play(INTENT, looks=[[row(body=body)]])
+    with pytest.raises(SegmindAmbiguousSubmitError, match="only what may be it"):
+        young.run()
+    old = Play(INTENT, at=NOW + timedelta(minutes=10), looks=[[row(body=body)]])
+    with pytest.raises(SegmindUnresolvedSubmitError, match=IDS[0]):
+        old.run()
+    assert young.posts == old.posts == 0
+
+
+def test_a_history_that_cannot_be_read_is_no_reason_to_send():
+    for age in (timedelta(0), timedelta(hours=1)):
+        play = Play(INTENT, at=NOW + age, looks=[SegmindServerError("HTTP 500.")])
+        with pytest.raises(SegmindAmbiguousSubmitError, match=r"cannot be read: HTTP 500\. At most one job"):
+            play.run()
+        refused = Play(INTENT, at=NOW + age, looks=[SegmindAuthenticationError("HTTP 401.")])
+        with pytest.raises(SegmindUnresolvedSubmitError, match="HTTP 401"):
+            refused.run()
+        assert play.posts == refused.posts == 0
+
+
+def test_a_history_that_comes_back_is_read():
+    play = Play(INTENT, looks=[SegmindServerError("HTTP 500."), [row()]])
+    assert play.run().request_id == IDS[0]
+
+
+def test_an_unclear_answer_is_looked_up_in_the_same_attempt():
+    play = Play(post=SegmindAmbiguousSubmitError("reset"), looks=[[], [], [row()]])
+    assert play.run().request_id == IDS[0]
+    assert play.posts == 1
+
+
+def test_one_attempt_never_sends_twice_not_even_when_the_grace_is_over():
+    play = Play(post=SegmindAmbiguousSubmitError("reset"), looks=[[]], grace=timedelta(0))
+    with pytest.raises(SegmindAmbiguousSubmitError):
+        play.run()
+    assert play.posts == 1
+
+
+@pytest.mark.parametrize("previous", [None, DELIVERED])
+def test_a_refusal_leaves_the_record_as_it_was(previous):
+    play = Play(previous, max_tries=5, post=SegmindServerError("HTTP 500"))
+    with pytest.raises(SegmindServerError):
+        play.run()
+    assert read_record(play.store) == previous
+
+
+def test_a_changed_payload_is_submitted_and_the_job_left_behind_is_named_with_its_price():
+    changed = {"fingerprint": "other"}
+    for record in (ACCEPTED, DELIVERED):
+        play = Play(record.model_copy(update=changed))
+        assert play.run().request_id == IDS[8]
+        (warning, _) = play.log
+        assert f"request {IDS[0]} (kling-o1, submitted 2026-11-21 10:00:00 UTC) is abandoned" in warning
+        assert "billed (price: $0.035) if it completes" in warning
+    finished = Play(DELIVERED.model_copy(update=changed), max_tries=5)
+    finished.run()
+    assert len(finished.log) == 1
+    unknown = Play(INTENT.model_copy(update=changed))
+    unknown.run()
+    assert "the submit of kling-o1 at 2026-11-21 10:00:00 UTC, if it was accepted, is abandoned" in unknown.log[0]
+
+
+def test_a_request_id_that_the_user_names_is_taken_whatever_the_record_says():
+    for record in (None, INTENT, ACCEPTED, DELIVERED):
+        play = Play(record, adopt=IDS[3])
+        assert play.run().request_id == IDS[3]
+        assert play.posts == 0
+        assert "as ordered" in play.log[-1]
+
+
+def test_an_id_that_airflow_does_not_store_is_in_the_error():
+    play = Play(broken=["Deliver"])
+    with pytest.raises(SegmindError, match=f"Request {IDS[8]} was accepted.*API server is away.*adopts it"):
+        play.run()
+
+    class Forgetful(Play):
+        def carry_out(self, step):
+            if isinstance(step, submission.Keep) and step.record.request_id:
+                raise RuntimeError("the API server is away")
+            return super().carry_out(step)
+
+    with pytest.raises(SegmindAmbiguousSubmitError, match=f"Request {IDS[8]} was accepted.*finds it") as caught:
+        Forgetful().run()
+    assert caught.value.request_id == IDS[8]
+
+
+def test_without_a_durable_record_a_later_attempt_searches_from_the_start_of_the_first():
+    begun = NOW - timedelta(minutes=8)
+    found = Play(looks=[[row()]], durable=False, untracked_since=begun)
+    assert found.run().request_id == IDS[0]
+    young = Play(looks=[[]], durable=False, untracked_since=begun)
+    with pytest.raises(SegmindAmbiguousSubmitError, match="Clearing this task submits anew without looking"):
+        young.run()
+    old = Play(at=NOW + timedelta(minutes=2), looks=[[]], durable=False, untracked_since=begun)
+    old.run()
+    assert (found.posts, young.posts, old.posts) == (0, 0, 1)
 
 
 def test_the_fingerprint_tells_payloads_models_connections_and_keys_apart_but_not_the_order_of_parameters():

@@ -97,7 +97,7 @@ def test_a_job_that_is_done_already_is_found_without_deferring(sim, conn_id, run
 @pytest.mark.parametrize(
     ("request_id", "words"),
     [
-        ("2c7f59ea-13f1-402c-9353-915a2b5a2124", "no record"),
+        ("2c7f59ea-13f1-402c-9353-915a2b5a2124", "neither does its request history"),
         ("", "is no request id"),
         ("{{ none }}", "is no request id"),
         ("a/b", "is not a request id"),
@@ -108,7 +108,7 @@ def test_a_request_that_cannot_be_waited_for_fails_at_once(sim, conn_id, run_dag
     assert run.task_state("done") == "failed"
     assert run.task("done").try_number == 1
     assert words in capfd.readouterr().out
-    assert len(polls(sim)) == (1 if words == "no record" else 0)
+    assert len(polls(sim)) == (1 if "history" in words else 0)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -119,7 +119,60 @@ def test_a_key_that_is_refused_while_waiting_fails_at_once(sim, conn_id, run_dag
     assert run.task("done").try_number == 1
     out = capfd.readouterr().out
     assert "does not accept the API key" in out
+    assert "The job is not affected: it runs on" in out
     assert sim.api_key not in out
+
+
+WAIT = """
+    @task
+    def later():
+        return {request_id!r}
+
+    KlingSensor(task_id="done", request_id=later(), retries=2, poll_interval=0.2, {mode})
+"""
+
+
+def submitted(sim, **fields):
+    """Submit past the operator, and let the API forget the job."""
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+
+    payload = {"prompt": "@Image1", "image_urls": [f"{sim.url}/simulator/inputs/robot.png"], **fields}
+    return SegmindHook().submit("kling-o1", payload).request_id
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_job_that_the_api_has_forgotten_is_delivered_from_the_history(sim, conn_id, run_dag, mode):
+    request_id = submitted(sim)
+    sim.advance(3601)
+    run = run_dag(WAIT.format(request_id=request_id, mode=mode))
+    assert run.state == "success"
+    (job,) = sim.ledger()["jobs"]
+    assert run.xcom("done")["request_id"] == request_id
+    assert run.xcom("done", "url") == job["url"]
+    assert run.xcom("done", "cost") == 0.035
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_job_that_the_api_forgot_between_completed_and_its_result_is_not_lost(sim, conn_id, run_dag, mode):
+    request_id = submitted(sim)
+    sim.advance(600)
+    sim.order_fault("respond", method="GET", path="/v2/requests/*/status", status=200, body={"status": "COMPLETED"})
+    unknown = {"status": 404, "body": {"error": "Request not found"}}
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", **unknown)
+    sim.order_fault("respond", method="GET", path="/inference-request/request-history/*", status=503, body="")
+    run = run_dag(WAIT.format(request_id=request_id, mode=mode))
+    assert run.state == "success"
+    assert run.xcom("done", "url") == sim.ledger()["jobs"][0]["url"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failed_job_that_the_api_has_forgotten_still_says_why(sim, conn_id, run_dag, capfd, mode):
+    sim.order_fault("fail_job", error="Content policy violation")
+    request_id = submitted(sim)
+    sim.advance(3601)
+    run = run_dag(WAIT.format(request_id=request_id, mode=mode))
+    assert run.task_state("done") == "failed"
+    assert "FAILED: Content policy violation" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("mode", MODES)

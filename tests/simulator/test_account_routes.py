@@ -78,6 +78,20 @@ def test_history_has_failed_and_running_requests_as_well(start):
     ]
 
 
+def test_a_row_can_be_ordered_to_appear_late(start):
+    client = start()
+    client.simulator.order_fault("late_row", row_after=300)
+    request_id = client.submit(MODEL, **PROMPT).json()["request_id"]
+    client.simulator.order_fault("replace_after", status=502, body="", row_after=300)
+    assert client.submit(MODEL, **PROMPT).status_code == 502
+    client.simulator.advance(299)
+    assert client.get(HISTORY).json()["data"] == []
+    assert client.get(f"{HISTORY}/{request_id}").status_code == 404
+    client.simulator.advance(1)
+    assert len(client.get(HISTORY).json()["data"]) == 2
+    assert client.get(f"{HISTORY}/{request_id}").status_code == 200
+
+
 def test_history_is_filtered_sorted_and_paged(start):
     client = start(time_scale=1)
     for model in (MODEL, "kling-3-text2image", MODEL):

@@ -1,0 +1,145 @@
+"""
+Which rows of the request history may be the job of one POST.
+
+A row is that job for certain when model, time and inputs all agree. One of which nothing disagrees,
+but something cannot be read, may be it: it is shown to a person and never taken by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_kling.segmind.schemas import HistoryRow
+
+#: How far Segmind's clock and a worker's may be apart.
+CLOCK_SKEW = timedelta(minutes=1)
+#: How long after the intent a POST may still be taken up, gateways' own patience included.
+SLOWEST_ACCEPTANCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a POST may have been accepted: from ``first`` to ``last``, where None is now."""
+
+    first: datetime
+    last: datetime | None = None
+
+    @classmethod
+    def after(cls, intended_at: datetime) -> Window:
+        """Return the window of a POST that was sent right after its intent was stored."""
+        return cls(intended_at - CLOCK_SKEW, intended_at + SLOWEST_ACCEPTANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """
+    A POST as far as it is known on this side.
+
+    :param model: the model's slug.
+    :param payload: the parameters as sent.
+    :param windows: when it may have been accepted.
+    """
+
+    model: str
+    payload: Mapping[str, Any]
+    windows: Sequence[Window]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What the history holds of a POST, oldest first: the rows that are it, and those that may be."""
+
+    certain: tuple[HistoryRow, ...] = ()
+    possible: tuple[HistoryRow, ...] = ()
+
+
+def matches(sent: Sent, rows: Iterable[HistoryRow]) -> Matches:
+    """Return the rows that are, or may be, what was sent; a job has one row for each output and counts once."""
+    certain: dict[str, HistoryRow] = {}
+    possible: dict[str, HistoryRow] = {}
+    for row in rows:
+        agrees = (row.model_name == sent.model, _in_time(row, sent), _same_inputs(row.request_body, sent.payload))
+        if False not in agrees:
+            found = certain if None not in agrees else possible
+            found.setdefault(canonical_id(row.request_id), row)
+    return Matches(_oldest_first(certain.values()), _oldest_first(possible.values()))
+
+
+def canonical_id(request_id: str) -> str:
+    """Return an id as the API writes it: the history may leave out a UUID's dashes."""
+    try:
+        return str(uuid.UUID(request_id))
+    except ValueError:
+        return request_id
+
+
+def id_forms(request_id: str) -> tuple[str, ...]:
+    """Return an id in the two forms in which the history may know it, the given one first."""
+    canonical = canonical_id(request_id)
+    return tuple(dict.fromkeys((request_id, canonical, canonical.replace("-", ""))))
+
+
+def created_at(row: HistoryRow) -> datetime | None:
+    """Return when the job was accepted; a time without a zone is UTC."""
+    if row.created_at is None or row.created_at.tzinfo is not None:
+        return row.created_at
+    return row.created_at.replace(tzinfo=UTC)
+
+
+def _oldest_first(rows: Iterable[HistoryRow]) -> tuple[HistoryRow, ...]:
+    return tuple(sorted(rows, key=lambda row: created_at(row) or datetime.max.replace(tzinfo=UTC)))
+
+
+def _in_time(row: HistoryRow, sent: Sent) -> bool | None:
+    """Return whether the row's time is that of the POST; None where it has none."""
+    created = created_at(row)
+    if created is None:
+        return None
+    return any(window.first <= created <= (window.last or created) for window in sent.windows)
+
+
+def _same_inputs(body: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> bool | None:
+    """Return whether the inputs are the same; None where no value differs, but some are on one side only."""
+    if body is None:
+        return None
+    there, here = _plain(body), _plain(payload)
+    if there == here:
+        return True
+    return None if all(there[name] == here[name] for name in there.keys() & here.keys()) else False
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it compares: ``5``, ``5.0`` and ``"5"`` are one, and so are a list and its JSON text."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"{value:.12g}"
+        case str():
+            text = value.strip()
+            if text[:1] in {"[", "{"}:
+                try:
+                    return _plain(json.loads(text))
+                except (ValueError, RecursionError):
+                    return text
+            return text.lower() if text.lower() in {"true", "false"} else _plain_number(text)
+        case dict():
+            return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value
+
+
+def _plain_number(text: str) -> str:
+    try:
+        return f"{float(text):.12g}" if text[:1].isdigit() or text[:1] in {"-", "."} else text
+    except ValueError:
+        return text

@@ -1,0 +1,177 @@
+"""
+What a person is told of a submission that is not simply done.
+
+Whoever reads only the last line of a failed task's log learns what may be paid, what still runs, and
+what a retry or clearing the task will do.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindError,
+    SegmindUnresolvedSubmitError,
+)
+from airflow_provider_kling.segmind.matching import canonical_id, created_at
+from airflow_provider_kling.segmind.refusals import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from airflow_provider_kling.segmind.schemas import HistoryRow
+    from airflow_provider_kling.segmind.submission import Record, Submission
+
+#: Rows shown in a message.
+_ROWS_SHOWN = 5
+
+
+def searching(submission: Submission, intent: Record) -> str:
+    """Return the log's line before the history is searched."""
+    return f"{_what(submission, intent)}: looking for it in Segmind's request history; nothing is sent meanwhile."
+
+
+def unclear(submission: Submission, intent: Record, finding: str) -> SegmindAmbiguousSubmitError:
+    """Return the error for a submit of which nobody knows yet whether it was accepted."""
+    return SegmindAmbiguousSubmitError(
+        f"{_what(submission, intent)}: {finding}. At most one job runs and is billed{_price(intent)}; nothing more was "
+        f"sent. {_next(submission, intent)}"
+    )
+
+
+def history_unread(submission: Submission, intent: Record, error: SegmindError) -> SegmindError:
+    """Return the error for a history that cannot be read, which is no reason to guess."""
+    error_class = SegmindAmbiguousSubmitError if error.retryable else SegmindUnresolvedSubmitError
+    return error_class(
+        f"{_what(submission, intent)}, and Segmind's request history cannot be read: {error} At most one job runs and "
+        f"is billed{_price(intent)}; nothing more was sent. {_next(submission, intent)}",
+        status_code=error.status_code,
+        body=error.body,
+    )
+
+
+def unresolved(
+    submission: Submission, intent: Record, candidates: tuple[HistoryRow, ...]
+) -> SegmindUnresolvedSubmitError:
+    """Return the error for several jobs in the history, one of which may be this task's."""
+    clearing = "clearing it without that looks again" if submission.durable else "clearing it without that submits anew"
+    return SegmindUnresolvedSubmitError(
+        f"{_what(submission, intent)}: {len(candidates)} job(s) in Segmind's request history may be it, and each is "
+        f"billed if it completes: {rows(candidates)}. Nothing more was sent. Set adopt_request_id to the one that "
+        f"this task shall take and clear the task; {clearing}.",
+        candidates=[canonical_id(row.request_id) for row in candidates],
+    )
+
+
+def orphaned(submission: Submission, intent: Record) -> SegmindUnresolvedSubmitError:
+    """Return the error for an intent without a job where the user wants to decide himself."""
+    return SegmindUnresolvedSubmitError(
+        f"{_what(submission, intent)}: Segmind's request history shows no job after {_minutes(submission)}, and "
+        'on_orphaned_intent is "fail". Nothing runs as far as the history tells, and nothing more was sent. Set '
+        'on_orphaned_intent="submit" to submit it again, or adopt_request_id to take a job you found, and clear the '
+        "task; clearing it without that looks again."
+    )
+
+
+def unrecorded(request_id: str, reason: Exception) -> SegmindAmbiguousSubmitError:
+    """Return the error for an accepted job whose id Airflow did not store."""
+    return SegmindAmbiguousSubmitError(
+        f"Request {request_id} was accepted, runs and is billed if it completes, but Airflow could not store its id "
+        f"({one_line(reason)}). A retry, or clearing this task, finds it in Segmind's request history and sends "
+        "nothing.",
+        request_id=request_id,
+    )
+
+
+def undelivered(request_id: str | None, reason: Exception, *, durable: bool) -> SegmindError:
+    """Return the error for an accepted job whose id could not be handed on."""
+    clearing = "A retry, or clearing this task, adopts it" if durable else "A retry finds it in Segmind's history"
+    return SegmindError(
+        f"Request {request_id} was accepted, runs and is billed if it completes, but its id could not be pushed to "
+        f"XCom ({one_line(reason)}). {clearing} and sends nothing.",
+        request_id=request_id,
+    )
+
+
+def ended(*, durable: bool) -> str:
+    """Return the log's line about an attempt that was ended from outside."""
+    clearing = "A retry, or clearing this task," if durable else "A retry"
+    return (
+        "This attempt was ended from outside before it was done. If its submit was accepted, the job runs and is "
+        f"billed. {clearing} looks for it before anything is sent."
+    )
+
+
+def abandoned(record: Record) -> str:
+    """Return the log's line about a job that is no longer wanted."""
+    if record.request_id is None:
+        job = f"the submit of {record.model} at {_time(record.intended_at)}, if it was accepted,"
+    else:
+        job = f"request {record.request_id} ({record.model}, submitted {_time(record.intended_at)})"
+    return (
+        f"The payload, the model, the connection or its key has changed since an earlier attempt: {job} is abandoned. "
+        f"It runs to its end and is billed{_price(record)} if it completes; Segmind's request history shows it."
+    )
+
+
+def found(record: Record, row: HistoryRow) -> str:
+    """Return the log's line about a job that the history shows."""
+    return (
+        f"Request {record.request_id} is in Segmind's request history ({_row(row)}): it is this task's job and is "
+        "adopted; nothing is sent."
+    )
+
+
+def rows(found_rows: Iterable[HistoryRow]) -> str:
+    """Return rows of the history as a person compares them."""
+    shown = [f"{canonical_id(row.request_id)} ({_row(row)})" for row in found_rows]
+    more = f" and {len(shown) - _ROWS_SHOWN} more" if len(shown) > _ROWS_SHOWN else ""
+    return ", ".join(shown[:_ROWS_SHOWN]) + more
+
+
+def _what(submission: Submission, intent: Record) -> str:
+    if intent.intended_at == submission.untracked_since:
+        return (
+            f"Whether an earlier attempt of this task (the first began {_time(intent.intended_at)}) submitted "
+            f"{intent.model} is unknown, because this Airflow (below 3.3) keeps no record across attempts"
+        )
+    return f"Whether the submit of {intent.model} at {_time(intent.intended_at)} was accepted is unknown"
+
+
+def _next(submission: Submission, intent: Record) -> str:
+    """Tell what a retry and clearing the task will do."""
+    over = intent.intended_at + submission.grace
+    anew = "fails" if submission.on_orphaned_intent == "fail" else "submits it anew"
+    looks = (
+        "looks in the history again: if the job is there it takes it and sends nothing; if it is not, it "
+        f"{anew} from {_time(over)} on"
+    )
+    if submission.durable:
+        return f"A retry, or clearing this task, {looks}."
+    return (
+        f"A retry {looks}. Clearing this task submits anew without looking; with adopt_request_id it takes the job "
+        "that you name."
+    )
+
+
+def _row(row: HistoryRow) -> str:
+    created = created_at(row)
+    facts = [row.status or "status unknown", "time unknown" if created is None else f"created {_time(created)}"]
+    if row.cost:
+        facts.append(f"${row.cost:.3f}")
+    return ", ".join(facts)
+
+
+def _price(record: Record) -> str:
+    return f" (price: {record.price})" if record.price else ""
+
+
+def _minutes(submission: Submission) -> str:
+    return f"{submission.grace.total_seconds() / 60:g} min"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

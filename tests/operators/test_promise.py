@@ -1,0 +1,248 @@
+"""The table of docs/never-pay-twice.md, row by row, over real sockets and real Airflow."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_kling.operators.kling import KlingSubmitOperator
+from airflow_provider_kling.payloads import O1Image
+from airflow_provider_kling.segmind.errors import SegmindInputError
+from tests.conftest import AIRFLOW_3_3
+
+needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a record outlives an attempt from Airflow 3.3 on")
+
+SUBMIT = """
+    submit = KlingSubmitOperator(
+        task_id="submit",
+        payload=O1Image(prompt="@Image1", image_urls=PICTURES),
+        history_timeout={history_timeout},
+        {arguments}
+    )
+    KlingSensor(task_id="done", request_id=submit.output, poll_interval=0.2)
+"""
+#: A worker that dies in its first try, after its submit was delivered.
+DIES = """
+    def die_once(context, result):
+        if context["ti"].try_number == 1:
+            raise RuntimeError("the worker dies")
+"""
+#: Every way in which a submit is sent and has no clear answer, while the job runs.
+UNCLEAR = [
+    {"kind": "reset_after"},
+    {"kind": "hold_after", "seconds": 3},
+    {"kind": "truncate"},
+    {"kind": "replace_after", "status": 502, "body": "<html>Bad Gateway</html>"},
+    {"kind": "replace_after", "status": 504, "body": {"error": "timed out"}},
+    {"kind": "replace_after", "status": 200, "body": "<html>captive portal</html>"},
+    {"kind": "replace_after", "status": 200, "body": {"status": "QUEUED"}},
+]
+
+
+def tasks(arguments="", history_timeout=30):
+    return SUBMIT.format(arguments=arguments, history_timeout=history_timeout)
+
+
+def looks(sim):
+    return [request for request in sim.requests() if request["path"].endswith("/request-history")]
+
+
+def order(sim, fault, **more):
+    details = {**fault, **more}
+    sim.order_fault(details.pop("kind"), method="POST", **details)
+
+
+def assert_one_job_adopted(sim, run):
+    assert run.state == "success"
+    (job,) = sim.ledger()["jobs"]
+    assert run.xcom("submit") == run.xcom("done")["request_id"] == job["request_id"]
+    assert run.xcom("done", "cost") == sim.ledger()["billed"] == 0.035
+
+
+def test_no_record_one_post_and_no_look_in_the_history(sim, conn_id, run_dag):
+    run = run_dag(tasks())
+    assert_one_job_adopted(sim, run)
+    assert looks(sim) == []
+
+
+@pytest.mark.parametrize("fault", UNCLEAR, ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}")
+def test_an_unclear_answer_is_looked_up_in_the_same_attempt(sim, set_connection, run_dag, fault):
+    set_connection(extra={"timeout": 1})
+    order(sim, fault)
+    run = run_dag(
+        tasks('retries=0, segmind_conn_id="segmind_other"').replace("poll", 'segmind_conn_id="segmind_other", poll')
+    )
+    assert_one_job_adopted(sim, run)
+    assert run.task("submit").try_number == 1
+
+
+def test_a_row_that_appears_late_is_waited_for_in_the_same_attempt(sim, conn_id, run_dag):
+    order(sim, {"kind": "reset_after"}, row_after=2)
+    run = run_dag(tasks("retries=0"))
+    assert_one_job_adopted(sim, run)
+    assert len(looks(sim)) >= 3
+
+
+@pytest.mark.parametrize("grace", [600, 0])
+def test_a_row_that_appears_after_the_attempt_is_found_by_the_retry(sim, conn_id, run_dag, grace):
+    order(sim, {"kind": "reset_after"}, row_after=1)
+    run = run_dag(tasks(f"retries=1, retry_delay=timedelta(seconds=2), orphan_grace={grace}", history_timeout=0))
+    assert_one_job_adopted(sim, run)
+    assert run.task("submit").try_number == 2
+
+
+def test_a_submit_that_never_arrived_is_not_sent_again_while_it_may_still_turn_up(sim, conn_id, run_dag, capfd):
+    order(sim, {"kind": "reset_before"})
+    run = run_dag(tasks("retries=2", history_timeout=1))
+    assert run.task_state("submit") == "failed"
+    assert run.task("submit").try_number == 3
+    assert sim.ledger()["accepted"] == 0
+    out = capfd.readouterr().out
+    assert "At most one job runs and is billed (price: $0.035); nothing more was sent." in out
+    assert "submits it anew from" in out
+
+
+def test_a_submit_that_never_arrived_is_sent_again_when_it_can_no_longer_turn_up(sim, conn_id, run_dag):
+    order(sim, {"kind": "reset_before"})
+    run = run_dag(tasks("retries=1, retry_delay=timedelta(seconds=3), orphan_grace=2", history_timeout=0))
+    assert_one_job_adopted(sim, run)
+    assert run.task("submit").try_number == 2
+
+
+def test_a_submit_that_never_arrived_fails_for_good_where_the_user_wants_to_decide(sim, conn_id, run_dag, capfd):
+    order(sim, {"kind": "reset_before"})
+    run = run_dag(
+        tasks(
+            'retries=5, retry_delay=timedelta(seconds=3), orphan_grace=2, on_orphaned_intent="fail"', history_timeout=0
+        )
+    )
+    assert run.task_state("submit") == "failed"
+    assert run.task("submit").try_number == 2
+    assert sim.ledger()["accepted"] == 0
+    assert "clearing it without that looks again" in capfd.readouterr().out
+
+
+def test_a_history_that_cannot_be_read_sends_nothing_until_it_can(sim, conn_id, run_dag, capfd):
+    order(sim, {"kind": "reset_after"})
+    sim.order_fault("respond", path="/inference-request/*", status=403, times=2, body={"error": "not yours"})
+    run = run_dag(tasks("retries=0", history_timeout=1))
+    assert run.task_state("submit") == "failed"
+    assert sim.ledger()["accepted"] == 1
+    out = capfd.readouterr().out
+    assert "request history cannot be read" in out
+    assert "not yours" in out
+
+
+def test_several_jobs_that_may_be_it_are_listed_and_the_user_names_one(sim, conn_id, run_dag, capfd):
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+
+    payload = {
+        "prompt": "@Image1",
+        "image_urls": [f"{sim.url}/simulator/inputs/{name}.png" for name in ("robot", "beach")],
+    }
+    foreign = SegmindHook(conn_id).submit("kling-o1", payload).request_id
+    order(sim, {"kind": "reset_after"})
+    run = run_dag(tasks("retries=3", history_timeout=1))
+    assert run.task_state("submit") == "failed"
+    assert run.task("submit").try_number == 1
+    jobs = [job["request_id"] for job in sim.ledger()["jobs"]]
+    out = capfd.readouterr().out
+    assert all(request_id in out for request_id in jobs)
+    assert "Set adopt_request_id" in out
+    (own,) = set(jobs) - {foreign}
+    named = run_dag(tasks(f"adopt_request_id=\"{{{{ '{own}' }}}}\""))
+    assert named.state == "success"
+    assert named.xcom("submit") == own
+    assert sim.ledger()["accepted"] == 2
+
+
+def test_siblings_with_the_same_payload_find_one_job_each(sim, conn_id, run_dag):
+    for fault in UNCLEAR[0], UNCLEAR[3], UNCLEAR[2]:
+        order(sim, fault)
+    run = run_dag("""
+        submit = KlingSubmitOperator.partial(task_id="submit", history_timeout=20).expand(
+            payload=[O1Image(prompt="@Image1", image_urls=PICTURES) for _ in range(3)]
+        )
+        again = KlingSubmitOperator(
+            task_id="again", history_timeout=20, payload=O1Image(prompt="@Image1", image_urls=PICTURES)
+        )
+        submit >> again
+    """)
+    assert run.state == "success"
+    jobs = {job["request_id"] for job in sim.ledger()["jobs"]}
+    assert len(jobs) == 4
+    assert {run.xcom("submit", map_index=index) for index in range(3)} | {run.xcom("again")} == jobs
+
+
+def test_a_retry_after_delivery_adopts(sim, conn_id, run_dag):
+    run = run_dag(DIES + tasks("retries=1, post_execute=die_once"))
+    assert_one_job_adopted(sim, run)
+    assert run.task("submit").try_number == 2
+    assert len(looks(sim)) == (0 if AIRFLOW_3_3 else 1)
+
+
+def test_a_retry_adopts_a_job_that_failed_and_the_sensor_tells_why(sim, conn_id, run_dag, capfd):
+    sim.order_fault("fail_job", error="Content policy violation")
+    run = run_dag(DIES + tasks("retries=1, post_execute=die_once"))
+    assert run.task_state("submit") == "success"
+    assert run.task_state("done") == "failed"
+    assert sim.ledger()["accepted"] == 1
+    assert "FAILED: Content policy violation" in capfd.readouterr().out
+
+
+def test_a_retry_after_the_api_forgot_the_job_delivers_it_from_the_history(sim, conn_id, run_dag):
+    run = run_dag(
+        DIES
+        + f"""
+    def forget(context):
+        import requests
+
+        requests.post("{sim.url}/simulator/clock", json={{"advance": 3700}}, timeout=5).raise_for_status()
+"""
+        + tasks("retries=1, post_execute=die_once, on_retry_callback=forget")
+    )
+    assert_one_job_adopted(sim, run)
+
+
+@needs_a_record
+def test_a_changed_payload_is_submitted_and_the_abandoned_job_is_named(sim, conn_id, run_dag, capfd):
+    run = run_dag(
+        DIES
+        + tasks("retries=1, post_execute=die_once").replace('prompt="@Image1"', 'prompt="@Image1 {{ ti.try_number }}"')
+    )
+    assert run.state == "success"
+    first, second = sim.ledger()["jobs"]
+    assert run.xcom("submit") == second["request_id"]
+    assert f"request {first['request_id']} (kling-o1, submitted" in capfd.readouterr().out
+
+
+def test_the_arguments_are_checked_when_the_dag_file_is_parsed():
+    payload = O1Image(prompt="@Image1", image_urls=["https://x/y"])
+    for arguments in ({"orphan_grace": -1}, {"history_timeout": -1}, {"on_orphaned_intent": "retry"}):
+        with pytest.raises(SegmindInputError, match=next(iter(arguments))):
+            KlingSubmitOperator(task_id="x", payload=payload, **arguments)
+
+
+@pytest.mark.parametrize("adopt", ["", "{{ dag_run.conf.get('adopt') }}", "{{ dag_run.conf.get('adopt', '') }}"])
+def test_a_request_id_that_renders_to_nothing_submits_as_usual(sim, conn_id, run_dag, adopt):
+    assert_one_job_adopted(sim, run_dag(tasks(f'adopt_request_id="{adopt}"')))
+
+
+def test_a_request_id_that_is_none_sends_nothing(sim, conn_id, run_dag, capfd):
+    run = run_dag(tasks('adopt_request_id="a/b"'))
+    assert run.state == "failed"
+    assert "is not a request id" in capfd.readouterr().out
+    assert sim.ledger()["accepted"] == 0
+
+
+@needs_a_record
+def test_a_record_that_cannot_be_read_sends_nothing(sim, conn_id, run_dag, capfd):
+    run = run_dag(
+        """
+    def spoil(context):
+        context["task_state_store"].set("kling_submission", {"version": 7})
+"""
+        + tasks("pre_execute=spoil")
+    )
+    assert run.state == "failed"
+    assert "stored record cannot be read" in capfd.readouterr().out
+    assert sim.ledger()["accepted"] == 0

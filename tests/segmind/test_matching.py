@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, id_forms, matches
+from airflow_provider_kling.segmind.schemas import HistoryRow
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+PAYLOAD = {"prompt": "a fox", "duration": 5, "keep_audio": True, "elements": [{"frontal_image_url": "https://x/y"}]}
+SENT = Sent("kling-o1", PAYLOAD, [Window.after(NOW)])
+DASHED, PLAIN = "2c7f59ea-13f1-402c-9353-915a2b5a2124", "2c7f59ea13f1402c9353915a2b5a2124"
+
+
+def row(**fields):
+    told = {"request_id": PLAIN, "model_name": "kling-o1", "model_created": NOW.isoformat(), "request_body": PAYLOAD}
+    return HistoryRow.model_validate({**told, **fields})
+
+
+def verdict(found):
+    there = matches(SENT, [found])
+    return "certain" if there.certain else "possible" if there.possible else "other"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        PAYLOAD,
+        json.dumps(PAYLOAD),
+        repr(PAYLOAD),
+        {**PAYLOAD, "duration": "5"},
+        {**PAYLOAD, "duration": 5.0},
+        {**PAYLOAD, "keep_audio": "true"},
+        {**PAYLOAD, "elements": json.dumps(PAYLOAD["elements"])},
+        {**PAYLOAD, "end_image_url": None},
+    ],
+)
+def test_the_same_inputs_are_the_same_however_they_are_written(body):
+    assert verdict(row(request_body=body)) == "certain"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model_name": "kling-o1-image-to-video"},
+        {"model_name": None},
+        {"request_body": {**PAYLOAD, "prompt": "an owl"}},
+        {"request_body": {**PAYLOAD, "duration": 10}},
+        {"request_body": {"prompt": "an owl"}},
+        {"model_created": (NOW - timedelta(minutes=1, seconds=1)).isoformat()},
+        {"model_created": (NOW + timedelta(minutes=10, seconds=1)).isoformat()},
+    ],
+)
+def test_what_differs_in_model_time_or_a_value_is_another_job(fields):
+    assert verdict(row(**fields)) == "other"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"request_body": None},
+        {"request_body": "cut off: {'prompt"},
+        {"request_body": {"prompt": "a fox"}},
+        {"request_body": {**PAYLOAD, "mode": "pro"}},
+        {"model_created": None},
+    ],
+)
+def test_what_cannot_be_read_whole_may_be_it(fields):
+    assert verdict(row(**fields)) == "possible"
+
+
+def test_a_job_with_several_outputs_counts_once_and_the_oldest_comes_first():
+    older = row(request_id="0" * 32, model_created=(NOW - timedelta(seconds=30)).isoformat())
+    there = matches(SENT, [row(), row(), older])
+    assert [found.request_id for found in there.certain] == ["0" * 32, PLAIN]
+
+
+def test_a_time_without_a_zone_is_utc():
+    assert verdict(row(model_created="2026-11-21 10:00:05")) == "certain"
+
+
+def test_an_id_has_two_forms():
+    assert canonical_id(PLAIN) == canonical_id(DASHED) == DASHED
+    assert canonical_id("r-1") == "r-1"
+    assert id_forms(DASHED) == (DASHED, PLAIN)
+    assert id_forms(PLAIN) == (PLAIN, DASHED)
+    assert id_forms("r1") == ("r1",)

@@ -1,0 +1,329 @@
+"""
+The submission protocol against a model of Airflow and Segmind in which anything may die at any moment.
+
+The protocol is the project's own generator, step by step; the model carries the steps out, loses replies,
+delays rows of the history, ends attempts before or after a step, clears tasks and changes payloads. What the
+model promises is what the grace period assumes: a POST is taken up, and shows in the history, within it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from airflow_provider_kling.segmind import submission
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindError,
+    SegmindServerError,
+    SegmindUnresolvedSubmitError,
+)
+from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
+from airflow_provider_kling.segmind.submission import Record, Submission, fingerprint
+
+MODEL = "kling-o1"
+GRACE = 600
+#: Longest time from an intent to its POST's acceptance, and from there to the row in the history.
+SLOWEST_POST = 100
+LATEST_ROW = 400
+#: Histories of up to 60 events each; more for a long hunt.
+EXAMPLES = int(os.environ.get("EXAMPLES", "1500"))
+STEPS = Counter()
+
+
+class AirflowDownError(Exception):
+    """An error of Airflow's own: its API server did not answer."""
+
+
+@dataclass
+class Job:
+    request_id: str
+    prompt: str
+    created: float
+    row_at: float
+
+
+@dataclass
+class Task:
+    name: str
+    prompt: str
+    max_tries: int = 3
+    store: dict | None = None
+    xcom: dict | None = None
+    attempt: object = None
+    step: object = None
+    #: What its POST has become, while the reply is on its way.
+    accepted: Job | None = None
+    done: bool = False
+    cleared: bool = False
+    stuck: bool = False
+    wanted: str | None = None
+    #: When the intent was made whose POST is still to come.
+    intends: float | None = None
+    last_words: list[str] = field(default_factory=list)
+
+    @property
+    def record(self) -> Record | None:
+        return None if self.store is None else Record.model_validate(self.store)
+
+
+class World(RuleBasedStateMachine):
+    """Three tasks of one run that may want the same picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000_000.0
+        self.jobs: list[Job] = []
+        self.tasks: list[Task] = []
+        self.wanted: Counter[str] = Counter()
+        self.ids = (f"00000000-0000-4000-8000-{number:012d}" for number in itertools.count())
+
+    @initialize(prompts=st.lists(st.sampled_from(["a fox", "a fox", "an owl"]), min_size=1, max_size=3))
+    def begin(self, prompts: list[str]) -> None:
+        self.tasks = [Task(f"submit[{number}]", prompt) for number, prompt in enumerate(prompts)]
+
+    def clock(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
+
+    # --- what Airflow does
+
+    def start(self, task: Task) -> None:
+        """Begin an attempt; Airflow deletes the XComs of the one before."""
+        task.xcom = None
+        key = task.prompt
+        if task.wanted != key or (task.cleared and task.record is not None and task.record.delivered):
+            self.wanted[key] += 1
+        task.wanted, task.cleared = key, False
+        payload = {"prompt": task.prompt}
+        attempt = Submission(
+            model=MODEL,
+            payload=payload,
+            fingerprint=fingerprint(MODEL, payload, conn_id="c", api_key="k"),
+            task=task.name,
+            max_tries=task.max_tries,
+            clock=self.clock,
+            grace=timedelta(seconds=GRACE),
+        ).attempt()
+        task.attempt, task.step = attempt, next(attempt)
+
+    def end(self, task: Task) -> None:
+        task.attempt = task.step = task.accepted = task.intends = None
+
+    def answer(self, task: Task, value: object) -> None:
+        """Hand the attempt what came of its step, and see how it goes on."""
+        STEPS["steps"] += 1
+        task.accepted = None
+        was = task.step
+        try:
+            if isinstance(value, Exception):
+                task.step = task.attempt.throw(value)
+            else:
+                task.step = task.attempt.send(value)
+            match was, task.step:
+                case submission.Post(), _:
+                    task.intends = None
+                case _, submission.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
+                    task.intends = claim.record.intended_at.timestamp()
+        except StopIteration:
+            task.done = True
+            self.end(task)
+        except (SegmindError, AirflowDownError) as error:
+            task.last_words.append(str(error))
+            task.stuck = isinstance(error, SegmindUnresolvedSubmitError)
+            self.end(task)
+
+    def carry_out(self, task: Task) -> object:
+        """Do what any step but the POST asks for."""
+        match task.step:
+            case submission.Recall():
+                return task.store
+            case submission.Keep(record=record):
+                task.store = record.model_dump(mode="json")
+            case submission.Forget():
+                task.store = None
+            case submission.Publish(claim=claim) | submission.Deliver(claim=claim):
+                task.xcom = claim.model_dump(mode="json")
+            case submission.AskSiblings():
+                return [other.xcom for other in self.tasks if other.xcom is not None]
+            case submission.Look(since=since):
+                return [
+                    HistoryRow(
+                        request_id=job.request_id.replace("-", ""),
+                        model_name=MODEL,
+                        model_status="COMPLETED",
+                        request_body=repr({"prompt": job.prompt}),
+                        model_created=datetime.fromtimestamp(job.created, UTC),
+                    )
+                    for job in self.jobs
+                    if job.row_at <= self.now and job.created >= since.timestamp()
+                ]
+            case submission.Pause(seconds=seconds):
+                self.pass_time(seconds)
+            case submission.Tell(line=line):
+                task.last_words.append(line)
+        return None
+
+    def accept(self, task: Task, row_after: float, later: float = 0) -> Job:
+        """Bill a job; a POST that was on its way when its sender died may be taken up a little later."""
+        created = min(self.now + later, task.intends + SLOWEST_POST)
+        job = Job(next(self.ids), task.prompt, created, created + row_after)
+        self.jobs.append(job)
+        return job
+
+    def pass_time(self, seconds: float) -> None:
+        """Move on, but not so far that a POST on its way takes longer than any does."""
+        for task in self.tasks:
+            if task.intends:
+                seconds = min(seconds, task.intends + SLOWEST_POST - self.now)
+        self.now += max(seconds, 0)
+
+    def running(self) -> list[Task]:
+        return [task for task in self.tasks if task.attempt is not None]
+
+    def pick(self, tasks: list[Task], choice: int) -> Task:
+        return tasks[choice % len(tasks)]
+
+    # --- what may happen
+
+    @precondition(lambda self: any(task.attempt is None and not task.done for task in self.tasks))
+    @rule(choice=st.integers(0, 2))
+    def airflow_starts_an_attempt(self, choice: int) -> None:
+        self.start(self.pick([task for task in self.tasks if task.attempt is None and not task.done], choice))
+
+    @precondition(lambda self: self.running())
+    @rule(choice=st.integers(0, 2), steps=st.integers(1, 6))
+    def an_attempt_goes_on(self, choice: int, steps: int) -> None:
+        task = self.pick(self.running(), choice)
+        for _ in range(steps):
+            if task.attempt is None or isinstance(task.step, submission.Post):
+                break
+            self.answer(task, self.carry_out(task))
+
+    @precondition(lambda self: any(isinstance(task.step, submission.Post) for task in self.tasks))
+    @rule(
+        choice=st.integers(0, 2),
+        fate=st.sampled_from(["reply", "take", "take", "lose", "refuse", "vanish"]),
+        row_after=st.integers(0, LATEST_ROW),
+    )
+    def segmind_deals_with_a_post(self, choice: int, fate: str, row_after: int) -> None:
+        task = self.pick([task for task in self.tasks if isinstance(task.step, submission.Post)], choice)
+        if fate == "refuse" and task.accepted is None:
+            self.answer(task, SegmindServerError("HTTP 500"))
+            return
+        if fate != "vanish" and task.accepted is None:
+            task.accepted = self.accept(task, row_after)
+        if fate in {"lose", "vanish"}:
+            self.answer(task, SegmindAmbiguousSubmitError("no answer"))
+        elif fate == "reply":
+            self.answer(task, Receipt(request_id=task.accepted.request_id))
+
+    @precondition(lambda self: self.running())
+    @rule(
+        choice=st.integers(0, 2),
+        after=st.booleans(),
+        row_after=st.one_of(st.none(), st.integers(0, LATEST_ROW)),
+        later=st.integers(0, SLOWEST_POST),
+    )
+    def a_worker_dies(self, choice: int, after: bool, row_after: int | None, later: int) -> None:
+        task = self.pick(self.running(), choice)
+        STEPS["deaths"] += 1
+        if isinstance(task.step, submission.Post):
+            if row_after is not None and task.accepted is None:
+                self.accept(task, row_after, later)
+        elif after:
+            self.carry_out(task)
+        self.end(task)
+
+    @precondition(lambda self: any(self.may_fail(task) for task in self.tasks))
+    @rule(choice=st.integers(0, 2), done=st.booleans())
+    def airflow_does_not_answer(self, choice: int, done: bool) -> None:
+        task = self.pick([task for task in self.tasks if self.may_fail(task)], choice)
+        if done:
+            self.carry_out(task)
+        self.answer(task, AirflowDownError("503"))
+
+    def may_fail(self, task: Task) -> bool:
+        return task.attempt is not None and not isinstance(
+            task.step, submission.Post | submission.Look | submission.Pause | submission.Tell
+        )
+
+    @precondition(lambda self: any(isinstance(task.step, submission.Look) for task in self.tasks))
+    @rule(choice=st.integers(0, 2))
+    def the_history_does_not_answer(self, choice: int) -> None:
+        task = self.pick([task for task in self.tasks if isinstance(task.step, submission.Look)], choice)
+        self.answer(task, SegmindServerError("HTTP 500"))
+
+    @rule(seconds=st.integers(1, GRACE + 100))
+    def time_passes(self, seconds: int) -> None:
+        self.pass_time(seconds)
+
+    @precondition(lambda self: any(task.attempt is None for task in self.tasks))
+    @rule(choice=st.integers(0, 2))
+    def a_user_clears_a_task(self, choice: int) -> None:
+        task = self.pick([task for task in self.tasks if task.attempt is None], choice)
+        task.max_tries += 4
+        task.done = task.stuck = False
+        task.cleared = True
+
+    @precondition(lambda self: any(task.attempt is None and not task.done for task in self.tasks))
+    @rule(choice=st.integers(0, 2), prompt=st.sampled_from(["a fox", "an owl"]))
+    def a_user_changes_a_payload(self, choice: int, prompt: str) -> None:
+        self.pick([task for task in self.tasks if task.attempt is None and not task.done], choice).prompt = prompt
+
+    # --- what must hold
+
+    def teardown(self) -> None:
+        """Let everything come to its end without further trouble, and count."""
+        for task in self.tasks:
+            self.end(task)
+        for _ in range(12):
+            for task in self.tasks:
+                if task.done or task.stuck:
+                    continue
+                self.start(task)
+                while task.attempt is not None:
+                    if isinstance(task.step, submission.Post):
+                        self.answer(task, Receipt(request_id=self.accept(task, 0).request_id))
+                    else:
+                        self.answer(task, self.carry_out(task))
+            self.pass_time(300)
+        self.check()
+
+    def check(self) -> None:
+        assert all(task.done or task.stuck for task in self.tasks), "a task never came to its end"
+        bills = Counter(job.prompt for job in self.jobs)
+        for prompt, count in bills.items():
+            assert count <= self.wanted[prompt], f"{prompt}: {count} billed, {self.wanted[prompt]} wanted"
+        held = {
+            request_id
+            for task in self.tasks
+            if task.record is not None
+            for request_id in (task.record.request_id, *task.record.former)
+        }
+        told = "\n".join(line for task in self.tasks for line in task.last_words)
+        for job in self.jobs:
+            by_time = f"the submit of {MODEL} at"  # an abandoned intent is named by its time
+            assert job.request_id in held or job.request_id in told or by_time in told, f"{job} is lost"
+        owners = [task.record.request_id for task in self.tasks if task.record is not None and task.done]
+        assert len(owners) == len(set(owners)), "two tasks hold one job"
+
+
+def test_nothing_is_paid_twice_and_nothing_paid_is_lost_whatever_dies_when():
+    run_state_machine_as_test(
+        World,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=60,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
+    assert STEPS["steps"] >= 10_000
+    assert STEPS["deaths"] >= 1_000
