@@ -3,12 +3,14 @@
 #   AIRFLOW=2.11.2   the Airflow to run on, one of constraints/airflow-*.txt (default 3.3.2)
 #   PYTHON=…         the interpreter to make environments with (default: the first one that fits)
 #   ARGS=…           more arguments for pytest, such as ARGS='-k storyboard -x'
+#   KILLS=…          how many task processes e2e and bench kill (default 50)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint airflow docs build clean
+.PHONY: help setup demo test e2e lint bench airflow docs build clean
 
 AIRFLOW ?= 3.3.2
+KILLS ?= 50
 PYTHON ?= python3.11 python3.12 python3.13 python3
 # The newest Python that each Airflow, or its constraints, can be installed on.
 NEWEST_PYTHON := $(if $(filter 2.%,$(AIRFLOW)),3.12,3.13)
@@ -21,7 +23,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | while IFS= read -r line; do \
+	@grep -E '^[a-z0-9]+:.*## ' $(firstword $(MAKEFILE_LIST)) | while IFS= read -r line; do \
 		printf '  make %-8s %s\n' "$${line%%:*}" "$${line#*## }"; done
 
 setup: $(READY) ## Make the environment that the other commands run in (they do it themselves)
@@ -33,12 +35,18 @@ airflow: $(READY) ## Open Airflow's own UI with the example DAGs and a simulated
 	@KEEP="$(KEEP)" $(RUN) -m demo.ui
 
 test: $(READY) ## Run the test suite (AIRFLOW=2.11.2: on that Airflow)
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest --ignore tests/e2e $(ARGS)
+
+e2e: $(READY) ## Kill the processes of a real Airflow on PostgreSQL (installed with apt-get where it is missing)
+	@KILLS="$(KILLS)" KEEP="$(KEEP)" $(RUN) -m pytest tests/e2e $(ARGS)
+
+bench: $(READY) ## Measure against other ways to do it, as tables of ratios
+	@KILLS="$(KILLS)" $(RUN) -m bench
 
 lint: $(READY) ## Check style and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy -p airflow_provider_kling -p demo -p docs
+	@$(RUN) -m mypy -p airflow_provider_kling -p demo -p docs -p bench
 
 docs: $(READY) ## Write docs/models.md anew from the payload classes
 	@$(RUN) -m docs.generate > docs/models.md

@@ -7,6 +7,8 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind import outlook, submission
+from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.versions import task_state_store
 
 if TYPE_CHECKING:
@@ -42,13 +44,20 @@ class SubmissionDriver:
         self.log = log
 
     def run(self, attempt: Generator[submission.Step, Any, submission.Record]) -> str:
-        """Go through the attempt; return the request id."""
+        """
+        Go through the attempt; return the request id.
+
+        :raises SegmindError: whatever went wrong, Airflow's own failures included.
+        """
+        durable = self.store is not None
         try:
             return self._run(attempt)
-        except Exception:
+        except SegmindError:
             raise
-        except BaseException:  # a timeout, or the worker is told to stop; the traceback is Airflow's to show
-            self.log.error(outlook.ended(durable=self.store is not None))  # noqa: TRY400 as just said
+        except Exception as exc:
+            raise SegmindError(outlook.cut_short(one_line(exc), durable=durable)) from exc
+        except BaseException as exc:  # a timeout, or the worker is told to stop: Airflow has to see it as it is
+            self.log.error(outlook.cut_short(type(exc).__name__, durable=durable))  # noqa: TRY400 as just said
             raise
 
     def _run(self, attempt: Generator[submission.Step, Any, submission.Record]) -> str:

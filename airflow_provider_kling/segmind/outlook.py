@@ -96,12 +96,12 @@ def undelivered(request_id: str | None, reason: Exception, *, durable: bool) -> 
     )
 
 
-def ended(*, durable: bool) -> str:
-    """Return the log's line about an attempt that was ended from outside."""
+def cut_short(reason: str, *, durable: bool) -> str:
+    """Return the line about an attempt that Airflow failed or ended before it was done."""
     clearing = "A retry, or clearing this task," if durable else "A retry"
     return (
-        "This attempt was ended from outside before it was done. If its submit was accepted, the job runs and is "
-        f"billed. {clearing} looks for it before anything is sent."
+        f"Airflow cut this attempt short ({reason}). If its submit, or an earlier one, was accepted, the job runs and "
+        f"is billed once. {clearing} looks for it before anything is sent."
     )
 
 

@@ -247,7 +247,7 @@ class Submission:
             return (yield from self._post(record))
         # While this task was being started again, its claim was gone, and a sibling may have taken the job.
         siblings = read_claims((yield AskSiblings()), besides=self.task)
-        takers = [claim for claim in siblings if claim.record.request_id == record.request_id]
+        takers = [claim for claim in siblings if canonical_id(record.request_id) in _jobs(claim.record)]
         if takers:
             swapped = _let_go(record, takers)
             found = yield from self._search(swapped)
@@ -260,7 +260,7 @@ class Submission:
         if record is not None and record.request_id not in {None, request_id}:
             yield Tell("warning", outlook.abandoned(record))
         yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
-        former = tuple(job for job in _jobs(record) if job != request_id)
+        former = tuple(job for job in _jobs(record) if job != canonical_id(request_id))
         intent = self._intent(self.clock(), former=former)
         adopted = intent.model_copy(update={"request_id": request_id, "accepted_at": intent.intended_at})
         yield Keep(adopted)
@@ -337,7 +337,7 @@ class Submission:
         """
         now = self.clock()
         sent = Sent(self.model, self.payload, self._windows(intent, siblings))
-        held = _held(siblings) | {canonical_id(former) for former in intent.former}
+        held = _held(siblings) | set(intent.former)
         there = matches(sent, (row for row in rows if canonical_id(row.request_id) not in held))
         young = now - intent.intended_at < self.grace
         if not there.certain:
@@ -451,14 +451,14 @@ def read_claims(published: Iterable[Any], *, besides: str) -> list[Claim]:
 
 
 def _jobs(record: Record | None) -> tuple[str, ...]:
-    """Return every job that the task has had."""
+    """Return every job that the task has had, as the API writes their ids."""
     if record is None:
         return ()
-    return record.former if record.request_id is None else (*record.former, record.request_id)
+    return record.former if record.request_id is None else (*record.former, canonical_id(record.request_id))
 
 
 def _held(claims: Iterable[Claim]) -> set[str]:
-    return {canonical_id(job) for claim in claims for job in _jobs(claim.record)}
+    return {job for claim in claims for job in _jobs(claim.record)}
 
 
 def _let_go(record: Record, takers: Iterable[Claim]) -> Record:

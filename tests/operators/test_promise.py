@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
+from airflow.exceptions import AirflowTaskTimeout
 
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
@@ -215,6 +220,15 @@ def test_a_changed_payload_is_submitted_and_the_abandoned_job_is_named(sim, conn
     assert f"request {first['request_id']} (kling-o1, submitted" in capfd.readouterr().out
 
 
+def test_every_test_that_the_promise_names_is_there():
+    root = Path(__file__).parents[2]
+    promise = root.joinpath("docs", "never-pay-twice.md").read_text("utf-8")
+    tests = "\n".join(file.read_text("utf-8") for file in root.joinpath("tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", promise))
+    assert len(named) > 15
+    assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
 def test_the_arguments_are_checked_when_the_dag_file_is_parsed():
     payload = O1Image(prompt="@Image1", image_urls=["https://x/y"])
     for arguments in ({"orphan_grace": -1}, {"history_timeout": -1}, {"on_orphaned_intent": "retry"}):
@@ -246,3 +260,33 @@ def test_a_record_that_cannot_be_read_sends_nothing(sim, conn_id, run_dag, capfd
     assert run.state == "failed"
     assert "stored record cannot be read" in capfd.readouterr().out
     assert sim.ledger()["accepted"] == 0
+
+
+def test_an_attempt_that_airflow_cuts_short_says_what_may_run(sim, conn_id, run_dag, capfd):
+    sim.order_fault("hold_after", method="POST")
+    with suppress(AirflowTaskTimeout):  # Airflow 2's dag.test lets it through
+        assert run_dag(tasks("retries=0, execution_timeout=timedelta(seconds=2)")).state == "failed"
+    assert sim.ledger()["accepted"] == 1
+    assert "Airflow cut this attempt short (AirflowTaskTimeout). If its submit" in capfd.readouterr().out
+
+
+def test_an_xcom_that_cannot_be_pushed_names_the_job_and_the_retry_takes_it(sim, conn_id, run_dag, capfd):
+    run = run_dag(
+        """
+    def spoil(context):
+        ti = context["ti"]
+        push = ti.xcom_push
+
+        def fail_once(key, value, **more):
+            if key == "model" and ti.try_number == 1:
+                raise RuntimeError("409 Conflict")
+            push(key=key, value=value, **more)
+
+        object.__setattr__(ti, "xcom_push", fail_once)
+"""
+        + tasks("retries=1, pre_execute=spoil", history_timeout=10)
+    )
+    assert_one_job_adopted(sim, run)
+    out = capfd.readouterr().out
+    assert f"Request {run.xcom('submit')} was accepted, runs and is billed if it completes" in out
+    assert "(409 Conflict)" in out

@@ -1,0 +1,21 @@
+"""`make bench`: the benchmarks, as tables of ratios."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rich.console import Console
+
+from bench import kills
+
+
+def main() -> int:
+    """Run every benchmark."""
+    console = Console(soft_wrap=True, highlight=False, width=120)
+    kills.run(console, int(os.environ.get("KILLS", "50")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""Task processes die by SIGKILL; Airflow retries; every wanted picture is paid once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+
+from tests.e2e.kills import Moment, carry_out, schedule
+from tests.e2e.ours import OURS
+
+#: How many task processes are killed.
+KILLS = int(os.environ.get("KILLS", "50"))
+
+
+def test_whenever_a_task_process_is_killed_each_job_is_paid_once_and_every_run_succeeds(running, sim, capfd):
+    tally = carry_out(running, sim, OURS, schedule(KILLS))
+    jobs = [job for job in sim.ledger()["jobs"] if job["inputs"]["prompt"].startswith(OURS.name)]
+    bills = Counter(job["inputs"]["prompt"] for job in jobs)
+    lines = [f"{moment:40}{tally.kills[moment]:6}" for moment in Moment]
+    lines.append(
+        f"{'in all':40}{tally.kills.total():6}   {len(tally.runs)} jobs wanted, {bills.total()} billed, "
+        f"{list(tally.runs.values()).count('success')} runs succeeded, {tally.seconds:.0f} s"
+    )
+    with capfd.disabled():
+        sys.stdout.write("\n\n" + "\n".join([f"{'moment':40}{'kills':>6}", *lines]) + "\n")
+    assert tally.problems == []
+    assert tally.kills.total() == KILLS
+    assert set(tally.runs.values()) == {"success"}, tally.runs
+    assert bills == Counter(tally.runs.keys()), "a job was paid twice, or not at all"
+    adopted = dict(
+        running.rows(
+            "select run_id, value from xcom where dag_id like %s and task_id = 'submit' and key = 'return_value'",
+            f"{OURS.name}%",
+        )
+    )
+    assert {run: str(value).strip('"') for run, value in adopted.items()} == {
+        job["inputs"]["prompt"]: job["request_id"] for job in jobs
+    }
