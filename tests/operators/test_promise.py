@@ -80,6 +80,30 @@ def test_an_unclear_answer_is_looked_up_in_the_same_attempt(sim, set_connection,
     assert run.task("submit").try_number == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *({"kind": "respond", "status": status, "body": {"error": "x"}} for status in (429, 500, 503)),
+        {"kind": "refuse"},
+        {"kind": "reset_before"},
+        {"kind": "hold"},
+        {"kind": "hold", "seconds": 1.5},
+        {"kind": "delay", "seconds": 0.3},
+        {"kind": "late_row", "row_after": 2},
+        *UNCLEAR,
+        *({**fault, "row_after": 1.5} for fault in UNCLEAR[:3]),
+    ],
+    ids=lambda fault: "-".join(str(value)[:12] for value in fault.values()),
+)
+def test_whatever_goes_wrong_with_a_submit_the_retries_pay_once(sim, set_connection, run_dag, fault):
+    set_connection(extra={"timeout": 1})
+    order(sim, fault)
+    # The grace outlasts what is ordered here, as ten minutes outlast what Segmind may do.
+    arguments = 'retries=6, retry_delay=timedelta(seconds=0), orphan_grace=4, segmind_conn_id="segmind_other"'
+    chain = tasks(arguments, history_timeout=2).replace("poll", 'segmind_conn_id="segmind_other", poll')
+    assert_one_job_adopted(sim, run_dag(chain))
+
+
 def test_a_row_that_appears_late_is_waited_for_in_the_same_attempt(sim, conn_id, run_dag):
     order(sim, {"kind": "reset_after"}, row_after=2)
     run = run_dag(tasks("retries=0"))
