@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
+_VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
+#: Whether a task can start and end in the triggerer, with its templates rendered and its XComs kept.
+RUNS_IN_TRIGGERER = _VERSION >= (3, 3)
+
+
 class TaskStateStore(Protocol):
     """What Airflow 3.3 offers as ``context["task_state_store"]``: JSON values that outlive an attempt."""
 
@@ -43,7 +48,7 @@ def earlier_attempts_began(context: Context) -> datetime | None:
     first_try = ti.max_tries - (context["task"].retries or 0) + 1
     if ti.try_number in {1, first_try}:
         return None
-    began = None if airflow_version.startswith("3.") else _first_start(ti, first_try)
+    began = None if _VERSION >= (3, 0) else _first_start(ti, first_try)
     return began or context["dag_run"].start_date
 
 

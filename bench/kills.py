@@ -80,7 +80,8 @@ def run(console: Console, kills: int) -> None:
     console.print(f"{kills} task processes are killed for each of {len(CONTESTANTS)} contestants, some minutes …")
     with Simulator(time_scale=60, requests_per_minute=0, height=72, credits=1_000_000) as sim:
         os.environ.update(BENCH_URL=sim.url, BENCH_API_KEY=sim.api_key)
-        connection = json.dumps({"conn_type": "segmind", "host": sim.url, "password": sim.api_key})
+        extra = {"time_scale": 60, "requests_per_minute": 60_000}
+        connection = json.dumps({"conn_type": "segmind", "host": sim.url, "password": sim.api_key, "extra": extra})
         with airflow(connection) as processes:
             tallies = {
                 contestant.name: carry_out(processes, sim, contestant, schedule(kills)) for contestant in CONTESTANTS

@@ -58,7 +58,7 @@ def _demo(console: Console) -> None:
         output = _make_output(live)
         home = stack.enter_context(
             AirflowHome(
-                {"AIRFLOW_CONN_SEGMIND_DEFAULT": connection_json(target.host, target.api_key)},
+                {"AIRFLOW_CONN_SEGMIND_DEFAULT": connection_json(target.host, target.api_key, simulated=not live)},
                 keep=os.environ.get("KEEP") == "1",
             )
         )

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
 def connection_json(sim: Simulator, **fields: Any) -> str:
     """Return an Airflow connection to the simulator, as an environment variable holds it."""
-    return json.dumps({"conn_type": "segmind", "host": sim.url, "password": sim.api_key, **fields})
+    extra = {"time_scale": 400, "requests_per_minute": 60_000, **fields.pop("extra", {})}
+    return json.dumps({"conn_type": "segmind", "host": sim.url, "password": sim.api_key, "extra": extra, **fields})
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,17 @@
 """
-Two drivers of the one protocol: ``requests`` for workers, ``aiohttp`` for triggers.
+The hook for workers: the protocol over ``requests``. The one for triggers is beside it.
 
-A hook carries bytes between :mod:`airflow_provider_kling.segmind.protocol` and a socket and decides
-nothing but when to send again in place. What must not be relaxed:
+It carries bytes between :mod:`airflow_provider_kling.segmind.protocol` and a socket and decides nothing
+but when to send again in place. What must not be relaxed:
 
 * A POST is sent once. Only one of which nothing left this machine is tried again.
 * The API key goes to the connection's own hosts, and no redirect is followed.
-* The async hook only reads. Paid requests are sent by workers, never by a trigger, which may run twice.
 """
 
 from __future__ import annotations
 
 import base64
 import mimetypes
-import platform
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -22,28 +20,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_kling import __version__
 from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+from airflow_provider_kling.hooks.connection import DEFAULT_CONN_ID, identity, missing, read_settings
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import (
-    SegmindConnectionError,
     SegmindError,
     SegmindInputError,
     SegmindRateLimitError,
     SegmindRequestNotFoundError,
-    SegmindSettingsError,
 )
 from airflow_provider_kling.segmind.matching import created_at, id_forms
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
-    from typing import Self
 
-    import aiohttp
     import requests
-    from airflow.providers.common.compat.sdk import Connection
     from tenacity import RetryCallState
 
     from airflow_provider_kling.segmind.protocol import Call
@@ -56,6 +49,8 @@ if TYPE_CHECKING:
         Result,
         Status,
     )
+
+__all__ = ["SegmindAsyncHook", "SegmindHook"]
 
 T = TypeVar("T")
 
@@ -77,7 +72,7 @@ class SegmindHook(BaseHook):
     """
 
     conn_name_attr = "segmind_conn_id"
-    default_conn_name = "segmind_default"
+    default_conn_name = DEFAULT_CONN_ID
     conn_type = "segmind"
     hook_name = "Segmind"
 
@@ -114,14 +109,14 @@ class SegmindHook(BaseHook):
         try:
             connection = self.get_connection(self.segmind_conn_id)
         except AirflowNotFoundException:
-            raise _missing(self.segmind_conn_id) from None
-        return _settings(connection)
+            raise missing(self.segmind_conn_id) from None
+        return read_settings(connection)
 
     @cached_property
     def _session(self) -> requests.Session:
         from airflow_provider_kling.hooks.session import SegmindSession
 
-        return SegmindSession(self.settings, _identity())
+        return SegmindSession(self.settings, identity())
 
     def get_conn(self) -> requests.Session:
         """Return the session: it sends the key to the connection's hosts only, and along no redirect."""
@@ -269,99 +264,6 @@ class SegmindHook(BaseHook):
         self.log.warning("%s Trying again in %.1f s.", error, seconds)
 
 
-class SegmindAsyncHook(BaseHook):
-    """
-    Read from Segmind on an event loop, as a trigger does; use it with ``async with``.
-
-    Each call is sent once: the caller decides after a failure, see
-    :mod:`airflow_provider_kling.segmind.polling`.
-
-    :param segmind_conn_id: a connection of type ``segmind``.
-    """
-
-    def __init__(self, segmind_conn_id: str = SegmindHook.default_conn_name) -> None:
-        super().__init__()
-        self.segmind_conn_id = segmind_conn_id
-        self._settings: Settings | None = None
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    async def get_status(self, request_id: str) -> Status:
-        """Return where a job stands; FAILED is an answer, not an error."""
-        return await self._send(protocol.status(request_id))
-
-    async def get_result(self, request_id: str) -> Result:
-        """Return a job's output, ``urls`` being its files; for a job that runs or FAILED there are none."""
-        return await self._send(protocol.result(request_id))
-
-    async def find_request(self, request_id: str) -> Result:
-        """Return what the request history tells of a job of any age: its state, its file and its cost."""
-        forms = id_forms(protocol.checked_request_id(request_id))
-        for form in forms[:-1]:
-            with suppress(SegmindRequestNotFoundError):
-                return await self._send(protocol.past_request(form))
-        return await self._send(protocol.past_request(forms[-1]))
-
-    async def get_credits(self) -> Credits:
-        """Return the balance in US dollars."""
-        return await self._send(protocol.credit_balance())
-
-    async def _send(self, call: Call[T]) -> T:
-        import aiohttp
-        from yarl import URL
-
-        if self._settings is None:
-            self._settings = await self._resolve()
-        settings = self._settings
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=_identity(),
-                timeout=aiohttp.ClientTimeout(
-                    total=CONNECT_TIMEOUT + settings.timeout, sock_connect=CONNECT_TIMEOUT, sock_read=settings.timeout
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
-            )
-        url = URL(settings.base_url(call.host) + call.path, encoded=True).with_query(call.query)
-        try:
-            async with self._session.request(
-                call.method, url, headers={"x-api-key": settings.api_key}, allow_redirects=False
-            ) as response:
-                status_code, headers, body = response.status, response.headers, await response.read()
-        except aiohttp.ClientConnectorError as exc:
-            raise call.never_sent(exc) from None
-        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
-            raise call.no_answer(str(exc) or type(exc).__name__) from None
-        return call.read(status_code, headers, settings.hide_key(body))
-
-    async def _resolve(self) -> Settings:
-        from airflow.providers.common.compat.connection import get_async_connection
-
-        try:
-            connection = await get_async_connection(self.segmind_conn_id)
-        except AirflowNotFoundException:
-            raise _missing(self.segmind_conn_id) from None
-        except Exception as exc:  # noqa: BLE001 because a secrets backend may raise anything
-            # It says nothing of the job. Its text is left out, it may quote the connection.
-            raise SegmindConnectionError(
-                f"Connection {self.segmind_conn_id!r} cannot be read now ({type(exc).__name__}).", sent=False
-            ) from None
-        return _settings(connection)
-
-
 def _pause(state: RetryCallState) -> float:
     """Wait for a rate limit's window to open, else back off; both with jitter, so that tasks spread."""
     from tenacity import wait_random, wait_random_exponential
@@ -371,31 +273,6 @@ def _pause(state: RetryCallState) -> float:
         left = (datetime.fromisoformat(error.reset_at) - datetime.now(tz=UTC)).total_seconds()
         return min(max(left, 0.0), MAX_PAUSE) + wait_random(0, 1)(state)
     return wait_random_exponential(multiplier=0.5, max=20)(state)
-
-
-def _identity() -> dict[str, str]:
-    return {
-        "User-Agent": f"airflow-provider-kling/{__version__} Python/{platform.python_version()}",
-        "X-Initiator": "AIRFLOW-PROVIDER-KLING",
-        "Accept": "application/json, */*;q=0.5",
-    }
-
-
-def _settings(connection: Connection) -> Settings:
-    return Settings.from_connection(
-        connection.conn_id,
-        host=connection.host,
-        port=connection.port,
-        password=connection.password,
-        extra=connection.extra,
-    )
-
-
-def _missing(conn_id: str) -> SegmindSettingsError:
-    return SegmindSettingsError(
-        f"Connection {conn_id!r} does not exist; add one of type segmind with your API key as its password: "
-        f"airflow connections add {conn_id} --conn-type segmind --conn-password YOUR_KEY"
-    )
 
 
 def _data_url(file: Path) -> str:

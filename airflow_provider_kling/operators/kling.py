@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.operators.submitting import SubmissionDriver
+from airflow_provider_kling.operators.submitting import SubmissionDriver, Submitter, submitters
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: "Mend that, then clear this task."}
 
 
-class KlingSubmitOperator(BaseOperator):
+class KlingSubmitOperator(Submitter, BaseOperator):
     """
     Submit one Kling job and return its ``request_id``; :class:`KlingSensor` waits for it.
 
@@ -120,12 +120,7 @@ class KlingSubmitOperator(BaseOperator):
             )
         elif warning := request.payload.unknown_parameters():
             self.log.warning("%s", warning)
-        submitters = [
-            task_id
-            for task_id, task in self.dag.task_dict.items()
-            if issubclass(getattr(task, "operator_class", type(task)), KlingSubmitOperator)
-        ]
-        driver = SubmissionDriver(context, self.hook, request, submitters, self.log)
+        driver = SubmissionDriver(context, self.hook, request, submitters(self.dag), self.log)
         return driver.run(self._submission(context, request).attempt())
 
     def _submission(self, context: Context, request: Request) -> Submission:

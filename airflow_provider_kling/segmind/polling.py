@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.refusals import failure
-from airflow_provider_kling.segmind.schemas import JobStatus
+from airflow_provider_kling.segmind.schemas import JobStatus, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from airflow_provider_kling.segmind.schemas import Result, Status
+    from airflow_provider_kling.segmind.schemas import Status
 
 #: Errors after which no later look can succeed.
 _FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
@@ -74,7 +75,7 @@ class Wait:
 
     :param request_id: the job.
     :param deadline: when to stop waiting, with its time zone.
-    :param poll_interval: seconds from one look to the next.
+    :param pause: tells how many seconds to leave the job alone after a look.
     :param model: the model's slug, for messages, where it is known.
     :param settings_until: until when a connection that cannot be read counts as a passing fault; a
         process that takes up a running wait may find its secrets backend down.
@@ -82,26 +83,27 @@ class Wait:
 
     request_id: str
     deadline: datetime
-    poll_interval: float
+    pause: Callable[[datetime], float]
     model: str | None = None
     settings_until: datetime | None = None
     failed_looks: int = 0
+    last_status: JobStatus | None = None
 
-    def after_status(self, state: Status, *, now: datetime) -> Decision:
-        """Decide after a look that succeeded."""
+    def after_look(self, state: Status, *, now: datetime) -> Decision:
+        """
+        Decide after a look that succeeded, whether it was for the status or for the result.
+
+        The result may be behind the status for a moment.
+        """
         self.failed_looks = 0
+        self.last_status = state.status
         match state.status:
             case JobStatus.COMPLETED:
-                return FetchResult()
+                return Done(state) if isinstance(state, Result) else FetchResult()
             case JobStatus.FAILED:
                 return GiveUp(failure(self.request_id, state, self.model))
             case _:
                 return self._again(now, f"it was {state.status} at the last look")
-
-    def after_result(self, result: Result, *, now: datetime) -> Decision:
-        """Decide after fetching the result, which may be behind the status for a moment, or after looking it up."""
-        decision = self.after_status(result, now=now)
-        return Done(result) if isinstance(decision, FetchResult) else decision
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
@@ -122,6 +124,15 @@ class Wait:
         if isinstance(error, errors.SegmindRequestNotFoundError):
             return GiveUp(self._lost())
         return self.after_error(error, now=now)
+
+    def begun(self, usual_latency: float | None, poll_interval: float | None) -> str:
+        """Return the log's first line: for what, until when, and how long it usually takes."""
+        return (
+            f"Waiting for request {self.request_id}{f' ({self.model})' if self.model else ''} until "
+            f"{self.deadline:%Y-%m-%d %H:%M:%S %Z}."
+            + (f" It usually takes {usual_latency:.0f} s." if usual_latency else "")
+            + (f" Looking every {poll_interval:g} s." if poll_interval else "")
+        )
 
     def timed_out(self, last_seen: str) -> errors.KlingGenerationTimeoutError:
         """Return the error for a deadline that has passed."""
@@ -147,4 +158,4 @@ class Wait:
         if left <= 0:
             return GiveUp(self.timed_out(last_seen))
         # The last look falls on the deadline itself, so that a job done just before it is not lost.
-        return LookAgain(min(self.poll_interval, left), concern)
+        return LookAgain(min(self.pause(now), left), concern)

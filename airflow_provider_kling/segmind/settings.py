@@ -26,6 +26,8 @@ DEFAULT_STORAGE_HOST = "https://workflows-api.segmind.com"
 
 #: Seconds to wait for an answer, once connected.
 DEFAULT_TIMEOUT = 60.0
+#: What the cheapest plan allows; which one a key has cannot be asked.
+DEFAULT_REQUESTS_PER_MINUTE = 60.0
 #: Seconds to wait for a connection.
 CONNECT_TIMEOUT = 10.0
 
@@ -40,6 +42,8 @@ class Settings:
     :param history_host: base URL of the request history.
     :param storage_host: base URL of uploads.
     :param timeout: seconds to wait for an answer.
+    :param requests_per_minute: what the plan allows, submits and polls together.
+    :param time_scale: how many times as fast as Segmind a simulator makes its jobs.
     """
 
     api_key: str = field(repr=False)
@@ -47,6 +51,8 @@ class Settings:
     history_host: str = DEFAULT_HISTORY_HOST
     storage_host: str = DEFAULT_STORAGE_HOST
     timeout: float = DEFAULT_TIMEOUT
+    requests_per_minute: float = DEFAULT_REQUESTS_PER_MINUTE
+    time_scale: float = 1.0
 
     def base_url(self, host: Host) -> str:
         """Return the base URL that answers a call."""
@@ -100,7 +106,15 @@ class Settings:
             storage_host=base_url(
                 "extra.storage_host", extras.get("storage_host"), DEFAULT_STORAGE_HOST if is_segmind else api
             ),
-            timeout=_seconds(conn_id, extras, "timeout", DEFAULT_TIMEOUT),
+            timeout=_positive(conn_id, extras, "timeout", DEFAULT_TIMEOUT, "a number of seconds"),
+            requests_per_minute=_positive(
+                conn_id,
+                extras,
+                "requests_per_minute",
+                DEFAULT_REQUESTS_PER_MINUTE,
+                "the number of requests that your plan allows in a minute",
+            ),
+            time_scale=_positive(conn_id, extras, "time_scale", 1.0, "how many times as fast a simulator is"),
         )
 
 
@@ -165,16 +179,14 @@ def _flag(conn_id: str, extra: Mapping[str, Any], name: str) -> bool:
     return bool(value)
 
 
-def _seconds(conn_id: str, extra: Mapping[str, Any], name: str, default: float) -> float:
+def _positive(conn_id: str, extra: Mapping[str, Any], name: str, default: float, kind: str) -> float:
     value = extra.get(name)
     if value is None or value == "":
         return default
     try:
-        seconds = float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        seconds = 0.0
-    if isinstance(value, bool) or not 0 < seconds < float("inf"):
-        raise SegmindSettingsError(
-            f"Connection {conn_id!r}, extra.{name}: {value!r} is not a number of seconds above 0."
-        )
-    return seconds
+        number = 0.0
+    if isinstance(value, bool) or not 0 < number < float("inf"):
+        raise SegmindSettingsError(f"Connection {conn_id!r}, extra.{name}: {value!r} is not {kind} above 0.")
+    return number

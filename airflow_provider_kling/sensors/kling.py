@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -14,9 +15,14 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
     PokeReturnValue,
 )
+from airflow.triggers.base import StartTriggerArgs
 
+from airflow_provider_kling.delivery import summary, xcoms
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.links.kling import KlingOutputLink
+from airflow_provider_kling.operators.submitting import RECORD_KEY, submitters
+from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import (
     KlingGenerationTimeoutError,
@@ -27,13 +33,17 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.schemas import Result
+from airflow_provider_kling.sensors.source import source_of
 from airflow_provider_kling.triggers.kling import KlingTrigger
+from airflow_provider_kling.versions import RUNS_IN_TRIGGERER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+#: Seconds from one look to the next on a worker, where none are given.
+WORKER_INTERVAL = 5.0
 #: How long the trigger's own deadline goes before Airflow's, which also holds when no triggerer runs.
 TRIGGER_GRACE = timedelta(seconds=60)
 
@@ -56,20 +66,25 @@ class KlingSensor(BaseSensorOperator):
     :param segmind_conn_id: the connection; the one that submitted. (templated)
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
-    :param poll_interval: seconds from one look to the next; ``poke_interval`` is the same.
+    :param poll_interval: a fixed number of seconds from one look to the next; ``poke_interval`` is the
+        same. By default the triggerer looks when the model's jobs are usually done, and a worker every 5 s.
     :param timeout: seconds until the wait is given up; the job goes on. Segmind's API forgets a job an hour
         after it was submitted; from then on the request history is asked.
+    :param submitted_at: when the job was submitted, ISO 8601; by default what the task that submitted it
+        tells. The wait is paced by the job's age. (templated)
+    :param start_from_trigger: on Airflow 3.3+ start in the triggerer, without a worker, where that can be.
+    :param end_from_trigger: on Airflow 3.3+ end a job that is COMPLETED in the triggerer too.
     :raises KlingGenerationFailedError: the job FAILED; the task fails at once.
     :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
     """
 
-    template_fields: Sequence[str] = ("request_id", "model", "segmind_conn_id")
+    template_fields: Sequence[str] = ("request_id", "model", "segmind_conn_id", "submitted_at")
     operator_extra_links = (KlingOutputLink(),)
     #: What the button opens, once the job is done.
     output_url: str | None = None
     ui_color = "#d6f0e6"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 because each is for the author of a DAG to set
         self,
         *,
         request_id: str,
@@ -77,23 +92,73 @@ class KlingSensor(BaseSensorOperator):
         segmind_conn_id: str = SegmindHook.default_conn_name,
         deferrable: bool | None = None,
         mode: str | None = None,
-        poll_interval: float = 5.0,
+        poll_interval: float | None = None,
         timeout: float | timedelta = 3600.0,
+        submitted_at: str | None = None,
+        start_from_trigger: bool = True,
+        end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("poke_interval", poll_interval)
-        super().__init__(mode=mode or "poke", timeout=timeout, **kwargs)
+        fixed = kwargs.pop("poke_interval", None) if poll_interval is None else poll_interval
+        super().__init__(
+            mode=mode or "poke", timeout=timeout, **kwargs, poke_interval=WORKER_INTERVAL if fixed is None else fixed
+        )
         if self.poke_interval <= 0:
-            raise ValueError(f"poll_interval: {self.poke_interval!r} must be above 0 seconds.")
+            raise ValueError(f"poll_interval: {fixed!r} must be above 0 seconds.")
+        self.poll_interval = None if fixed is None else self.poke_interval
         self.request_id = request_id
         self.model = model
         self.segmind_conn_id = segmind_conn_id
         self.deferrable = mode is None if deferrable is None else deferrable
+        self.submitted_at = submitted_at
+        # Only a worker registers the assets of a task, and runs the hooks around its execution.
+        self.end_from_trigger = (
+            RUNS_IN_TRIGGERER
+            and end_from_trigger
+            and not self.outlets
+            and getattr(self, "_post_execute_hook", None) is None
+        )
+        self.start_from_trigger = (
+            RUNS_IN_TRIGGERER
+            and start_from_trigger
+            and self.deferrable
+            and not getattr(self, "on_execute_callback", None)
+            and getattr(self, "_pre_execute_hook", None) is None
+            and self._prepare_start()
+        )
 
     @cached_property
     def hook(self) -> SegmindHook:
         """The hook that looks."""
         return SegmindHook(self.segmind_conn_id)
+
+    def _prepare_start(self) -> bool:
+        """Say what the triggerer is to start with; return False where only a worker can tell."""
+        source = source_of(self.request_id)
+        if source is None or next(self.iter_mapped_task_groups(), None) is not None:
+            return False
+        if self.submitted_at is None:
+            self.submitted_at = source.submitted_at
+        model = self.model or source.model
+        payload_class = get_payload_class(model) if model else None
+        limits = [timedelta(seconds=self.timeout), *filter(None, [self.execution_timeout])]
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"{KlingTrigger.__module__}.{KlingTrigger.__name__}",
+            trigger_kwargs={
+                "request_id": source.request_id,
+                "segmind_conn_id": self.segmind_conn_id,
+                "poll_interval": self.poll_interval,
+                "model": model,
+                "submitted_at": self.submitted_at,
+                "usual_latency": payload_class.usual_latency if payload_class else None,
+                "timeout": min(limits).total_seconds(),
+                "end_from_trigger": self.end_from_trigger,
+                "push_result": self.do_xcom_push,
+            },
+            next_method=self.execute_complete.__name__,
+            timeout=min(limits) + TRIGGER_GRACE,
+        )
+        return True
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look once, then wait in the triggerer or on the worker."""
@@ -108,8 +173,13 @@ class KlingSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, result))
         return PokeReturnValue(is_done=False)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any] | str) -> dict[str, Any]:
         """End as the trigger's event says."""
+        if isinstance(event, str):  # `dag.test()` passes on that the trigger ended the task, and not with what
+            result = self._look(self._wait(datetime.now(tz=UTC)))
+            if result is None:
+                raise self._timed_out("it was done a moment ago")
+            return self._deliver(context, result)
         if "error" in event:
             raise SegmindError.from_dict(event["error"])
         return self._deliver(context, Result.model_validate(event["result"]))
@@ -128,31 +198,44 @@ class KlingSensor(BaseSensorOperator):
         wait = self._wait(datetime.now(tz=UTC) + min(limits))
         result = self._look(wait)
         if result is None:
-            self._defer(wait)
+            self._defer(context, wait)
         return self._deliver(context, result)
 
-    def _defer(self, wait: Wait) -> NoReturn:
-        self.log.info(
-            "Waiting for request %s%s until %s, looking every %g s.",
-            wait.request_id,
-            f" ({self.model})" if self.model else "",
-            f"{wait.deadline:%Y-%m-%d %H:%M:%S %Z}",
-            wait.poll_interval,
-        )
+    def _defer(self, context: Context, wait: Wait) -> NoReturn:
+        model, submitted_at = self._submission(context)
+        payload_class = get_payload_class(model) if model else None
+        usual = payload_class.usual_latency if payload_class else None
+        wait.model = model
+        self.log.info("%s", wait.begun(usual, self.poll_interval))
         self.defer(
             trigger=KlingTrigger(
                 request_id=wait.request_id,
                 deadline=wait.deadline.isoformat(),
                 segmind_conn_id=self.segmind_conn_id,
-                poll_interval=wait.poll_interval,
-                model=self.model,
+                poll_interval=self.poll_interval,
+                model=model,
+                submitted_at=submitted_at,
+                usual_latency=usual,
+                end_from_trigger=self.end_from_trigger,
+                push_result=self.do_xcom_push,
             ),
             method_name=self.execute_complete.__name__,
             timeout=wait.deadline - datetime.now(tz=UTC) + TRIGGER_GRACE,
         )
 
+    def _submission(self, context: Context) -> tuple[str | None, str | None]:
+        """Return the job's model and when it was submitted, as far as the task that submitted it tells."""
+        ti = context["ti"]
+        for task_id in submitters(context["dag"]):
+            if task_id in self.upstream_task_ids:
+                claim = ti.xcom_pull(task_ids=task_id, key=RECORD_KEY, map_indexes=ti.map_index) or {}
+                record = claim.get("record", {})
+                if record.get("request_id") == self.request_id:
+                    return self.model or record["model"], record["accepted_at"]
+        return self.model, None if renders_to_nothing(self.submitted_at) else self.submitted_at
+
     def _wait(self, deadline: datetime) -> Wait:
-        return Wait(self.request_id, deadline, self.poke_interval, self.model)
+        return Wait(self.request_id, deadline, lambda _: self.poke_interval, self.model)
 
     def _timed_out(self, last_seen: str) -> KlingGenerationTimeoutError:
         return self._wait(datetime.now(tz=UTC)).timed_out(last_seen)
@@ -160,14 +243,14 @@ class KlingSensor(BaseSensorOperator):
     def _look(self, wait: Wait) -> Result | None:
         """Look once; return the result once there is one, raise what else ends the wait."""
         try:
-            decision = wait.after_status(self.hook.get_status(wait.request_id), now=datetime.now(tz=UTC))
+            decision = wait.after_look(self.hook.get_status(wait.request_id), now=datetime.now(tz=UTC))
             if isinstance(decision, FetchResult):
-                decision = wait.after_result(self.hook.get_result(wait.request_id), now=datetime.now(tz=UTC))
+                decision = wait.after_look(self.hook.get_result(wait.request_id), now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
         if isinstance(decision, LookUp):
             try:
-                decision = wait.after_result(self.hook.find_request(wait.request_id), now=datetime.now(tz=UTC))
+                decision = wait.after_look(self.hook.find_request(wait.request_id), now=datetime.now(tz=UTC))
             except SegmindError as error:
                 decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         match decision:
@@ -181,33 +264,14 @@ class KlingSensor(BaseSensorOperator):
 
     def _deliver(self, context: Context, result: Result) -> dict[str, Any]:
         """Push what the next step needs, and return the whole result."""
-        answer = result.model_dump(mode="json", exclude_none=True)
-        metrics = answer.get("metrics", {})
-        ti = context["ti"]
-        if result.url:
-            self.output_url = result.url
-            ti.xcom_push(key="url", value=result.url)
-        else:
-            self.log.warning(
-                "Request %s is COMPLETED, but no file is recognised in its output; it is in the return value: %s",
-                self.request_id,
-                result.output,
-            )
-        ti.xcom_push(key="urls", value=list(result.urls))
-        ti.xcom_push(key="cost", value=result.metrics.cost)
-        ti.xcom_push(key="metrics", value=metrics)
-        cost = "cost unknown" if result.metrics.cost is None else f"${result.metrics.cost:.3f}"
-        took = "" if result.metrics.total_time is None else f", {result.metrics.total_time:.0f} s"
-        self.log.info("Request %s is COMPLETED (%s%s): %s", self.request_id, cost, took, result.url)
-        return {
-            "request_id": self.request_id,
-            **({"model": self.model} if self.model else {}),
-            **answer,
-            "url": result.url,
-            "urls": list(result.urls),
-            "cost": result.metrics.cost,
-            "metrics": metrics,
-        }
+        handed_on = xcoms(self.request_id, self.model, result)
+        self.output_url = result.url
+        level = logging.INFO if result.url else logging.WARNING
+        self.log.log(level, "%s", summary(self.request_id, result))
+        whole: dict[str, Any] = handed_on.pop("return_value")
+        for key, value in handed_on.items():
+            context["ti"].xcom_push(key=key, value=value)
+        return whole
 
     @contextmanager
     def _endings(self) -> Iterator[None]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_kling.hooks.segmind import SegmindAsyncHook
+from airflow_provider_kling.delivery import summary, xcoms
+from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+from airflow_provider_kling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_kling.links.kling import KlingOutputLink
+from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.pacing import Job
 from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from airflow_provider_kling.segmind.schemas import Result
 
 #: How long a triggerer may fail to read a connection that a worker has just used.
 SETTINGS_GRACE = timedelta(minutes=5)
@@ -27,19 +36,31 @@ class KlingTrigger(BaseTrigger):
     either ``result`` (the answer with the output) or ``error`` (a :class:`SegmindError` as a dict).
 
     :param request_id: the job.
-    :param deadline: when to stop waiting, ISO 8601 with its time zone.
+    :param deadline: when to stop waiting, ISO 8601 with its time zone; None is ``timeout`` seconds from now.
     :param segmind_conn_id: the connection; the API key is no argument, arguments are stored.
-    :param poll_interval: seconds from one look to the next.
-    :param model: the model's slug, for messages, where it is known.
+    :param poll_interval: seconds from one look to the next; None looks when the job is likely to be done.
+    :param model: the model's slug, where it is known.
+    :param submitted_at: when the job was submitted, ISO 8601 with its time zone; None is now.
+    :param usual_latency: how many seconds the model usually takes, where that is known.
+    :param timeout: seconds, where there is no deadline: Airflow started the wait without a worker, and ends
+        it by itself some time later.
+    :param end_from_trigger: end the task here when the job is COMPLETED, with its XComs (Airflow 3.3+).
+    :param push_result: whether the whole result is among them, as the return value.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 because it is what another process needs to know
         self,
         request_id: str,
-        deadline: str,
-        segmind_conn_id: str,
-        poll_interval: float,
+        deadline: str | None = None,
+        segmind_conn_id: str = DEFAULT_CONN_ID,
+        poll_interval: float | None = None,
         model: str | None = None,
+        *,
+        submitted_at: str | None = None,
+        usual_latency: float | None = None,
+        timeout: float = 3600.0,
+        end_from_trigger: bool = False,
+        push_result: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # BaseTrigger has no types there
         self.request_id = request_id
@@ -47,6 +68,11 @@ class KlingTrigger(BaseTrigger):
         self.segmind_conn_id = segmind_conn_id
         self.poll_interval = poll_interval
         self.model = model
+        self.submitted_at = submitted_at
+        self.usual_latency = usual_latency
+        self.timeout = timeout
+        self.end_from_trigger = end_from_trigger
+        self.push_result = push_result
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what another process needs to go on with the wait."""
@@ -58,23 +84,42 @@ class KlingTrigger(BaseTrigger):
                 "segmind_conn_id": self.segmind_conn_id,
                 "poll_interval": self.poll_interval,
                 "model": self.model,
+                "submitted_at": self.submitted_at,
+                "usual_latency": self.usual_latency,
+                "timeout": self.timeout,
+                "end_from_trigger": self.end_from_trigger,
+                "push_result": self.push_result,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, wait, look again; end with one event."""
-        wait = Wait(
-            self.request_id,
-            datetime.fromisoformat(self.deadline),
-            self.poll_interval,
-            self.model,
-            settings_until=datetime.now(tz=UTC) + SETTINGS_GRACE,
-        )
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
+            durations, now = hook.pool.durations, datetime.now(tz=UTC)
+            submitted = now if renders_to_nothing(self.submitted_at) else datetime.fromisoformat(str(self.submitted_at))
+            model = None if renders_to_nothing(self.model) else self.model
+            expectation = durations.expect(model, self.usual_latency)
+            deadline = datetime.fromisoformat(self.deadline) if self.deadline else now + timedelta(seconds=self.timeout)
+            job = Job(submitted.timestamp(), expectation, interval=self.poll_interval)
+            wait = Wait(
+                self.request_id,
+                deadline,
+                lambda now: job.pause(now.timestamp(), chance=random.random()),  # noqa: S311 jitter, no secret
+                model,
+                settings_until=now + SETTINGS_GRACE,
+            )
+            if not self.deadline:  # no worker has told it
+                self.log.info("%s", wait.begun(self.usual_latency, self.poll_interval))
+            seen = None
             while True:
-                match await self._look(hook, wait):
+                decision = await self._look(hook, wait, job)
+                if wait.last_status not in {None, seen}:
+                    seen = wait.last_status
+                    self.log.info("Request %s is %s, %.0f s old.", self.request_id, seen, job.age)
+                match decision:
                     case Done(result=result):
-                        yield TriggerEvent({"request_id": self.request_id, "result": result.model_dump(mode="json")})
+                        durations.observe(model, self.usual_latency, result.metrics.total_time or 0.0)
+                        yield self._done(model, result)
                         return
                     case GiveUp(error=error):
                         yield TriggerEvent({"request_id": self.request_id, "error": error.to_dict()})
@@ -82,18 +127,37 @@ class KlingTrigger(BaseTrigger):
                     case LookAgain(seconds=seconds, concern=concern):
                         if concern:
                             self.log.warning("%s Looking again in %.0f s.", concern, seconds)
+                        job.expectation = durations.expect(model, self.usual_latency)
                         await asyncio.sleep(seconds)
 
-    async def _look(self, hook: SegmindAsyncHook, wait: Wait) -> Decision:
+    def _done(self, model: str | None, result: Result) -> TriggerEvent:
+        """Return the event of a COMPLETED job; one that ends the task carries what the sensor would have pushed."""
+        if not self.end_from_trigger:
+            return TriggerEvent({"request_id": self.request_id, "result": result.model_dump(mode="json")})
+        from airflow.triggers.base import TaskSuccessEvent
+
+        level = logging.INFO if result.url else logging.WARNING
+        self.log.log(level, "%s", summary(self.request_id, result))
+        handed_on = xcoms(self.request_id, model, result)
+        if not self.push_result:
+            del handed_on["return_value"]
+        if result.url:
+            handed_on[KlingOutputLink().xcom_key] = result.url
+        return TaskSuccessEvent(xcoms=handed_on)
+
+    async def _look(self, hook: SegmindAsyncHook, wait: Wait, job: Job) -> Decision:
         try:
-            decision = wait.after_status(await hook.get_status(wait.request_id), now=datetime.now(tz=UTC))
+            state = await hook.look(wait.request_id, job)
+            job.time_scale = hook.pool.time_scale
+            decision = wait.after_look(state, now=datetime.now(tz=UTC))
             if isinstance(decision, FetchResult):
-                decision = wait.after_result(await hook.get_result(wait.request_id), now=datetime.now(tz=UTC))
+                decision = wait.after_look(await hook.get_result(wait.request_id), now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
         if isinstance(decision, LookUp):
             try:
-                decision = wait.after_result(await hook.find_request(wait.request_id), now=datetime.now(tz=UTC))
+                decision = wait.after_look(await hook.find_request(wait.request_id), now=datetime.now(tz=UTC))
             except SegmindError as error:
                 decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
+        job.seen(datetime.now(tz=UTC).timestamp())
         return decision

@@ -29,5 +29,5 @@ def running(sim: Simulator) -> Iterator[Airflow]:
     """Yield a running Airflow, connected to the simulator."""
     if airflow_version.startswith("2."):
         pytest.skip("these tests run the processes of Airflow 3")
-    with airflow(connection_json(sim)) as processes:
+    with airflow(connection_json(sim, extra={"time_scale": 60})) as processes:
         yield processes

@@ -45,6 +45,8 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self._target = target
         self._holds: list[Hold] = []
+        #: The task instances that a worker has begun to run, one for each time.
+        self.worker_starts: list[str] = []
         self._lock = threading.Lock()
 
     def hold(self, method: str, path: str, holds: Callable[[Any], bool]) -> Hold:
@@ -93,6 +95,8 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        if begun := re.search("/task-instances/([^/]+)/run$", request.path):
+            self.worker_starts.append(begun[1])
         if held := self._taken(request.method, request.path, body):
             await asyncio.to_thread(held.let_go.wait, 120)
             # Airflow's client sends again after a 5xx or a reset; after this it does not.

@@ -13,35 +13,35 @@ NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 @pytest.fixture
 def wait():
-    return Wait("r-1", NOW + timedelta(seconds=60), 5, "kling-o1")
+    return Wait("r-1", NOW + timedelta(seconds=60), lambda _: 5, "kling-o1")
 
 
 def test_a_running_job_is_looked_at_again_after_the_interval(wait):
     for state in ("QUEUED", "PROCESSING", "processing"):
-        assert wait.after_status(Status(status=state), now=NOW) == LookAgain(5)
+        assert wait.after_look(Status(status=state), now=NOW) == LookAgain(5)
 
 
 def test_a_completed_job_is_fetched_even_after_the_deadline(wait):
     late = NOW + timedelta(hours=1)
-    assert wait.after_status(Status(status="COMPLETED"), now=late) == FetchResult()
+    assert wait.after_look(Status(status="COMPLETED"), now=late) == FetchResult()
     result = Result(status="COMPLETED", output="https://i/1.mp4")
-    assert wait.after_result(result, now=late) == Done(result)
+    assert wait.after_look(result, now=late) == Done(result)
 
 
 def test_a_result_that_is_behind_the_status_is_fetched_again(wait):
-    assert wait.after_result(Result(status="PROCESSING"), now=NOW) == LookAgain(5)
+    assert wait.after_look(Result(status="PROCESSING"), now=NOW) == LookAgain(5)
 
 
 def test_a_failed_job_ends_the_wait(wait):
-    decision = wait.after_status(Status(status="FAILED", error="bad picture"), now=NOW)
+    decision = wait.after_look(Status(status="FAILED", error="bad picture"), now=NOW)
     assert isinstance(decision, GiveUp)
     assert isinstance(decision.error, errors.KlingGenerationFailedError)
     assert "bad picture" in str(decision.error)
 
 
 def test_the_last_look_falls_on_the_deadline(wait):
-    assert wait.after_status(Status(status="QUEUED"), now=NOW + timedelta(seconds=58)) == LookAgain(2)
-    decision = wait.after_status(Status(status="QUEUED"), now=NOW + timedelta(seconds=60))
+    assert wait.after_look(Status(status="QUEUED"), now=NOW + timedelta(seconds=58)) == LookAgain(2)
+    decision = wait.after_look(Status(status="QUEUED"), now=NOW + timedelta(seconds=60))
     assert isinstance(decision.error, errors.KlingGenerationTimeoutError)
     assert decision.error.request_id == "r-1"
     assert "still billed" in str(decision.error)
@@ -79,7 +79,7 @@ def test_what_no_later_look_can_cure_ends_the_wait(wait, error):
 
 
 def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
-    wait = Wait("r-1", NOW + timedelta(hours=1), 5, settings_until=NOW + timedelta(minutes=5))
+    wait = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5, settings_until=NOW + timedelta(minutes=5))
     error = errors.SegmindSettingsError("missing")
     assert wait.after_error(error, now=NOW) == LookAgain(5, "missing")
     assert wait.after_error(error, now=NOW + timedelta(minutes=5)) == GiveUp(error)

@@ -1,0 +1,47 @@
+"""What both hooks make of an Airflow connection."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling import __version__
+from airflow_provider_kling.segmind.errors import SegmindSettingsError
+from airflow_provider_kling.segmind.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+DEFAULT_CONN_ID = "segmind_default"
+
+
+def identity() -> dict[str, str]:
+    """Return the headers by which Segmind knows who asks."""
+    return {
+        "User-Agent": f"airflow-provider-kling/{__version__} Python/{platform.python_version()}",
+        "X-Initiator": "AIRFLOW-PROVIDER-KLING",
+        "Accept": "application/json, */*;q=0.5",
+    }
+
+
+def read_settings(connection: Connection) -> Settings:
+    """
+    Return the connection, checked.
+
+    :raises SegmindSettingsError: it cannot work; nothing was sent.
+    """
+    return Settings.from_connection(
+        connection.conn_id,
+        host=connection.host,
+        port=connection.port,
+        password=connection.password,
+        extra=connection.extra,
+    )
+
+
+def missing(conn_id: str) -> SegmindSettingsError:
+    """Return the error for a connection that does not exist."""
+    return SegmindSettingsError(
+        f"Connection {conn_id!r} does not exist; add one of type segmind with your API key as its password: "
+        f"airflow connections add {conn_id} --conn-type segmind --conn-password YOUR_KEY"
+    )

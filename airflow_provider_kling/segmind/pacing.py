@@ -1,0 +1,253 @@
+"""
+When to look at a job, and whose turn it is when a connection's requests per minute are scarce.
+
+Pure: the time, the age of a job and chance are arguments. A look is worth its price where a job is
+likely to be done: with the hazard ``h(age)``, the rate at which a job that still runs comes to its end,
+looks that are ``sqrt(2 * worth / h)`` apart give the least delay for their number.
+
+What must not be relaxed:
+
+* The next look depends on the job's age and nothing else, so a restart picks up where it was.
+* However unlikely a job's end is, the pause before the next look has a bound.
+* Polls take a share of the requests per minute; the rest is for submits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from heapq import nlargest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: A job that is refused at once has FAILED by this age, in seconds.
+EARLY_LOOK = 2.0
+#: How many seconds of delay one look is worth.
+SECONDS_PER_LOOK = 0.214
+#: Shortest and longest pause between two looks once the job may be done, in seconds.
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+#: The shortest pause of all, for a simulator's jobs.
+QUICKEST = 0.2
+#: How much a pause is stretched or shrunk at random, so that jobs of one moment spread.
+JITTER = 0.05
+#: How the durations of one model scatter, as the sigma of their logarithm.
+SPREAD = 0.25
+#: Of a model of which nothing is known: the median duration in seconds, and the scatter.
+UNKNOWN_MEDIAN, UNKNOWN_SPREAD = 180.0, 0.6
+#: The share of jobs whose duration has nothing to do with what is expected, and how those scatter.
+ODD_SHARE, ODD_SPREAD = 0.02, 1.0
+#: The first close look comes this many sigmas before the median: one job in fifty is done by then.
+EARLIEST = 2.0
+#: How many observed jobs the published duration weighs.
+PRIOR_WEIGHT = 8.0
+#: No more jobs than this are remembered of a model; older ones fade.
+MEMORY = 100.0
+#: The share of the requests per minute that polls may take.
+POLL_SHARE = 0.8
+#: How many seconds' worth of polls may go out at once after a quiet time.
+BURST_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """
+    How long jobs of a model take, in seconds: lognormal, with a few that are odd.
+
+    :param median: half of the jobs are done by then.
+    :param spread: the sigma of the logarithm.
+    """
+
+    median: float = UNKNOWN_MEDIAN
+    spread: float = UNKNOWN_SPREAD
+
+    def running_after(self, age: float) -> float:
+        """Return the share of jobs that still run at an age."""
+        if age <= 0:
+            return 1.0
+        usual = math.erfc(self._z(age, self.spread) / math.sqrt(2)) / 2
+        odd = math.erfc(self._z(age, ODD_SPREAD) / math.sqrt(2)) / 2
+        return (1 - ODD_SHARE) * usual + ODD_SHARE * odd
+
+    def hazard(self, age: float) -> float:
+        """Return how many of the jobs that still run at an age end in the next second."""
+        usual = self._density(age, self.spread)
+        odd = self._density(age, ODD_SPREAD)
+        running = self.running_after(age)
+        return ((1 - ODD_SHARE) * usual + ODD_SHARE * odd) / running if running > 0 else 0.0
+
+    def ended_between(self, last_look: float, age: float) -> float:
+        """Return how likely a job that ran at its last look is over at an age."""
+        before = self.running_after(last_look)
+        return 1 - self.running_after(age) / before if before > 0 else 1.0
+
+    def _z(self, age: float, spread: float) -> float:
+        return math.log(age / self.median) / spread
+
+    def _density(self, age: float, spread: float) -> float:
+        z = self._z(age, spread)
+        return math.exp(-z * z / 2) / (age * spread * math.sqrt(2 * math.pi))
+
+
+def next_look(age: float, expectation: Expectation, *, chance: float = 0.5) -> float:
+    """
+    Return at which age to look next at a job that still runs.
+
+    :param age: seconds since it was submitted.
+    :param chance: between 0 and 1, for the jitter.
+    """
+    if age < EARLY_LOOK:
+        return EARLY_LOOK
+    earliest = expectation.median * math.exp(-EARLIEST * expectation.spread)
+    if age < earliest:
+        return earliest
+    hazard = expectation.hazard(age)
+    pause = math.sqrt(2 * SECONDS_PER_LOOK / hazard) if hazard > 0 else LONGEST_PAUSE
+    return age + min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE) * (1 + JITTER * (2 * chance - 1))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The durations of one model's jobs: their number, mean and squared deviations, of the logarithm."""
+
+    count: float
+    mean: float
+    deviations: float
+
+
+@dataclass(slots=True)
+class Durations:
+    """What this process has seen of each model, starting from what is published."""
+
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+
+    def expect(self, model: str | None, usual: float | None) -> Expectation:
+        """
+        Return what to expect of a model.
+
+        :param usual: its published average in seconds, where there is one.
+        """
+        seen = self._of(model, usual)
+        return Expectation(math.exp(seen.mean), min(max(math.sqrt(seen.deviations / seen.count), 0.1), 1.0))
+
+    def observe(self, model: str | None, usual: float | None, seconds: float) -> None:
+        """Learn from a job that took so long."""
+        if model is None or seconds <= 0:
+            return
+        seen = self._of(model, usual)
+        if seen.count >= MEMORY:
+            seen.deviations *= (MEMORY - 1) / seen.count
+            seen.count = MEMORY - 1
+        seen.count += 1
+        step = math.log(seconds) - seen.mean
+        seen.mean += step / seen.count
+        seen.deviations += step * (math.log(seconds) - seen.mean)
+        self._seen[model] = seen
+
+    def _of(self, model: str | None, usual: float | None) -> _Seen:
+        if model is not None and model in self._seen:
+            return self._seen[model]
+        median, spread = (UNKNOWN_MEDIAN, UNKNOWN_SPREAD) if usual is None else (usual, SPREAD)
+        return _Seen(PRIOR_WEIGHT, math.log(median), PRIOR_WEIGHT * spread**2)
+
+
+@dataclass(slots=True)
+class Budget:
+    """
+    The polls that a connection's requests per minute leave room for, evenly spaced after a small burst.
+
+    In no minute do polls exceed ``POLL_SHARE * (1 + BURST_SECONDS / 60)`` of the requests per minute.
+
+    :param requests_per_minute: what the plan allows, submits included.
+    """
+
+    requests_per_minute: float
+    _free_at: float = -math.inf
+    _paused_until: float = -math.inf
+
+    @property
+    def spacing(self) -> float:
+        """Seconds from one poll to the next when all are used."""
+        return 60 / (self.requests_per_minute * POLL_SHARE)
+
+    def next_slot(self, now: float) -> float:
+        """Return from when on the next poll may go out."""
+        return max(now, self._free_at - BURST_SECONDS, self._paused_until)
+
+    def take(self, now: float) -> None:
+        """Use up one poll."""
+        self._free_at = max(self._free_at, now) + self.spacing
+
+    def pause(self, until: float) -> None:
+        """Let nothing out before a time: the plan's requests are used up, by whomever."""
+        self._paused_until = max(self._paused_until, until)
+
+
+@dataclass(slots=True)
+class Job:
+    """
+    A job as pacing sees it; all times are seconds since the epoch.
+
+    :param submitted_at: when it was submitted.
+    :param expectation: how long jobs of its model take.
+    :param interval: a fixed pause between two looks that overrides the schedule.
+    :param last_look: when it was seen last; at first, when it was submitted.
+    :param time_scale: how many times as fast as Segmind a simulator makes it.
+    """
+
+    submitted_at: float
+    expectation: Expectation
+    interval: float | None = None
+    last_look: float = field(default=-math.inf)
+    time_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.last_look = max(self.last_look, self.submitted_at)
+
+    @property
+    def age(self) -> float:
+        """Return how old it was when it was seen last, in seconds."""
+        return self.last_look - self.submitted_at
+
+    def seen(self, now: float) -> None:
+        """Note a look."""
+        self.last_look = now
+
+    def pause(self, now: float, *, chance: float = 0.5) -> float:
+        """Return for how many seconds to leave it alone."""
+        if self.interval is not None:
+            return self.interval
+        age = self._scaled(now)
+        return max((next_look(age, self.expectation, chance=chance) - age) / self.time_scale, QUICKEST)
+
+    def likely_over(self, now: float) -> float:
+        """Return how likely it is that it is over by now, having run at the last look."""
+        return self.expectation.ended_between(self._scaled(self.last_look), self._scaled(now))
+
+    def _scaled(self, now: float) -> float:
+        return max(now - self.submitted_at, 0.0) * self.time_scale
+
+
+def in_turn(waiting: Iterable[Job], now: float, *, bound: float, count: int) -> list[Job]:
+    """
+    Return who is looked at next: whoever was not seen for longer than the bound, then the likeliest to be over.
+
+    :param bound: seconds; see :func:`longest_unseen`.
+    :param count: how many at the most.
+    """
+
+    def urgency(job: Job) -> tuple[bool, float]:
+        unseen = now - job.last_look
+        return (True, unseen) if unseen > bound else (False, job.likely_over(now))
+
+    return nlargest(count, waiting, key=urgency)
+
+
+def longest_unseen(jobs: int, spacing: float) -> float:
+    """
+    Return for how many seconds a job may go unseen once its look is due and the budget is short.
+
+    Twice the time in which every waiting job could be asked once, and a minute at the least.
+    """
+    return max(60.0, 2 * jobs * spacing)

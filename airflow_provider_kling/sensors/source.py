@@ -1,0 +1,50 @@
+"""Where a sensor's request id comes from, as far as the triggerer can be told it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_kling.operators.submitting import Submitter
+from airflow_provider_kling.payloads.templates import is_template
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    What the triggerer needs to find a job without a worker.
+
+    :param request_id: the id, or a template that the triggerer can render.
+    :param model: the model's slug, where it is known when the DAG file is parsed.
+    :param submitted_at: a template of when it was submitted, where a task tells that.
+    """
+
+    request_id: str
+    model: str | None = None
+    submitted_at: str | None = None
+
+
+def source_of(request_id: Any) -> Source | None:
+    """
+    Return the source of a request id; None where only a worker can tell it.
+
+    Airflow's triggerer answers an ``xcom_pull`` for one map index only: it waits forever for any other.
+    """
+    if isinstance(request_id, str):
+        hangs = "xcom_pull" in request_id and "map_indexes" not in request_id
+        return None if hangs else Source(request_id)
+    operator, key = getattr(request_id, "operator", None), getattr(request_id, "key", None)
+    if operator is None or not isinstance(key, str) or getattr(operator, "is_mapped", False):
+        return None
+    if next(operator.iter_mapped_task_groups(), None) is not None:
+        return None
+    pull = f"ti.xcom_pull(task_ids={operator.task_id!r}, key={{key!r}}, map_indexes=-1)"
+    whole = "{{ " + pull.format(key=key) + " }}"
+    if not isinstance(operator, Submitter) or key != "return_value":
+        return Source(whole)
+    model = getattr(operator, "model", None)
+    return Source(
+        whole,
+        model=None if is_template(model) else model,
+        submitted_at="{{ " + pull.format(key="submitted_at") + " }}",
+    )
