@@ -17,6 +17,14 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "How long to wait for an answer once connected. 60 when empty.",
         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
     },
+    "requests_per_minute": {
+        "label": "Requests per minute",
+        "description": (
+            "What your Segmind plan allows. Polls take four fifths of it, the rest is for submits. Empty: 60, the "
+            "cheapest plan's."
+        ),
+        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+    },
     "history_host": {
         "label": "Request history host",
         "description": (

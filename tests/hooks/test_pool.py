@@ -79,7 +79,7 @@ async def test_the_requests_per_minute_are_never_exceeded_however_many_wait(monk
     with Simulator(time_scale=400, requests_per_minute=120, height=72) as sim:
         monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim, extra={"requests_per_minute": 120}))
         receipt = await asyncio.to_thread(SegmindHook().submit, "kling-3-text2image", {"prompt": "a fox"})
-        waits = (only_event(trigger_for(receipt.request_id, "segmind_default")) for _ in range(40))
+        waits = (only_event(trigger_for(receipt.request_id, "segmind_default")) for _ in range(20))
         assert all("result" in event for event in await asyncio.gather(*waits))
         assert {request["status"] for request in gets(sim)} == {200}
 

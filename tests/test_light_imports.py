@@ -1,0 +1,28 @@
+"""Parsing a DAG loads no library that only a running task needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CODE = """
+import sys
+from airflow.providers.common.compat.sdk import DAG
+
+# Airflow 2 loads some of them by itself.
+there = set(sys.modules)
+from airflow_provider_kling.operators.kling import KlingSubmitOperator
+from airflow_provider_kling.payloads import O1Image
+from airflow_provider_kling.sensors.kling import KlingSensor
+
+with DAG("light", schedule=None):
+    submit = KlingSubmitOperator(task_id="a", payload=O1Image(prompt="x", image_urls=["https://x/y.png"]))
+    KlingSensor(task_id="b", request_id=submit.output)
+heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl"}
+print("LOADED", sorted({name.split(".")[0] for name in set(sys.modules) - there} & heavy))
+"""
+
+
+def test_parsing_a_dag_loads_no_http_client_and_no_drawing_library():
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, timeout=120)  # noqa: S603 own code
+    assert "LOADED []" in done.stdout
