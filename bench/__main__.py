@@ -7,12 +7,14 @@ import sys
 
 from rich.console import Console
 
-from bench import kills
+from bench import kills, pacing, polling
 
 
 def main() -> int:
     """Run every benchmark."""
     console = Console(soft_wrap=True, highlight=False, width=120)
+    pacing.run(console)
+    polling.run(console)
     kills.run(console, int(os.environ.get("KILLS", "50")))
     return 0
 

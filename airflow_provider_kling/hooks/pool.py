@@ -15,6 +15,8 @@ import logging
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -64,6 +66,7 @@ class Pool:
         self._settings: Settings | None = None
         self._resolving = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[str, str | None] = {}
         self._free = asyncio.Semaphore(SIZE)
         self._budget: Budget | None = None
         self._waiting: dict[int, tuple[Job, asyncio.Future[None]]] = {}
@@ -88,6 +91,7 @@ class Pool:
         self.users -= 1
         if self.users == 0:
             session, self._session, self._settings, self._budget = self._session, None, None, None
+            self._proxies.clear()
             if session is not None:
                 await session.close()
 
@@ -121,7 +125,11 @@ class Pool:
             async with (
                 self._free,
                 self._open(settings).request(
-                    call.method, url, headers={"x-api-key": settings.api_key}, allow_redirects=False
+                    call.method,
+                    url,
+                    headers={"x-api-key": settings.api_key},
+                    allow_redirects=False,
+                    proxy=self._proxy(settings.base_url(call.host)),
                 ) as response,
             ):
                 status_code, headers, body = response.status, response.headers, await response.read()
@@ -146,9 +154,16 @@ class Pool:
                     total=CONNECT_TIMEOUT + settings.timeout, sock_connect=CONNECT_TIMEOUT, sock_read=settings.timeout
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
             )
         return self._session
+
+    def _proxy(self, base_url: str) -> str | None:
+        """Return the proxy that the environment names; aiohttp's own look costs a thread for each request."""
+        if base_url not in self._proxies:
+            parts = urlsplit(base_url)
+            bypassed = proxy_bypass(parts.hostname or "")
+            self._proxies[base_url] = None if bypassed else getproxies().get(parts.scheme)
+        return self._proxies[base_url]
 
     async def _resolve(self, refused: Settings | None) -> Settings:
         """Return the settings; ask Airflow where there are none, or where these were refused."""
