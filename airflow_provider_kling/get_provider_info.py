@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+DEFAULT_CONN_ID = "segmind_default"
+
 #: Fields of the connection that are kept in its extra, as JSON schema.
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "timeout": {

@@ -9,8 +9,6 @@ from collections import deque
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from airflow_provider_kling.segmind.pacing import (
     Budget,
     Durations,
@@ -20,6 +18,7 @@ from airflow_provider_kling.segmind.pacing import (
     longest_unseen,
     next_look,
 )
+from bench.report import verdict, verdicts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,26 +31,26 @@ JOBS, REQUESTS_PER_MINUTE = 200, 60
 
 def run(console: Console) -> None:
     """Print the two measurements."""
-    table = Table(title="Pacing, in virtual time", title_justify="left")
-    for heading in ("measure", "must be", "measured", ""):
-        table.add_column(heading)
+    table = verdicts("Pacing, in virtual time")
     polls, delay = one_job()
-    row(table, f"looks for a job of {MEDIAN:g} s (lognormal, sigma {SIGMA:g})", "<= 15", f"{polls:.2f}", polls <= 15)
-    row(table, "mean delay until COMPLETED is seen", "<= 3.2 s", f"{delay:.2f} s", delay <= 3.2)
+    verdict(
+        table, f"looks for a job of {MEDIAN:g} s (lognormal, sigma {SIGMA:g})", "<= 15", f"{polls:.2f}", polls <= 15
+    )
+    verdict(table, "mean delay until COMPLETED is seen", "<= 3.2 s", f"{delay:.2f} s", delay <= 3.2)
     for together, limit in ((False, 1.6), (True, 1.0)):
         ratios, busiest = zip(*(many_jobs(seed, together=together) for seed in range(20)), strict=True)
         what = "one request does for both" if together else "status and result are two requests"
         ratio = mean(ratios)
         passed = ratio < limit if together else ratio <= limit
         must = f"{'<' if together else '<='} {limit:g} x"
-        row(
+        verdict(
             table,
             f"{JOBS} jobs on {REQUESTS_PER_MINUTE} a minute, mean delay against the oracle's: {what}",
             must,
             f"{ratio:.2f} x",
             passed,
         )
-        row(
+        verdict(
             table,
             "most requests in any minute",
             f"<= {REQUESTS_PER_MINUTE}",
@@ -59,11 +58,6 @@ def run(console: Console) -> None:
             max(busiest) <= REQUESTS_PER_MINUTE,
         )
     console.print(table)
-
-
-def row(table: Table, what: str, must: str, measured: str, passed: bool) -> None:
-    """Add a line, with its verdict."""
-    table.add_row(what, must, measured, "pass" if passed else "SHORT")
 
 
 def one_job(count: int = 20_000) -> tuple[float, float]:

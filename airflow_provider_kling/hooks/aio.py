@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_kling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.pool import Pool
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindBadRequestError, SegmindRequestNotFoundError
+from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.matching import id_forms
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class SegmindAsyncHook(BaseHook):
 
     async def find_request(self, request_id: str) -> Result:
         """Return what the request history tells of a job of any age: its state, its file and its cost."""
-        forms = id_forms(protocol.checked_request_id(request_id))
+        forms = id_forms(checked_request_id(request_id))
         for form in forms[:-1]:
             with suppress(SegmindRequestNotFoundError):
                 return await self._send(protocol.past_request(form))

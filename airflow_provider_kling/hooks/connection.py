@@ -12,8 +12,6 @@ from airflow_provider_kling.segmind.settings import Settings
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-DEFAULT_CONN_ID = "segmind_default"
-
 
 def identity() -> dict[str, str]:
     """Return the headers by which Segmind knows who asks."""

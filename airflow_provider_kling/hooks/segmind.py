@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, DEFAULT_CONN_ID, UI_FIELD_BEHAVIOUR
 from airflow_provider_kling.hooks.aio import SegmindAsyncHook
-from airflow_provider_kling.hooks.connection import DEFAULT_CONN_ID, identity, missing, read_settings
+from airflow_provider_kling.hooks.connection import identity, missing, read_settings
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import (
     SegmindError,
@@ -30,6 +30,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindRateLimitError,
     SegmindRequestNotFoundError,
 )
+from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.matching import created_at, id_forms
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
@@ -204,7 +205,7 @@ class SegmindHook(BaseHook):
 
         :raises SegmindRequestNotFoundError: this account never made it.
         """
-        forms = id_forms(protocol.checked_request_id(request_id))
+        forms = id_forms(checked_request_id(request_id))
         for form in forms[:-1]:
             with suppress(SegmindRequestNotFoundError):
                 return self._send(protocol.past_request(form))

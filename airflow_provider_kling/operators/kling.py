@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.operators.submitting import SubmissionDriver, Submitter, submitters
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
+from airflow_provider_kling.operators.submitters import Submitter, submitters
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
-from airflow_provider_kling.segmind.protocol import checked_request_id
-from airflow_provider_kling.segmind.submission import (
-    HISTORY_TIMEOUT,
-    ORPHAN_GRACE,
-    OnOrphanedIntent,
-    Submission,
-    fingerprint,
-)
+from airflow_provider_kling.segmind.identifiers import checked_request_id
+from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
 if TYPE_CHECKING:
@@ -29,8 +23,10 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.base import KlingPayload
     from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.segmind.submission import Submission
 
 #: What is left to do after an error that left no job behind.
 _TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: "Mend that, then clear this task."}
@@ -75,7 +71,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         *,
         payload: KlingPayload | Mapping[str, Any] | Any,
         model: str | None = None,
-        segmind_conn_id: str = SegmindHook.default_conn_name,
+        segmind_conn_id: str = DEFAULT_CONN_ID,
         orphan_grace: float | timedelta = ORPHAN_GRACE,
         on_orphaned_intent: OnOrphanedIntent = "submit",
         history_timeout: float | timedelta = HISTORY_TIMEOUT,
@@ -95,6 +91,8 @@ class KlingSubmitOperator(Submitter, BaseOperator):
     @cached_property
     def hook(self) -> SegmindHook:
         """The hook that submits."""
+        from airflow_provider_kling.hooks.segmind import SegmindHook
+
         return SegmindHook(self.segmind_conn_id)
 
     def execute(self, context: Context) -> str:
@@ -104,11 +102,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         except SegmindAmbiguousSubmitError as error:
             fail(self, error)
         except SegmindError as error:
-            then = (
-                "A retry, or clearing this task, tries again."
-                if error.retryable
-                else "Mend that, then clear this task."
-            )
+            then = _TRY_AGAIN[error.retryable]
             fail(self, error.followed_by(then) if error.request_id is None else error)
 
     def _submit_once(self, context: Context) -> str:
@@ -120,10 +114,14 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             )
         elif warning := request.payload.unknown_parameters():
             self.log.warning("%s", warning)
+        from airflow_provider_kling.operators.submitting import SubmissionDriver
+
         driver = SubmissionDriver(context, self.hook, request, submitters(self.dag), self.log)
         return driver.run(self._submission(context, request).attempt())
 
     def _submission(self, context: Context, request: Request) -> Submission:
+        from airflow_provider_kling.segmind.submission import Submission, fingerprint
+
         ti = context["ti"]
         price = expectation = ""
         if request.payload is not None:

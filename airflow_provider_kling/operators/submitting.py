@@ -6,6 +6,7 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.operators.submitters import RECORD_KEY
 from airflow_provider_kling.segmind import outlook, submission
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
@@ -14,26 +15,10 @@ from airflow_provider_kling.versions import task_state_store
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from airflow.providers.common.compat.sdk import DAG, Context
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.checking import Request
-
-#: Where the record of a submission stands in the task's state, and as an XCom for sibling tasks.
-RECORD_KEY = "kling_submission"
-
-
-class Submitter:
-    """Marks an operator that submits, so that its siblings and sensors find it."""
-
-
-def submitters(dag: DAG) -> list[str]:
-    """Return the tasks of a DAG that submit, mapped ones included."""
-    return [
-        task_id
-        for task_id, task in dag.task_dict.items()
-        if issubclass(getattr(task, "operator_class", type(task)), Submitter)
-    ]
 
 
 class SubmissionDriver:

@@ -53,7 +53,7 @@ class Checked(BaseModel):
     :raises KlingPayloadError: naming the field and what to change.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     def __init__(self, /, **parameters: Any) -> None:
         self._check(parameters, context=None)

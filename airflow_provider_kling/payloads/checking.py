@@ -11,7 +11,7 @@ from airflow_provider_kling.payloads.base import KlingPayload
 from airflow_provider_kling.payloads.checked import refuse_left_over
 from airflow_provider_kling.payloads.templates import as_plain, is_template
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
-from airflow_provider_kling.segmind.protocol import checked_slug
+from airflow_provider_kling.segmind.identifiers import checked_slug
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ What must not be relaxed:
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -26,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.identifiers import checked_request_id, checked_slug
 from airflow_provider_kling.segmind.refusals import (
     About,
     Answer,
@@ -57,8 +56,6 @@ M = TypeVar("M", bound="BaseModel")
 #: Rows asked for in one page of the history; the API's own maximum.
 HISTORY_PAGE_SIZE = 100
 
-_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+")
 _OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -282,35 +279,6 @@ def model_list() -> Call[ModelList]:
         reader=_reader(ModelList),
         host=Host.HISTORY,
     )
-
-
-def checked_slug(model: Any) -> str:
-    """Return the slug, or say what a slug looks like: a path or a space in it would call another address."""
-    if not isinstance(model, str) or not _SLUG.fullmatch(model) or ".." in model:
-        raise errors.SegmindInputError(
-            f"model: {model!r} is not a model slug; use the last part of the model's page address, such as 'kling-o1'."
-        )
-    return model
-
-
-def checked_request_id(request_id: Any) -> str:
-    """Return the request id, or say where it should have come from."""
-    if isinstance(request_id, Sequence) and not isinstance(request_id, str):
-        raise errors.SegmindInputError(
-            f"request_id: holds {len(request_id)} ids, one is waited for; map the sensor over them: "
-            "KlingSensor.partial(task_id=…).expand(request_id=submit.output)."
-        )
-    if not isinstance(request_id, str) or request_id.strip() in {"", "None"}:
-        raise errors.SegmindInputError(
-            f"request_id: {request_id!r} is no request id; the submit task upstream pushed none. Pass its output "
-            "(request_id=submit.output) and check that it ran."
-        )
-    if not _REQUEST_ID.fullmatch(request_id.strip()):
-        raise errors.SegmindInputError(
-            f"request_id: {request_id!r} is not a request id; it has letters, digits and dashes only, such as "
-            "'2c7f59ea-13f1-402c-9353-915a2b5a2124'."
-        )
-    return request_id.strip()
 
 
 def _reader(schema: type[M]) -> Callable[[Answer], M]:

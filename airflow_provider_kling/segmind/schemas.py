@@ -61,7 +61,7 @@ class JobStatus(StrEnum):
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
 class Metrics(_Answer):

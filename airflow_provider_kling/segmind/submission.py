@@ -29,18 +29,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, matches
+from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
 
-OnOrphanedIntent = Literal["submit", "fail"]
-
-#: How long an intent without a request id may still turn into a job that the history shows.
-ORPHAN_GRACE = timedelta(minutes=10)
-#: How long one attempt looks in the history.
-HISTORY_TIMEOUT = timedelta(minutes=1)
 #: Seconds from the first look in the history to the second; each pause is twice the one before.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 16.0
@@ -61,7 +56,7 @@ class Record(BaseModel):
     :param former: the jobs of this task that an earlier generation had; they are never adopted again.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     version: int = 1
     fingerprint: str
@@ -79,7 +74,7 @@ class Record(BaseModel):
 class Claim(BaseModel):
     """What a task tells its siblings in the same run: who it is and how its submission stands."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     task: str
     record: Record

@@ -20,7 +20,7 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider_kling.delivery import summary, xcoms
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.links.kling import KlingOutputLink
-from airflow_provider_kling.operators.submitting import RECORD_KEY, submitters
+from airflow_provider_kling.operators.submitters import RECORD_KEY, submitters
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail

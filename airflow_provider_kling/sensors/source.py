@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_kling.operators.submitting import Submitter
+from airflow_provider_kling.operators.submitters import Submitter
 from airflow_provider_kling.payloads.templates import is_template
 
 

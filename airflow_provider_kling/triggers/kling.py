@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kling.delivery import summary, xcoms
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.aio import SegmindAsyncHook
-from airflow_provider_kling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError

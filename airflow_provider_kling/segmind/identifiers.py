@@ -1,0 +1,41 @@
+"""What stands in an address: a model's slug, a request id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_kling.segmind.errors import SegmindInputError
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def checked_slug(model: Any) -> str:
+    """Return the slug, or say what a slug looks like: a path or a space in it would call another address."""
+    if not isinstance(model, str) or not _SLUG.fullmatch(model) or ".." in model:
+        raise SegmindInputError(
+            f"model: {model!r} is not a model slug; use the last part of the model's page address, such as 'kling-o1'."
+        )
+    return model
+
+
+def checked_request_id(request_id: Any) -> str:
+    """Return the request id, or say where it should have come from."""
+    if isinstance(request_id, Sequence) and not isinstance(request_id, str):
+        raise SegmindInputError(
+            f"request_id: holds {len(request_id)} ids, one is waited for; map the sensor over them: "
+            "KlingSensor.partial(task_id=…).expand(request_id=submit.output)."
+        )
+    if not isinstance(request_id, str) or request_id.strip() in {"", "None"}:
+        raise SegmindInputError(
+            f"request_id: {request_id!r} is no request id; the submit task upstream pushed none. Pass its output "
+            "(request_id=submit.output) and check that it ran."
+        )
+    if not _REQUEST_ID.fullmatch(request_id.strip()):
+        raise SegmindInputError(
+            f"request_id: {request_id!r} is not a request id; it has letters, digits and dashes only, such as "
+            "'2c7f59ea-13f1-402c-9353-915a2b5a2124'."
+        )
+    return request_id.strip()
