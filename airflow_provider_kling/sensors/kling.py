@@ -33,7 +33,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.schemas import Result
-from airflow_provider_kling.sensors.source import source_of
+from airflow_provider_kling.sensors.source import StartsInTriggerer, source_of
 from airflow_provider_kling.triggers.kling import KlingTrigger
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER
 
@@ -72,7 +72,8 @@ class KlingSensor(BaseSensorOperator):
         after it was submitted; from then on the request history is asked.
     :param submitted_at: when the job was submitted, ISO 8601; by default what the task that submitted it
         tells. The wait is paced by the job's age. (templated)
-    :param start_from_trigger: on Airflow 3.3+ start in the triggerer, without a worker, where that can be.
+    :param start_from_trigger: on Airflow 3.3+ start in the triggerer, without a worker, where that can be: not
+        for mapped tasks, nor in a DAG of more than 25 tasks.
     :param end_from_trigger: on Airflow 3.3+ end a job that is COMPLETED in the triggerer too.
     :raises KlingGenerationFailedError: the job FAILED; the task fails at once.
     :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
@@ -83,6 +84,7 @@ class KlingSensor(BaseSensorOperator):
     #: What the button opens, once the job is done.
     output_url: str | None = None
     ui_color = "#d6f0e6"
+    start_from_trigger = StartsInTriggerer()
 
     def __init__(  # noqa: PLR0913 because each is for the author of a DAG to set
         self,

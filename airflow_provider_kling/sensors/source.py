@@ -8,6 +8,27 @@ from typing import Any
 from airflow_provider_kling.operators.submitters import Submitter
 from airflow_provider_kling.payloads.templates import is_template
 
+#: Airflow's triggerer gets a copy of the whole DAG with each wait that it starts: about 1 KB to pass on and 2.6 KB
+#: to keep for each task, read on its event loop (3.3.2). A worker's start is cheaper beyond this number of tasks.
+LARGEST_DAG = 25
+
+
+class StartsInTriggerer:
+    """
+    A sensor's ``start_from_trigger``: what it asked for, unless its DAG turns out to be large.
+
+    Airflow reads it when the DAG is complete. On the class it is False, which is what a mapped sensor takes.
+    """
+
+    def __get__(self, sensor: Any, owner: type) -> bool:
+        if sensor is None:
+            return False
+        asked: bool = sensor.__dict__.get("_start_from_trigger", False)
+        return asked and not (sensor.has_dag() and len(sensor.dag.task_dict) > LARGEST_DAG)
+
+    def __set__(self, sensor: Any, asked: bool) -> None:
+        sensor.__dict__["_start_from_trigger"] = asked
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.pacing import Job
 from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
+from airflow_provider_kling.versions import write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,43 +101,41 @@ class KlingTrigger(BaseTrigger):
             expectation = durations.expect(model, self.usual_latency)
             deadline = datetime.fromisoformat(self.deadline) if self.deadline else now + timedelta(seconds=self.timeout)
             job = Job(submitted.timestamp(), expectation, interval=self.poll_interval)
-            wait = Wait(
-                self.request_id,
-                deadline,
-                lambda now: job.pause(now.timestamp(), chance=random.random()),  # noqa: S311 jitter, no secret
-                model,
-                settings_until=now + SETTINGS_GRACE,
-            )
+
+            def pause(now: datetime) -> float:
+                job.time_scale = hook.pool.time_scale  # known once the connection was read
+                return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
+
+            wait = Wait(self.request_id, deadline, pause, model, settings_until=now + SETTINGS_GRACE)
             if not self.deadline:  # no worker has told it
-                self.log.info("%s", wait.begun(self.usual_latency, self.poll_interval))
+                await write_log(self.log, "info", wait.begun(self.usual_latency, self.poll_interval))
             seen = None
             while True:
                 decision = await self._look(hook, wait, job)
                 if wait.last_status not in {None, seen}:
                     seen = wait.last_status
-                    self.log.info("Request %s is %s, %.0f s old.", self.request_id, seen, job.age)
+                    await write_log(self.log, "info", f"Request {self.request_id} is {seen}, {job.age:.0f} s old.")
                 match decision:
                     case Done(result=result):
                         durations.observe(model, self.usual_latency, result.metrics.total_time or 0.0)
-                        yield self._done(model, result)
+                        yield await self._done(model, result)
                         return
                     case GiveUp(error=error):
                         yield TriggerEvent({"request_id": self.request_id, "error": error.to_dict()})
                         return
                     case LookAgain(seconds=seconds, concern=concern):
                         if concern:
-                            self.log.warning("%s Looking again in %.0f s.", concern, seconds)
+                            await write_log(self.log, "warning", f"{concern} Looking again in {seconds:.0f} s.")
                         job.expectation = durations.expect(model, self.usual_latency)
                         await asyncio.sleep(seconds)
 
-    def _done(self, model: str | None, result: Result) -> TriggerEvent:
+    async def _done(self, model: str | None, result: Result) -> TriggerEvent:
         """Return the event of a COMPLETED job; one that ends the task carries what the sensor would have pushed."""
         if not self.end_from_trigger:
             return TriggerEvent({"request_id": self.request_id, "result": result.model_dump(mode="json")})
         from airflow.triggers.base import TaskSuccessEvent
 
-        level = logging.INFO if result.url else logging.WARNING
-        self.log.log(level, "%s", summary(self.request_id, result))
+        await write_log(self.log, "info" if result.url else "warning", summary(self.request_id, result))
         handed_on = xcoms(self.request_id, model, result)
         if not self.push_result:
             del handed_on["return_value"]
@@ -148,7 +146,6 @@ class KlingTrigger(BaseTrigger):
     async def _look(self, hook: SegmindAsyncHook, wait: Wait, job: Job) -> Decision:
         try:
             state = await hook.look(wait.request_id, job)
-            job.time_scale = hook.pool.time_scale
             decision = wait.after_look(state, now=datetime.now(tz=UTC))
             if isinstance(decision, FetchResult):
                 decision = wait.after_look(await hook.get_result(wait.request_id), now=datetime.now(tz=UTC))

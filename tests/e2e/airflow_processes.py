@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -77,9 +78,14 @@ class Airflow:
         errors = self.rows("select stacktrace from import_error")
         assert not errors, errors[0][0]
 
-    def trigger(self, dag_id: str, run_id: str) -> None:
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
         """Start a run."""
-        self._ask(f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None})
+        self._ask(f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}})
+
+    def add_connection(self, conn_id: str, connection: str) -> None:
+        """Store a connection, given as JSON."""
+        fields = json.loads(connection)
+        self._ask("connections", {"connection_id": conn_id, **fields, "extra": json.dumps(fields.get("extra", {}))})
 
     def clear(self, dag_id: str, run_id: str) -> None:
         """Clear all tasks of a run, as a user does in the UI."""
@@ -218,6 +224,7 @@ def _environment(home: Path, database: str, port: int, proxy_port: int, connecti
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 15,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
         "SECRETS__USE_CACHE": "False",
+        "TRIGGERER__CAPACITY": 5000,
         "TRIGGERER__JOB_HEARTBEAT_SEC": 1,
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": 8,
         "USAGE_DATA_COLLECTION__ENABLED": "False",

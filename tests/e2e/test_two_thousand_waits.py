@@ -1,0 +1,113 @@
+"""Two thousand jobs wait in one triggerer, which dies in the middle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.segmind.pacing import Durations, Job
+from airflow_provider_kling.simulator import Simulator
+from tests.conftest import connection_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.airflow_processes import Airflow
+
+MODEL = "kling-3-text2image"
+USUAL = get_payload_class(MODEL).usual_latency
+RUNS, WAITS_PER_RUN = 500, 4
+WAITS = RUNS * WAITS_PER_RUN
+#: So slow that no job ends before all wait and the triggerer has died.
+TIME_SCALE = 0.15
+REQUESTS_PER_MINUTE = 6000
+
+DAG_FILE = f"""
+from airflow.sdk import DAG
+
+from airflow_provider_kling.sensors.kling import KlingSensor
+
+with DAG("crowd", schedule=None, max_active_runs={RUNS}):
+    for number in range({WAITS_PER_RUN}):
+        KlingSensor(
+            task_id=f"done_{{number}}",
+            request_id=f"{{{{{{{{ dag_run.conf['request_ids'][{{number}}] }}}}}}}}",
+            model={MODEL!r},
+            segmind_conn_id="segmind_crowd",
+        )
+"""
+
+
+@pytest.fixture
+def crowded() -> Iterator[Simulator]:
+    """Yield a Segmind that takes its time."""
+    with Simulator(time_scale=TIME_SCALE, requests_per_minute=0, height=72, credits=100_000) as simulator:
+        yield simulator
+
+
+def submit(sim: Simulator, number: int) -> str:
+    answer = requests.post(
+        f"{sim.url}/v2/{MODEL}", json={"prompt": f"number {number}"}, headers={"x-api-key": sim.api_key}, timeout=60
+    )
+    return answer.json()["request_id"]
+
+
+def looks_by_schedule(job: dict[str, Any]) -> int:
+    """Return how many looks one wait without a break takes."""
+    paced = Job(job["submitted_at"], Durations().expect(MODEL, USUAL), time_scale=TIME_SCALE)
+    now, looks = job["submitted_at"], 1
+    while now < job["finished_at"]:
+        now += paced.pause(now)
+        paced.seen(now)
+        looks += 1
+    return looks
+
+
+def test_two_thousand_waits_survive_the_death_of_their_triggerer(running, crowded):
+    running.add_connection(
+        "segmind_crowd",
+        connection_json(crowded, extra={"time_scale": TIME_SCALE, "requests_per_minute": REQUESTS_PER_MINUTE}),
+    )
+    with ThreadPoolExecutor(8) as pool:
+        request_ids = list(pool.map(lambda number: submit(crowded, number), range(WAITS)))
+    before = len(log_of(running))
+    running.write_dag("crowd", DAG_FILE)
+    for number in range(RUNS):
+        ids = request_ids[number * WAITS_PER_RUN : (number + 1) * WAITS_PER_RUN]
+        running.trigger("crowd", f"crowd-{number}", {"request_ids": ids})
+    count = "select count(*) from task_instance where run_id like 'crowd-%%' and state = %s"
+    running.wait_until(lambda: running.rows(count, "deferred")[0][0] == WAITS, "all wait", seconds=400, every=1)
+    looked_at = polls(crowded)
+    assert not {job["status"] for job in crowded.ledger()["jobs"]} & {"COMPLETED", "FAILED"}, "too early to tell"
+    running.kill("triggerer")
+    running.start("triggerer")
+    running.wait_until(lambda: running.rows(count, "success")[0][0] == WAITS, "all end", seconds=900, every=1)
+
+    assert looked_at.total() > 0
+    jobs = {job["request_id"]: job for job in crowded.ledger()["jobs"]}
+    assert len(jobs) == WAITS  # a wait bills nothing
+    too_often = {
+        request_id: (polled, by_schedule)
+        for request_id, polled in polls(crowded).items()
+        if polled >= 2 * (by_schedule := looks_by_schedule(jobs[request_id]))
+    }
+    assert not too_often
+    assert [line for line in log_of(running)[before:].splitlines() if "was blocked" in line] == []
+
+
+def log_of(running: Airflow) -> str:
+    return (running.home / "triggerer.log").read_text(errors="replace")
+
+
+def polls(sim: Simulator) -> Counter[str]:
+    """Count the requests about each job."""
+    return Counter(
+        request["path"].removeprefix("/v2/requests/").removesuffix("/status")
+        for request in sim.requests()
+        if request["method"] == "GET" and request["path"].startswith("/v2/requests/")
+    )
