@@ -7,14 +7,20 @@ import sys
 
 from rich.console import Console
 
-from bench import kills, pacing, polling
+from bench import imports, kills, pacing, peers, polling, workers
+from bench.report import machine
 
 
 def main() -> int:
     """Run every benchmark."""
     console = Console(soft_wrap=True, highlight=False, width=120)
-    pacing.run(console)
-    polling.run(console)
+    console.print(machine())
+    peers.install()
+    imports.run(console)
+    with polling.waiting() as waits:
+        pacing.run(console)
+        polling.run(console, waits)
+    workers.run(console)
     kills.run(console, int(os.environ.get("KILLS", "50")))
     return 0
 

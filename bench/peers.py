@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -15,7 +16,7 @@ PACKAGES = ("apache-airflow-providers-dbt-cloud==4.11.1", "apache-airflow-provid
 
 def install() -> None:
     """Bring the peers, apart from the environment that the provider runs in."""
-    constraints = ROOT / "constraints" / f"airflow-{os.environ.get('AIRFLOW', '3.3.2')}.txt"
+    constraints = ROOT / "constraints" / f"airflow-{version('apache-airflow')}.txt"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
     # Without what they depend on: pip would bring a second Airflow along.
     subprocess.run([*pip, "--target", str(FOLDER), "--no-deps", "-c", str(constraints), *PACKAGES], check=True)

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 RUNNING = json.dumps({"status": "PROCESSING", "request_id": "r", "metrics": {}}).encode()
+#: The same of dbt Cloud.
+DBT_RUNNING = json.dumps({"status": {"code": 200}, "data": {"id": 1, "status": 3}}).encode()
 
 
 def certificate(folder: Path) -> Path:
@@ -56,6 +58,8 @@ async def serve(folder: Path) -> None:
         if request.path == "/counts":
             return web.json_response({"polls": polls, "connections": connections})
         polls += 1
+        if request.path.startswith("/api/"):
+            return web.Response(body=DBT_RUNNING, content_type="application/json")
         return web.Response(body=RUNNING, content_type="application/json")
 
     handlers = web.Server(answer)

@@ -126,9 +126,10 @@ class Wait:
         return self.after_error(error, now=now)
 
     def begun(self, usual_latency: float | None, poll_interval: float | None) -> str:
-        """Return the log's first line: for what, until when, and how long it usually takes."""
+        """Return the log's first line: for what, where that stands, until when, and how long it usually takes."""
+        about = ", ".join(filter(None, [self.model, self.last_status]))
         return (
-            f"Waiting for request {self.request_id}{f' ({self.model})' if self.model else ''} until "
+            f"Waiting for request {self.request_id}{f' ({about})' if about else ''} until "
             f"{self.deadline:%Y-%m-%d %H:%M:%S %Z}."
             + (f" It usually takes {usual_latency:.0f} s." if usual_latency else "")
             + (f" Looking every {poll_interval:g} s." if poll_interval else "")

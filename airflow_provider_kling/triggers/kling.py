@@ -107,14 +107,9 @@ class KlingTrigger(BaseTrigger):
                 return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
 
             wait = Wait(self.request_id, deadline, pause, model, settings_until=now + SETTINGS_GRACE)
-            if not self.deadline:  # no worker has told it
-                await write_log(self.log, "info", wait.begun(self.usual_latency, self.poll_interval))
-            seen = None
+            told, seen = bool(self.deadline), None  # a worker that deferred has told how the wait began
             while True:
                 decision = await self._look(hook, wait, job)
-                if wait.last_status not in {None, seen}:
-                    seen = wait.last_status
-                    await write_log(self.log, "info", f"Request {self.request_id} is {seen}, {job.age:.0f} s old.")
                 match decision:
                     case Done(result=result):
                         durations.observe(model, self.usual_latency, result.metrics.total_time or 0.0)
@@ -124,6 +119,15 @@ class KlingTrigger(BaseTrigger):
                         yield TriggerEvent({"request_id": self.request_id, "error": error.to_dict()})
                         return
                     case LookAgain(seconds=seconds, concern=concern):
+                        # After the first look, whose turn was waited for: thousands of lines at once, as when a
+                        # triggerer takes over the waits of another, fill the pipe that carries Airflow's logs.
+                        if not told:
+                            told = True
+                            await write_log(self.log, "info", wait.begun(self.usual_latency, self.poll_interval))
+                        elif seen not in {None, wait.last_status}:
+                            line = f"Request {self.request_id} is {wait.last_status}, {job.age:.0f} s old."
+                            await write_log(self.log, "info", line)
+                        seen = wait.last_status
                         if concern:
                             await write_log(self.log, "warning", f"{concern} Looking again in {seconds:.0f} s.")
                         job.expectation = durations.expect(model, self.usual_latency)

@@ -25,7 +25,7 @@ RUNS, WAITS_PER_RUN = 500, 4
 WAITS = RUNS * WAITS_PER_RUN
 #: So slow that no job ends before all wait and the triggerer has died.
 TIME_SCALE = 0.15
-REQUESTS_PER_MINUTE = 6000
+REQUESTS_PER_MINUTE = 3000
 
 DAG_FILE = f"""
 from airflow.sdk import DAG
