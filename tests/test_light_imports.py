@@ -14,9 +14,11 @@ there = set(sys.modules)
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
 from airflow_provider_kling.sensors.kling import KlingSensor
+from airflow_provider_kling.transfers.object_storage_to_segmind import ObjectStorageToSegmindOperator
 
 with DAG("light", schedule=None):
-    submit = KlingSubmitOperator(task_id="a", payload=O1Image(prompt="x", image_urls=["https://x/y.png"]))
+    submit = KlingSubmitOperator(task_id="a", payload=O1Image(prompt="x", image_urls=["https://x/y.png", "s3://x/y"]))
+    ObjectStorageToSegmindOperator(task_id="c", source="s3://x/*.png")
     KlingSensor(task_id="b", request_id=submit.output)
 heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl"}
 print("LOADED", sorted({name.split(".")[0] for name in set(sys.modules) - there} & heavy))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
-from airflow_provider_kling.operators.submitters import Submitter, submitters
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
+from airflow_provider_kling.siblings import Submitter, siblings
 from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
 if TYPE_CHECKING:
@@ -41,10 +41,20 @@ class KlingSubmitOperator(Submitter, BaseOperator):
     history, and sends nothing. Clearing the task after its id was delivered submits a new job.
 
     XComs: the return value is the request id; ``model`` and ``submitted_at`` (ISO 8601, UTC) stand
-    beside it, and ``kling_submission``, by which tasks of the run with the same payload tell their jobs apart.
+    beside it, and ``kling_submission``, by which tasks of the run with the same payload tell their jobs apart,
+    and ``kling_uploads``, by which they share what was uploaded.
+
+    Files count by their content: another content is another payload, another path to the same is not. A retry
+    sends the addresses that the task's state keeps (Airflow 3.3+). Below 3.3 none are kept, and a row of the history
+    in which only the addresses of files differ may be this task's job or not: it is listed for a person, and
+    nothing is sent while it is there. Where that matters, upload in a task of its own
+    (:class:`~airflow_provider_kling.transfers.object_storage_to_segmind.ObjectStorageToSegmindOperator`),
+    whose addresses stay the same for all tries of this one.
 
     :param payload: an instance of a class of :mod:`airflow_provider_kling.payloads`, or a dict of the
-        model's parameters; values may be templates and XComArgs. (templated)
+        model's parameters; values may be templates and XComArgs. Where it wants a picture, a video or sound, it
+        takes an address, or a file: its absolute path, its URL in object storage, an ``ObjectStoragePath``. Files
+        are checked, then uploaded once for each content within the run. (templated)
     :param model: the model's slug; needed with a dict only. A slug without a class, and parameters outside
         the known part of a model's page, are sent as they are, with a warning. (templated)
     :param segmind_conn_id: the connection. (templated)
@@ -114,10 +124,12 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             )
         elif warning := request.payload.unknown_parameters():
             self.log.warning("%s", warning)
+        from airflow_provider_kling.operators.attaching import read_files
         from airflow_provider_kling.operators.submitting import SubmissionDriver
 
-        driver = SubmissionDriver(context, self.hook, request, submitters(self.dag), self.log)
-        return driver.run(self._submission(context, request).attempt())
+        with read_files(context, request, required=renders_to_nothing(self.adopt_request_id)) as (wanted, files):
+            driver = SubmissionDriver(context, self.hook, wanted, siblings(self.dag, Submitter), self.log, files)
+            return driver.run(self._submission(context, wanted).attempt())
 
     def _submission(self, context: Context, request: Request) -> Submission:
         from airflow_provider_kling.segmind.submission import Submission, fingerprint

@@ -6,10 +6,12 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.operators.submitters import RECORD_KEY
 from airflow_provider_kling.segmind import outlook, submission
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.uploaded import filled_in
+from airflow_provider_kling.siblings import RECORD_KEY
+from airflow_provider_kling.storage.uploads import Uploads
 from airflow_provider_kling.versions import task_state_store
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.storage.sources import Staged
 
 
 class SubmissionDriver:
@@ -26,13 +29,20 @@ class SubmissionDriver:
     Carry out what :meth:`Submission.attempt` asks for; it decides, this only does.
 
     :param hook: sends and looks.
-    :param request: what is sent.
+    :param request: what is sent, files by their stand-ins.
     :param siblings: the tasks of the DAG that submit, mapped ones and this one included.
     :param log: the task's logger, which differs in kind from one Airflow to the next.
+    :param files: the files of the request.
     """
 
     def __init__(
-        self, context: Context, hook: SegmindHook, request: Request, siblings: Sequence[str], log: Any
+        self,
+        context: Context,
+        hook: SegmindHook,
+        request: Request,
+        siblings: Sequence[str],
+        log: Any,
+        files: Sequence[Staged] = (),
     ) -> None:
         self.ti = context["ti"]
         self.store = task_state_store(context)
@@ -40,6 +50,8 @@ class SubmissionDriver:
         self.request = request
         self.siblings = siblings
         self.log = log
+        self.files = files
+        self.uploads = Uploads(context, hook, log)
 
     def run(self, attempt: Generator[submission.Step, Any, submission.Record]) -> str:
         """
@@ -85,8 +97,10 @@ class SubmissionDriver:
             case submission.AskSiblings():
                 published = self.ti.xcom_pull(task_ids=self.siblings, key=RECORD_KEY)
                 return [claim for claim in published if claim]
-            case submission.Post():
-                return self.hook.submit(self.request.model, self.request.parameters)
+            case submission.Upload():
+                return self.uploads.addresses(self.files)
+            case submission.Post(uploads=uploads):
+                return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
             case submission.Look(since=since):
                 return self.hook.find_requests(model=self.request.model, since=since)
             case submission.Pause(seconds=seconds):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from airflow_provider_kling.payloads.base import PartlyKnownPayload
-from airflow_provider_kling.payloads.fields import MediaUrl, OptionalPrompt, Seen
+from airflow_provider_kling.payloads.fields import OptionalPrompt, Picture, Seen, Sound
 
 
 class V1Avatar(PartlyKnownPayload):
@@ -19,8 +19,8 @@ class V1Avatar(PartlyKnownPayload):
     usual_latency = 460.1
     usual_cost = 2.2834
 
-    audio_url: Annotated[MediaUrl, Field(description="What the face says.")]
-    image_url: Annotated[MediaUrl, Field(description="The face.")]
+    audio_url: Annotated[Sound, Field(description="What the face says.")]
+    image_url: Annotated[Picture, Field(description="The face.")]
     prompt: OptionalPrompt = None
 
 

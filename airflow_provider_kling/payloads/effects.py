@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from airflow_provider_kling.payloads.base import KlingPayload, PartlyKnownPayload
-from airflow_provider_kling.payloads.fields import FirstFrame, Five, MediaUrl, NumberSeconds, Seen
+from airflow_provider_kling.payloads.fields import FirstFrame, Five, NumberSeconds, Picture, Seen
 
 
 class _Effect(KlingPayload):
@@ -71,8 +71,8 @@ class _EffectForTwo(PartlyKnownPayload):
     output = "video"
     seen = Seen.CLIENT
 
-    first_reference_image: Annotated[MediaUrl, Field(description="The first of the two.")]
-    second_reference_image: Annotated[MediaUrl, Field(description="The second of the two.")]
+    first_reference_image: Annotated[Picture, Field(description="The first of the two.")]
+    second_reference_image: Annotated[Picture, Field(description="The second of the two.")]
     mode: Annotated[str | None, Field(description="Quality, such as std or pro.")] = None
     duration: Annotated[int | None, NumberSeconds, Field(gt=0, description="Length of the video in seconds.")] = None
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator, model_validator
 
-from airflow_provider_kling.payloads.checked import Checked, leave_templates, shown
+from airflow_provider_kling.payloads.addresses import check_media
+from airflow_provider_kling.payloads.checked import Checked, leave_templates
+from airflow_provider_kling.payloads.limits import PICTURE, SOUND, VIDEO
 
 
 class Seen(StrEnum):
@@ -30,24 +31,6 @@ class Kind(StrEnum):
     SECONDS = "seconds"
 
 
-def check_url(value: Any) -> Any:
-    """Refuse text that is no address that Segmind can fetch, and say how to get one."""
-    if not isinstance(value, str):
-        return value  # pydantic says what is wrong with it
-    try:
-        parts = urlsplit(value)
-        fetchable = parts.scheme in {"http", "https"} and bool(parts.hostname) and value.isprintable()
-    except ValueError:
-        fetchable = False
-    if fetchable:
-        return value
-    if value.startswith("data:"):
-        raise ValueError("is a data: URL, Segmind asks for an address; SegmindHook.upload() makes one of a file")
-    raise ValueError(
-        f"{shown(value)} is not an http(s) URL that Segmind can fetch; SegmindHook.upload() makes one of a local file"
-    )
-
-
 def _check_words(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; say what to make")
@@ -62,8 +45,12 @@ def _text_to_number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
-#: An address that Segmind can fetch. Spaces and brackets are let through, as on Segmind's own pages.
-MediaUrl = Annotated[str, Kind.URL, BeforeValidator(check_url), WrapValidator(leave_templates)]
+#: An address that Segmind can fetch, spaces and brackets let through as on Segmind's own pages, or a file that is
+#: uploaded first.
+MediaUrl = Annotated[str, Kind.URL, BeforeValidator(check_media), WrapValidator(leave_templates)]
+Picture = Annotated[MediaUrl, PICTURE]
+Video = Annotated[MediaUrl, VIDEO]
+Sound = Annotated[MediaUrl, SOUND]
 
 #: What to make, in words.
 Prompt = Annotated[str, AfterValidator(_check_words), Field(description="What to make, in words.")]
@@ -99,13 +86,13 @@ GenerateAudio = Annotated[bool, Field(description="Make sound to go with the pic
 KeepAudio = Annotated[bool, Field(description="Keep the sound of the input video.")]
 ShotType = Annotated[str, Field(description="Kind of camera shot; the pages name only customize.")]
 
-FirstFrame = Annotated[MediaUrl, Field(description="The picture that the video starts with.")]
-LastFrame = Annotated[MediaUrl | None, Field(description="The picture that the video ends with.")]
+FirstFrame = Annotated[Picture, Field(description="The picture that the video starts with.")]
+LastFrame = Annotated[Picture | None, Field(description="The picture that the video ends with.")]
 ImageUrls = Annotated[
-    list[MediaUrl] | None, Field(description="Reference pictures, named @Image1, @Image2 … in the prompt.")
+    list[Picture] | None, Field(description="Reference pictures, named @Image1, @Image2 … in the prompt.")
 ]
 RequiredImageUrls = Annotated[
-    list[MediaUrl],
+    list[Picture],
     Field(min_length=1, description="Reference pictures, named @Image1, @Image2 … in the prompt; at least one."),
 ]
 
@@ -117,8 +104,8 @@ class Element(Checked):
     Source: the parameter tables of kling-o1-*, kling-o3-video2video-* and kling-3-*.
     """
 
-    frontal_image_url: MediaUrl | None = Field(default=None, description="Front view of the character or object.")
-    reference_image_urls: list[MediaUrl] | None = Field(
+    frontal_image_url: Picture | None = Field(default=None, description="Front view of the character or object.")
+    reference_image_urls: list[Picture] | None = Field(
         default=None, max_length=3, description="Up to 3 pictures of it from other sides."
     )
 

@@ -25,6 +25,7 @@ from airflow_provider_kling.payloads.fields import (
     RequiredImageUrls,
     VideoRatio,
 )
+from airflow_provider_kling.payloads.limits import O1_REFERENCE_VIDEO
 
 
 class O1Image(KlingPayload):
@@ -86,7 +87,7 @@ class O1VideoEdit(_O1Video):
     usual_latency = 250.3
     usual_cost = 1.277
 
-    video_url: Annotated[MediaUrl, Field(description="The video to change, @Video1 in the prompt.")]
+    video_url: Annotated[MediaUrl, O1_REFERENCE_VIDEO, Field(description="The video to change, @Video1 in the prompt.")]
     elements: Elements = None
     image_urls: ImageUrls = None
     keep_audio: KeepAudio = False
@@ -100,7 +101,9 @@ class O1VideoReference(_O1Video):
     usual_latency = 239.7
     usual_cost = 1.4236
 
-    video_url: Annotated[MediaUrl, Field(description="The video to go on from, @Video1 in the prompt.")]
+    video_url: Annotated[
+        MediaUrl, O1_REFERENCE_VIDEO, Field(description="The video to go on from, @Video1 in the prompt.")
+    ]
     aspect_ratio: AutoRatio = "auto"
     duration: FiveOrTen = "5"
     elements: Elements = None

@@ -26,9 +26,12 @@ from airflow_provider_kling.payloads.fields import (
     UpTo10Elements,
     VideoRatio,
 )
+from airflow_provider_kling.payloads.limits import REFERENCE_VIDEO
 
 _VideoUrl = Annotated[
-    MediaUrl, Field(description="The video to transform, @Video1 in the prompt; 720 to 2160 pixels wide.")
+    MediaUrl,
+    REFERENCE_VIDEO,
+    Field(description="The video to transform, @Video1 in the prompt; 720 to 2160 pixels wide."),
 ]
 
 

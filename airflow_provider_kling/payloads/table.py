@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import annotated_types
 from pydantic_core import PydanticUndefined
 
+from airflow_provider_kling.payloads.annotations import bare_type, item_type, marks_of
 from airflow_provider_kling.payloads.base import PromptOrShots
 from airflow_provider_kling.payloads.checked import Checked
 from airflow_provider_kling.payloads.fields import Kind, Seen
@@ -58,12 +58,12 @@ def prompt_or_shots(payload_class: type[KlingPayload]) -> bool:
 
 def parts(payload_class: type[KlingPayload]) -> list[type[Checked]]:
     """Return the classes that the model's parameters are lists of."""
-    found = [_item(_bare(field.annotation)) for field in payload_class.model_fields.values()]
+    found = [item_type(bare_type(field.annotation)) for field in payload_class.model_fields.values()]
     return [part for part in dict.fromkeys(found) if isinstance(part, type) and issubclass(part, Checked)]
 
 
 def _parameter(name: str, field: FieldInfo, seen: Seen) -> Parameter:
-    bare = _bare(field.annotation)
+    bare = bare_type(field.annotation)
     allowed = get_args(bare) if get_origin(bare) is Literal else ()
     has_default = field.default is not PydanticUndefined
     return Parameter(
@@ -78,34 +78,9 @@ def _parameter(name: str, field: FieldInfo, seen: Seen) -> Parameter:
     )
 
 
-def _bare(annotation: Any) -> Any:
-    """Return an annotation without Annotated and without None."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _bare(get_args(annotation)[0])
-    if origin in {Union, UnionType}:
-        (kept,) = (arg for arg in get_args(annotation) if arg is not NoneType)
-        return _bare(kept)
-    return annotation
-
-
-def _marks(annotation: Any) -> list[Any]:
-    """Return all that annotates a type, at any depth."""
-    marks = [*get_args(annotation)[1:]] if get_origin(annotation) is Annotated else []
-    if get_origin(annotation) in {Annotated, Union, UnionType, list}:
-        for inner in get_args(annotation):
-            marks += _marks(inner)
-    return marks
-
-
-def _item(bare: Any) -> Any:
-    return _bare(get_args(bare)[0]) if get_origin(bare) is list else None
-
-
 def _kind(bare: Any, field: FieldInfo) -> str:
-    marks = [*field.metadata, *_marks(field.annotation)]
-    marked = next((mark for mark in marks if isinstance(mark, Kind)), None)
-    item = _item(bare)
+    marked = next((mark for mark in marks_of(field) if isinstance(mark, Kind)), None)
+    item = item_type(bare)
     if isinstance(item, type):
         return f"list of {item.__name__ if issubclass(item, Checked) else (marked or 'text')}"
     if marked is not None:
@@ -122,5 +97,5 @@ def _limits(field: FieldInfo) -> str:
     if low is not None and high is not None:
         return f"{low:g} to {high:g}"
     if longest is not None:
-        return f"at most {longest}" + (" characters" if _bare(field.annotation) is str else "")
+        return f"at most {longest}" + (" characters" if bare_type(field.annotation) is str else "")
     return ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from airflow_provider_kling.payloads.addresses import check_media, is_base64
 from airflow_provider_kling.payloads.base import KlingPayload, PartlyKnownPayload
 from airflow_provider_kling.payloads.fields import (
     CfgScale,
@@ -21,11 +21,8 @@ from airflow_provider_kling.payloads.fields import (
     Prompt,
     Seen,
     VideoRatio,
-    check_url,
 )
-
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
-_SHORTEST_PICTURE = 100  # characters; shorter text is a misspelt address
+from airflow_provider_kling.payloads.limits import PICTURE
 
 
 class V16TextToVideo(KlingPayload):
@@ -77,9 +74,8 @@ class V1TextToVideo(PartlyKnownPayload):
     prompt: Prompt
 
 
-def _url_or_base64(value: Any) -> Any:
-    is_base64 = isinstance(value, str) and len(value) > _SHORTEST_PICTURE and _BASE64.fullmatch(value)
-    return value if is_base64 else check_url(value)
+def _media_or_base64(value: Any) -> Any:
+    return value if is_base64(value) else check_media(value)
 
 
 class V1ImageToVideo(PartlyKnownPayload):
@@ -95,7 +91,8 @@ class V1ImageToVideo(PartlyKnownPayload):
     image: Annotated[
         str,
         Kind.URL,
-        BeforeValidator(_url_or_base64),
+        PICTURE,
+        BeforeValidator(_media_or_base64),
         Field(description="The picture that the video starts with, as an address or as base64."),
     ]
     prompt: OptionalPrompt = None

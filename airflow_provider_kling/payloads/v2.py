@@ -13,17 +13,18 @@ from airflow_provider_kling.payloads.fields import (
     FiveOrTen,
     FiveOrTenNumber,
     GenerateAudio,
-    MediaUrl,
     Mode,
     NegativePrompt,
     OptionalNegativePrompt,
     OptionalPrompt,
+    Picture,
     Prompt,
     Seen,
+    Video,
     VideoRatio,
 )
 
-_StartImage = Annotated[MediaUrl | None, Field(description="The picture that the video starts with.")]
+_StartImage = Annotated[Picture | None, Field(description="The picture that the video starts with.")]
 
 
 class V26Video(PartlyKnownPayload):
@@ -55,9 +56,9 @@ class _MotionControl(KlingPayload):
         Field(description="Whether the character faces as in the video or the picture."),
     ] = "video"
     # The pages call both optional although neither model can do without them.
-    image_url: Annotated[MediaUrl | None, Field(description="The character; needed in practice.")] = None
+    image_url: Annotated[Picture | None, Field(description="The character; needed in practice.")] = None
     keep_original_sound: Annotated[bool, Field(description="Keep the sound of the input video.")] = True
-    video_url: Annotated[MediaUrl | None, Field(description="The motion to take over; needed in practice.")] = None
+    video_url: Annotated[Video | None, Field(description="The motion to take over; needed in practice.")] = None
 
 
 class V26MotionControl(_MotionControl):

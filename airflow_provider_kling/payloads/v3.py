@@ -13,10 +13,10 @@ from airflow_provider_kling.payloads.fields import (
     FirstFrame,
     GenerateAudio,
     LastFrame,
-    MediaUrl,
     NegativePrompt,
     OptionalNegativePrompt,
     OptionalPrompt,
+    Picture,
     Prompt,
     Seen,
     ThreeToFifteen,
@@ -25,6 +25,7 @@ from airflow_provider_kling.payloads.fields import (
     V3Shots,
     VideoRatio,
 )
+from airflow_provider_kling.payloads.limits import PICTURE_OF_50_MB
 
 _PictureRatio = Annotated[
     Literal["16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3"], Field(description="Shape of the picture.")
@@ -69,12 +70,12 @@ class _ImageToVideo(PromptOrShots, PartlyKnownPayload):
     output = "video"
 
     prompt: OptionalPrompt = None
-    start_image_url: FirstFrame
+    start_image_url: Annotated[FirstFrame, PICTURE_OF_50_MB]
     aspect_ratio: VideoRatio = "16:9"
     cfg_scale: CfgScale = 0.5
     duration: ThreeToFifteen = "5"
     elements: UpTo3Elements = None
-    end_image_url: LastFrame = None
+    end_image_url: Annotated[LastFrame, PICTURE_OF_50_MB] = None
     generate_audio: Annotated[GenerateAudio, Seen.EXAMPLE] = True
     multi_prompt: Annotated[V3Shots, Seen.SIBLING] = None
     negative_prompt: Annotated[NegativePrompt, Seen.EXAMPLE] = "blur, distort, and low quality"
@@ -130,7 +131,7 @@ class V3ImageToImage(PartlyKnownPayload):
     usual_cost = 0.035
     price_range = (0.035, 0.035)
 
-    image_url: Annotated[MediaUrl, Field(description="The picture to change.")]
+    image_url: Annotated[Picture, Field(description="The picture to change.")]
     prompt: Prompt
     aspect_ratio: _PictureRatio = "16:9"
     elements: Elements = None

@@ -2,7 +2,8 @@
 Which rows of the request history may be the job of one POST.
 
 A row is that job for certain when model, time and inputs all agree. One of which nothing disagrees,
-but something cannot be read, may be it: it is shown to a person and never taken by itself.
+but something cannot be read or is not known on this side, may be it: it is shown to a person and never
+taken by itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.segmind.uploaded import is_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +46,8 @@ class Sent:
     A POST as far as it is known on this side.
 
     :param model: the model's slug.
-    :param payload: the parameters as sent.
+    :param payload: the parameters as sent. Where a file's address is not known, its stand-in is equal to any
+        address, and makes no row certain.
     :param windows: when it may have been accepted.
     """
 
@@ -110,9 +114,23 @@ def _same_inputs(body: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> 
     if body is None:
         return None
     there, here = _plain(body), _plain(payload)
-    if there == here:
-        return True
-    return None if all(there[name] == here[name] for name in there.keys() & here.keys()) else False
+    agrees = {_agrees(there[name], here[name]) for name in there.keys() & here.keys()}
+    if False in agrees:
+        return False
+    return True if there.keys() == here.keys() and None not in agrees else None
+
+
+def _agrees(there: Any, here: Any) -> bool | None:
+    """Return whether two plain values are the same; None where no more is known than that a file was sent."""
+    if is_stand_in(here):
+        return None if isinstance(there, str) and there.startswith(("http://", "https://")) else False
+    if isinstance(here, dict) and isinstance(there, dict) and here.keys() == there.keys():
+        agrees = {_agrees(there[name], here[name]) for name in here}
+    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+        agrees = {_agrees(*pair) for pair in zip(there, here, strict=True)}
+    else:
+        return bool(there == here)
+    return False if False in agrees else None if None in agrees else True
 
 
 def _plain(value: Any) -> Any:

@@ -117,6 +117,26 @@ def abandoned(record: Record) -> str:
     )
 
 
+def left_behind(record: Record) -> str:
+    """Return what follows a refusal of this attempt's files, where an earlier attempt has submitted."""
+    if record.request_id is None:
+        job = f"An earlier attempt's submit of {record.model} at {_time(record.intended_at)} may have been accepted"
+    else:
+        job = f"Request {record.request_id} of an earlier attempt was accepted"
+    return (
+        f"{job} and is billed{_price(record)} if it completes: with the same files in place clearing this task adopts "
+        "it, and adopt_request_id takes it without them."
+    )
+
+
+def left_unknown() -> str:
+    """Return the same where no record is kept."""
+    return (
+        "An earlier attempt may have submitted, and this Airflow (below 3.3) keeps no record of it: look in Segmind's "
+        "request history, and take its job with adopt_request_id."
+    )
+
+
 def found(record: Record, row: HistoryRow) -> str:
     """Return the log's line about a job that the history shows."""
     return (

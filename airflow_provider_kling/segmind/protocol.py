@@ -14,6 +14,8 @@ What must not be relaxed:
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,7 +48,7 @@ from airflow_provider_kling.segmind.schemas import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import BaseModel
 
@@ -79,6 +81,7 @@ class Call(Generic[T]):
     :param host: which of the connection's hosts.
     :param query: query parameters.
     :param json_body: what is sent as JSON; None sends no body.
+    :param written_body: what is sent where it is too large to be written as JSON in one go.
     """
 
     method: str
@@ -88,6 +91,7 @@ class Call(Generic[T]):
     host: Host = Host.API
     query: Mapping[str, str] = field(default_factory=dict)
     json_body: Any = None
+    written_body: bytes | None = None
 
     def may_repeat_after(self, error: errors.SegmindError) -> bool:
         """Whether it may be sent again in place: a GET after any passing fault, a POST only if it never left."""
@@ -103,7 +107,7 @@ class Call(Generic[T]):
         :raises KlingPayloadError: the payload is not JSON; nothing was sent.
         """
         if self.json_body is None:
-            return None
+            return self.written_body
         try:
             return json.dumps(self.json_body, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as exc:
@@ -228,6 +232,28 @@ def upload(data_urls: list[str]) -> Call[Uploaded]:
         reader=_reader(Uploaded),
         host=Host.STORAGE,
         json_body={"data_urls": data_urls},
+    )
+
+
+def upload_file(mime: str, blocks: Iterable[bytes]) -> Call[Uploaded]:
+    """``POST /upload-asset`` for one file, of which no more than its body is held in memory."""
+    body = io.BytesIO()
+    body.write(f'{{"data_urls": ["data:{mime};base64,'.encode())
+    rest = b""
+    for block in blocks:
+        # Base64 writes three bytes at a time.
+        whole = rest + block
+        cut = len(whole) - len(whole) % 3
+        body.write(base64.b64encode(memoryview(whole)[:cut]))
+        rest = whole[cut:]
+    body.write(base64.b64encode(rest) + b'"]}')
+    return Call(
+        method="POST",
+        path="/upload-asset",
+        question=Question("upload a file"),
+        reader=_reader(Uploaded),
+        host=Host.STORAGE,
+        written_body=body.getvalue(),
     )
 
 

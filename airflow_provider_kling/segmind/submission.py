@@ -14,6 +14,8 @@ What must not be relaxed:
 * An attempt sends one POST at the most. An intent without a request id may be a running job: it is
   answered with another POST only when the grace period has passed and the history does not show it.
 * A job is adopted only by the one task that can say: of the tasks that want the same, the first.
+* A file counts by its content, in the fingerprint too. The addresses that its uploads were given stand in the
+  record, with the intent; where no record tells them, no row of the history is certain.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
+from airflow_provider_kling.segmind.uploaded import filled_in, has_stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -54,6 +57,7 @@ class Record(BaseModel):
     :param accepted_at: when it was accepted.
     :param delivered: whether the id reached the tasks downstream.
     :param former: the jobs of this task that an earlier generation had; they are never adopted again.
+    :param uploads: the addresses that the payload's files were sent under, by their sha256.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -69,6 +73,7 @@ class Record(BaseModel):
     accepted_at: AwareDatetime | None = None
     delivered: bool = False
     former: tuple[str, ...] = ()
+    uploads: dict[str, str] = Field(default_factory=dict)
 
 
 class Claim(BaseModel):
@@ -110,8 +115,15 @@ class AskSiblings:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """Answer with the addresses of the payload's files, by their sha256; upload those that have none yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
-    """Send the submit once; answer with the receipt, or throw what came of it."""
+    """Send the submit once, with those addresses; answer with the receipt, or throw what came of it."""
+
+    uploads: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +156,7 @@ class Tell:
     line: str
 
 
-Step = Recall | Keep | Forget | Publish | AskSiblings | Post | Look | Pause | Deliver | Tell
+Step = Recall | Keep | Forget | Publish | AskSiblings | Upload | Post | Look | Pause | Deliver | Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +184,7 @@ class Submission:
     One attempt at a submission.
 
     :param model: the model's slug.
-    :param payload: the parameters as sent.
+    :param payload: the parameters as sent, files by their stand-ins.
     :param fingerprint: see :func:`fingerprint`.
     :param task: the task instance's name among its siblings.
     :param max_tries: the task instance's own; another one than in the record means that a user cleared the task.
@@ -263,12 +275,13 @@ class Submission:
 
     def _post(self, previous: Record | None) -> Generator[Step, Any, Record]:
         """Store the intent, send the POST once, store the request id."""
-        intent = self._intent(self.clock(), former=_jobs(previous))
+        uploads: dict[str, str] = (yield Upload()) if has_stand_ins(self.payload) else {}
+        intent = self._intent(self.clock(), former=_jobs(previous), uploads=uploads)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
         yield Publish(self._claim(intent))
         yield Keep(intent)
         try:
-            receipt: Receipt = yield Post()
+            receipt: Receipt = yield Post(uploads)
         except SegmindAmbiguousSubmitError as error:
             found = yield from self._search(intent)
             if found is None:  # the grace is over already, but this attempt has sent its POST
@@ -290,7 +303,7 @@ class Submission:
         waiting = intent.model_copy(update={"unclear": True})
         yield Publish(self._claim(waiting))
         yield Tell("warning", outlook.searching(self, intent))
-        wanting = self._alike(read_claims((yield AskSiblings()), besides=self.task))
+        wanting = self._alike(intent, read_claims((yield AskSiblings()), besides=self.task))
         since = min(claim.record.intended_at for claim in [self._claim(intent), *wanting]) - CLOCK_SKEW
         until = self.clock() + self.history_timeout
         pause = FIRST_PAUSE
@@ -331,7 +344,7 @@ class Submission:
         :raises SegmindUnresolvedSubmitError: there is no job, and ``on_orphaned_intent`` is "fail".
         """
         now = self.clock()
-        sent = Sent(self.model, self.payload, self._windows(intent, siblings))
+        sent = Sent(self.model, filled_in(self.payload, intent.uploads), self._windows(intent, siblings))
         held = _held(siblings) | set(intent.former)
         there = matches(sent, (row for row in rows if canonical_id(row.request_id) not in held))
         young = now - intent.intended_at < self.grace
@@ -348,7 +361,7 @@ class Submission:
             return Absent()
         rivals = [
             claim
-            for claim in self._alike(siblings)
+            for claim in self._alike(intent, siblings)
             if claim.record.request_id is None and now - claim.record.intended_at < self.grace
         ]
         if len(there.certain) > 1 + len(rivals):
@@ -361,7 +374,7 @@ class Submission:
         names = ", ".join(sorted(claim.task for claim in rivals))
         return NotYet(outlook.unclear(self, intent, f"it may be the job of {names}, which wants the same"))
 
-    def _intent(self, now: datetime, *, former: tuple[str, ...]) -> Record:
+    def _intent(self, now: datetime, *, former: tuple[str, ...], uploads: Mapping[str, str] | None = None) -> Record:
         return Record(
             fingerprint=self.fingerprint,
             model=self.model,
@@ -369,14 +382,16 @@ class Submission:
             max_tries=self.max_tries,
             price=self.price,
             former=former,
+            uploads=dict(uploads or {}),
         )
 
     def _claim(self, record: Record) -> Claim:
         return Claim(task=self.task, record=record)
 
-    def _alike(self, siblings: Iterable[Claim]) -> list[Claim]:
-        """Return the siblings that want the same."""
-        return [claim for claim in siblings if claim.record.fingerprint == self.fingerprint]
+    def _alike(self, intent: Record, siblings: Iterable[Claim]) -> list[Claim]:
+        """Return the siblings whose jobs cannot be told from this task's: same wish, same addresses of its files."""
+        same = (self.fingerprint, intent.uploads)
+        return [claim for claim in siblings if (claim.record.fingerprint, claim.record.uploads) == same]
 
     def _windows(self, intent: Record, siblings: Iterable[Claim]) -> list[Window]:
         """
@@ -386,7 +401,7 @@ class Submission:
         """
         windows = [
             Window.after(claim.record.intended_at)
-            for claim in self._alike(siblings)
+            for claim in self._alike(intent, siblings)
             if claim.record.request_id is not None
         ]
         if intent.intended_at == self.untracked_since:  # any of the earlier attempts may have sent it

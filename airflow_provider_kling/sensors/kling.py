@@ -20,7 +20,6 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider_kling.delivery import summary, xcoms
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.links.kling import KlingOutputLink
-from airflow_provider_kling.operators.submitters import RECORD_KEY, submitters
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
@@ -34,6 +33,7 @@ from airflow_provider_kling.segmind.errors import (
 from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.sensors.source import StartsInTriggerer, source_of
+from airflow_provider_kling.siblings import RECORD_KEY, Submitter, siblings
 from airflow_provider_kling.triggers.kling import KlingTrigger
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER
 
@@ -228,7 +228,7 @@ class KlingSensor(BaseSensorOperator):
     def _submission(self, context: Context) -> tuple[str | None, str | None]:
         """Return the job's model and when it was submitted, as far as the task that submitted it tells."""
         ti = context["ti"]
-        for task_id in submitters(context["dag"]):
+        for task_id in siblings(context["dag"], Submitter):
             if task_id in self.upstream_task_ids:
                 claim = ti.xcom_pull(task_ids=task_id, key=RECORD_KEY, map_indexes=ti.map_index) or {}
                 record = claim.get("record", {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_kling.operators.submitters import Submitter
 from airflow_provider_kling.payloads.templates import is_template
+from airflow_provider_kling.siblings import Submitter
 
 #: Airflow's triggerer gets a copy of the whole DAG with each wait that it starts: about 1 KB to pass on and 2.6 KB
 #: to keep for each task, read on its event loop (3.3.2). A worker's start is cheaper beyond this number of tasks.

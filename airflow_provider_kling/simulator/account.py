@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import mimetypes
 import uuid
@@ -41,7 +42,7 @@ async def upload(request: web.Request) -> web.Response:
         name = f"{uuid.uuid4()}{mimetypes.guess_extension(content_type) or ''}"
         file = service.folder / name
         file.write_bytes(content)
-        service.assets[name] = Asset(file, content_type)
+        service.assets[name] = Asset(file, content_type, hashlib.sha256(content).hexdigest(), len(content))
         urls.append(f"{request.url.origin()}/assets/{name}")
     return web.json_response({service.settings.upload_key: urls, "message": "Files uploaded"})
 

@@ -73,6 +73,12 @@ async def show_ledger(request: web.Request) -> web.Response:
     return web.json_response(ledger(request.app[SERVICE].books, str(request.url.origin())))
 
 
+@ROUTES.get("/simulator/uploads")
+async def show_uploads(request: web.Request) -> web.Response:
+    """List the files that were uploaded, one entry for each time."""
+    return web.json_response({"uploads": request.app[SERVICE].uploads(str(request.url.origin()))})
+
+
 @ROUTES.get("/simulator/requests")
 async def show_requests(request: web.Request) -> web.Response:
     """List what was asked of the API, and what was downloaded."""

@@ -104,6 +104,10 @@ class Simulator:
         """List the accepted jobs with their cost, and the totals."""
         return self._inside(lambda service: ledger(service.books, self.url))
 
+    def uploads(self) -> list[dict[str, Any]]:
+        """List the files that were uploaded, oldest first, one entry for each time."""
+        return self._inside(lambda service: service.uploads(self.url))
+
     def requests(self) -> list[dict[str, Any]]:
         """List the API requests received, oldest first. The key is in none of them."""
         return self._inside(lambda service: service.journal.calls())

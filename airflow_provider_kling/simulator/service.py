@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asset:
-    """An uploaded file."""
+    """An uploaded file. Each upload makes a new one, of whatever content."""
 
     file: Path
     content_type: str
+    sha256: str
+    size: int
 
 
 @dataclass
@@ -58,6 +60,18 @@ class Service:
         job = self.books.accept(self.catalogue.get(slug), inputs, row_after=ROW_AFTER.get())
         self.studio.begin(job, self.books.conclude, ORDERED_FAILURE.get())
         return job
+
+    def uploads(self, base: str) -> list[dict[str, Any]]:
+        """List what was uploaded, oldest first."""
+        return [
+            {
+                "url": f"{base}/assets/{name}",
+                "content_type": asset.content_type,
+                "size": asset.size,
+                "sha256": asset.sha256,
+            }
+            for name, asset in self.assets.items()
+        ]
 
     async def finish(self, job: Job) -> None:
         """Wait until the job has ended."""

@@ -153,7 +153,7 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_known_name():
         ({"prompt": 7}, "prompt", "string"),
         ({"image_urls": []}, "image_urls", "is empty"),
         ({"image_urls": PICTURE}, "image_urls", "list"),
-        ({"image_urls": ["/home/me/robot.png"]}, "image_urls", "SegmindHook.upload()"),
+        ({"image_urls": ["me/robot.png"]}, "image_urls", "by its absolute path"),
         ({"image_urls": ["data:image/png;base64,AA=="]}, "image_urls", "data: URL"),
         ({"image_urls": ["ftp://x/y.png"]}, "image_urls", "not an http(s) URL"),
         ({"image_urls": ["https://"]}, "image_urls", "not an http(s) URL"),

@@ -211,7 +211,7 @@ def breakages(payload_class, parameters):
         if row.allowed:
             yield row.name, {**parameters, row.name: "no such value"}
         if row.kind == "URL":
-            yield row.name, {**parameters, row.name: "/home/me/a.png"}
+            yield row.name, {**parameters, row.name: "me/a.png"}
         if row.kind == "list of URL":
             yield row.name, {**parameters, row.name: ["a.png"]}
         if row.kind == "number":

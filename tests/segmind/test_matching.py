@@ -7,6 +7,7 @@ import pytest
 
 from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, id_forms, matches
 from airflow_provider_kling.segmind.schemas import HistoryRow
+from airflow_provider_kling.segmind.uploaded import filled_in, stand_in
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 PAYLOAD = {"prompt": "a fox", "duration": 5, "keep_audio": True, "elements": [{"frontal_image_url": "https://x/y"}]}
@@ -87,3 +88,32 @@ def test_an_id_has_two_forms():
     assert id_forms(DASHED) == (DASHED, PLAIN)
     assert id_forms(PLAIN) == (PLAIN, DASHED)
     assert id_forms("r1") == ("r1",)
+
+
+MUG = stand_in("a" * 64)
+WITH_FILES = {"prompt": "a fox", "image_urls": [MUG, "https://x/y"], "elements": [{"frontal_image_url": MUG}]}
+
+
+def verdict_on_files(body, addresses):
+    sent = Sent("kling-o1", filled_in(WITH_FILES, addresses), [Window.after(NOW)])
+    there = matches(sent, [row(request_body=body)])
+    return "certain" if there.certain else "possible" if there.possible else "other"
+
+
+@pytest.mark.parametrize(
+    ("change", "known", "unknown"),
+    [
+        ({}, "certain", "possible"),
+        ({"elements": '[{"frontal_image_url": "https://s/1.png"}]'}, "certain", "possible"),
+        ({"image_urls": ["https://s/2.png", "https://x/y"]}, "other", "possible"),
+        ({"image_urls": ["https://s/1.png", "https://x/other"]}, "other", "other"),
+        ({"image_urls": ["https://s/1.png"]}, "other", "other"),
+        ({"image_urls": [7, "https://x/y"]}, "other", "other"),
+        ({"elements": [{"frontal_image_url": "https://s/1.png", "reference_image_urls": []}]}, "other", "other"),
+        ({"prompt": "an owl"}, "other", "other"),
+    ],
+)
+def test_a_file_whose_address_is_not_known_neither_confirms_nor_contradicts(change, known, unknown):
+    body = {**filled_in(WITH_FILES, {"a" * 64: "https://s/1.png"}), **change}
+    assert verdict_on_files(body, {"a" * 64: "https://s/1.png"}) == known
+    assert verdict_on_files(body, {}) == unknown

@@ -13,7 +13,9 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -27,6 +29,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
 from airflow_provider_kling.segmind.submission import Record, Submission, fingerprint
+from airflow_provider_kling.segmind.uploaded import filled_in, stand_in
 
 MODEL = "kling-o1"
 GRACE = 600
@@ -46,6 +49,7 @@ class AirflowDownError(Exception):
 class Job:
     request_id: str
     prompt: str
+    body: dict
     created: float
     row_at: float
 
@@ -57,6 +61,9 @@ class Task:
     max_tries: int = 3
     store: dict | None = None
     xcom: dict | None = None
+    #: Addresses of uploaded files: those that outlive an attempt, and those that siblings see.
+    kept: dict = field(default_factory=dict)
+    shared: dict = field(default_factory=dict)
     attempt: object = None
     step: object = None
     #: What its POST has become, while the reply is on its way.
@@ -77,12 +84,15 @@ class Task:
 class World(RuleBasedStateMachine):
     """Three tasks of one run that may want the same picture."""
 
+    files = False
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000_000.0
         self.jobs: list[Job] = []
         self.tasks: list[Task] = []
         self.wanted: Counter[str] = Counter()
+        self.uploaded = 0
         self.ids = (f"00000000-0000-4000-8000-{number:012d}" for number in itertools.count())
 
     @initialize(prompts=st.lists(st.sampled_from(["a fox", "a fox", "an owl"]), min_size=1, max_size=3))
@@ -97,11 +107,12 @@ class World(RuleBasedStateMachine):
     def start(self, task: Task) -> None:
         """Begin an attempt; Airflow deletes the XComs of the one before."""
         task.xcom = None
+        task.shared = {}
         key = task.prompt
         if task.wanted != key or (task.cleared and task.record is not None and task.record.delivered):
             self.wanted[key] += 1
         task.wanted, task.cleared = key, False
-        payload = {"prompt": task.prompt}
+        payload = self.payload(task)
         attempt = Submission(
             model=MODEL,
             payload=payload,
@@ -112,6 +123,23 @@ class World(RuleBasedStateMachine):
             grace=timedelta(seconds=GRACE),
         ).attempt()
         task.attempt, task.step = attempt, next(attempt)
+
+    def payload(self, task: Task) -> dict:
+        """Return what is wanted; with files the prompts are the same, and only what a file holds differs."""
+        if not self.files:
+            return {"prompt": task.prompt}
+        return {"prompt": "@Image1", "image_urls": [stand_in(sha256(task.prompt.encode()).hexdigest())]}
+
+    def upload(self, task: Task) -> dict:
+        """Upload, or take what is there; now and then two tasks upload in the same moment and do not see it."""
+        content = sha256(task.prompt.encode()).hexdigest()
+        if content not in task.kept:
+            self.uploaded += 1
+            others = [] if self.uploaded % 3 == 0 else [other.shared for other in self.tasks if content in other.shared]
+            task.kept[content] = others[0][content] if others else f"https://x.example/{self.uploaded}.png"
+            STEPS["uploads"] += not others
+        task.shared = {content: task.kept[content]}
+        return dict(task.shared)
 
     def end(self, task: Task) -> None:
         task.attempt = task.step = task.accepted = task.intends = None
@@ -152,13 +180,15 @@ class World(RuleBasedStateMachine):
                 task.xcom = claim.model_dump(mode="json")
             case submission.AskSiblings():
                 return [other.xcom for other in self.tasks if other.xcom is not None]
+            case submission.Upload():
+                return self.upload(task)
             case submission.Look(since=since):
                 return [
                     HistoryRow(
                         request_id=job.request_id.replace("-", ""),
                         model_name=MODEL,
                         model_status="COMPLETED",
-                        request_body=repr({"prompt": job.prompt}),
+                        request_body=repr(job.body),
                         model_created=datetime.fromtimestamp(job.created, UTC),
                     )
                     for job in self.jobs
@@ -173,7 +203,8 @@ class World(RuleBasedStateMachine):
     def accept(self, task: Task, row_after: float, later: float = 0) -> Job:
         """Bill a job; a POST that was on its way when its sender died may be taken up a little later."""
         created = min(self.now + later, task.intends + SLOWEST_POST)
-        job = Job(next(self.ids), task.prompt, created, created + row_after)
+        body = filled_in(self.payload(task), task.step.uploads)
+        job = Job(next(self.ids), task.wanted, body, created, created + row_after)
         self.jobs.append(job)
         return job
 
@@ -315,9 +346,17 @@ class World(RuleBasedStateMachine):
         assert len(owners) == len(set(owners)), "two tasks hold one job"
 
 
-def test_nothing_is_paid_twice_and_nothing_paid_is_lost_whatever_dies_when():
+class WorldOfFiles(World):
+    """The same with pictures that are uploaded, each time under another address."""
+
+    files = True
+
+
+@pytest.mark.parametrize("world", [World, WorldOfFiles])
+def test_nothing_is_paid_twice_and_nothing_paid_is_lost_whatever_dies_when(world):
+    STEPS.clear()
     run_state_machine_as_test(
-        World,
+        world,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=60,
@@ -327,3 +366,4 @@ def test_nothing_is_paid_twice_and_nothing_paid_is_lost_whatever_dies_when():
     )
     assert STEPS["steps"] >= 10_000
     assert STEPS["deaths"] >= 1_000
+    assert STEPS["uploads"] >= (1_000 if world.files else 0)

@@ -1,0 +1,54 @@
+"""A submit's files, read before anything is sent, and what is said of an earlier attempt's job when they cannot be."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.segmind import outlook
+from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.submission import read_record
+from airflow_provider_kling.siblings import RECORD_KEY
+from airflow_provider_kling.storage.attachments import attached
+from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.storage.sources import Staged
+
+
+@contextmanager
+def read_files(context: Context, request: Request, *, required: bool) -> Iterator[tuple[Request, list[Staged]]]:
+    """
+    Read and check the files of a submit; they are at hand while the block lasts.
+
+    :param required: whether anything may have to be sent. Else files that are gone are no reason to fail.
+    :return: the request with stand-ins in place of its files, and the files.
+    :raises SegmindError: a file will not do, or cannot be read; it names the job of an earlier attempt, if any.
+    """
+    with ExitStack() as at_hand:
+        try:
+            read = at_hand.enter_context(attached(request))
+        except SegmindError as error:
+            if required:
+                left = _left_behind(context)
+                raise (error.followed_by(left) if left and not error.retryable else error) from error.__cause__
+            read = request, []
+        yield read
+
+
+def _left_behind(context: Context) -> str | None:
+    """Return what is to be said of a job that an earlier attempt may have submitted."""
+    store = task_state_store(context)
+    if store is None:
+        return None if earlier_attempts_began(context) is None else outlook.left_unknown()
+    record = None
+    with suppress(SegmindError):
+        record = read_record(store.get(RECORD_KEY))
+    if record is None or (record.delivered and record.max_tries != context["ti"].max_tries):
+        return None
+    return outlook.left_behind(record)

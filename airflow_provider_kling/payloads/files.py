@@ -1,0 +1,96 @@
+"""The files that a payload names and that have to be uploaded before it can be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.payloads.addresses import check_media, is_file, is_path
+from airflow_provider_kling.payloads.annotations import bare_type, item_type, marks_of
+from airflow_provider_kling.payloads.checked import Checked
+from airflow_provider_kling.payloads.fields import Kind
+from airflow_provider_kling.payloads.limits import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_provider_kling.payloads.checking import Request
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """
+    A file where a payload names it.
+
+    :param place: the way to it through the parameters.
+    :param source: what names it.
+    :param media: what it has to be.
+    """
+
+    place: Place
+    source: str
+    media: Media
+
+    @property
+    def field(self) -> str:
+        """Return the place as messages write it."""
+        return ".".join(str(part) for part in self.place)
+
+
+def files_in(request: Request) -> list[NamedFile]:
+    """
+    Return the files that have to be uploaded, in the order in which they are named.
+
+    In a parameter that no class knows, text is sent as it is, and only a path object is a file.
+
+    :raises ValueError: a path object in an unknown parameter names no file that can be uploaded.
+    """
+    known = type(request.payload) if request.payload is not None else Checked
+    unknown = {name: value for name, value in request.parameters.items() if name not in known.model_fields}
+    return [*_in_fields(known, request.parameters, ()), *_in_unknown(unknown, ())]
+
+
+def media_of(payload_class: type[Checked], name: str) -> Media | None:
+    """Return what a field wants of its files; None where there is no such field or it takes none."""
+    field = payload_class.model_fields.get(name)
+    if field is None or Kind.URL not in marks_of(field):
+        return None
+    return next((mark for mark in reversed(marks_of(field)) if isinstance(mark, Media)), Media())
+
+
+def replaced(value: Any, new: Mapping[Place, Any], place: Place = ()) -> Any:
+    """Return parameters with other values in some places."""
+    if place in new:
+        return new[place]
+    if isinstance(value, dict):
+        return {name: replaced(inner, new, (*place, name)) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [replaced(inner, new, (*place, number)) for number, inner in enumerate(value)]
+    return value
+
+
+def _in_fields(known: type[Checked], parameters: Mapping[str, Any], place: Place) -> Iterator[NamedFile]:
+    for name, field in known.model_fields.items():
+        value = parameters.get(name)
+        part = item_type(bare_type(field.annotation))
+        media = media_of(known, name)
+        values = enumerate(value) if isinstance(value, list) else ()
+        if isinstance(part, type) and issubclass(part, Checked):
+            for number, inner in values:
+                yield from _in_fields(part, inner, (*place, name, number))
+        elif media is not None:
+            leaves = [((*place, name, number), inner) for number, inner in values] or [((*place, name), value)]
+            yield from (NamedFile(where, leaf, media) for where, leaf in leaves if is_file(leaf))
+
+
+def _in_unknown(value: Any, place: Place) -> Iterator[NamedFile]:
+    if is_path(value):
+        yield NamedFile(place, check_media(value), Media())
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _in_unknown(inner, (*place, name))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _in_unknown(inner, (*place, number))

@@ -1,0 +1,50 @@
+"""
+A file in a payload before it has an address: a stand-in made of its content.
+
+Each upload of a file gives another address. So what is wanted is told by the contents of its files, and
+only what is sent names their addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STAND_IN = re.compile(r"upload:sha256:([0-9a-f]{64})")
+
+
+def stand_in(sha256: str) -> str:
+    """Return what stands for a file of this content."""
+    return f"upload:sha256:{sha256}"
+
+
+def is_stand_in(value: Any) -> bool:
+    """Whether the value stands for a file."""
+    return isinstance(value, str) and _STAND_IN.fullmatch(value) is not None
+
+
+def has_stand_ins(value: Any) -> bool:
+    """Whether anything in the value stands for a file."""
+    match value:
+        case dict():
+            return any(has_stand_ins(inner) for inner in value.values())
+        case list() | tuple():
+            return any(has_stand_ins(inner) for inner in value)
+        case _:
+            return is_stand_in(value)
+
+
+def filled_in(value: Any, addresses: Mapping[str, str]) -> Any:
+    """Return a value with the addresses of its files, by their content; a file without one keeps its stand-in."""
+    match value:
+        case dict():
+            return {name: filled_in(inner, addresses) for name, inner in value.items()}
+        case list() | tuple():
+            return [filled_in(inner, addresses) for inner in value]
+        case str() if found := _STAND_IN.fullmatch(value):
+            return addresses.get(found[1], value)
+        case _:
+            return value

@@ -1,0 +1,28 @@
+"""How the tasks of a run find each other: by what their operators do, and by where each tells what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import DAG
+
+#: Where the record of a submission stands in the task's state, and as an XCom for sibling tasks.
+RECORD_KEY = "kling_submission"
+
+
+class Uploader:
+    """Marks an operator that uploads files."""
+
+
+class Submitter(Uploader):
+    """Marks an operator that submits, and uploads the files of its payload."""
+
+
+def siblings(dag: DAG, kind: type) -> list[str]:
+    """Return the tasks of a DAG whose operators are of a kind, mapped ones included."""
+    return [
+        task_id
+        for task_id, task in dag.task_dict.items()
+        if issubclass(getattr(task, "operator_class", type(task)), kind)
+    ]

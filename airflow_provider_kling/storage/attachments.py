@@ -1,0 +1,69 @@
+"""The files of one payload: all of them read and checked before the first is uploaded."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.payloads.files import files_in, replaced
+from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindError
+from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.uploaded import stand_in
+from airflow_provider_kling.storage.sources import Staged, UnfitFileError, objection, stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.payloads.files import NamedFile
+
+
+@contextmanager
+def attached(request: Request) -> Iterator[tuple[Request, list[Staged]]]:
+    """
+    Read and check the files that a payload names; they are at hand while the block lasts.
+
+    :return: the request with stand-ins in place of its files, and the files.
+    :raises KlingPayloadError: a file is missing, or is not what its field takes.
+    :raises SegmindError: a file's storage did not answer; a retry may help.
+    """
+    label = request.model if request.payload is None else request.payload.label()
+    try:
+        named = files_in(request)
+    except ValueError as exc:
+        raise KlingPayloadError(f"{label}: {exc}.") from None
+    with ExitStack() as at_hand:
+        staged: dict[str, Staged] = {}
+        refusals = []
+        for file in named:
+            refusal = None
+            try:
+                if file.source not in staged:
+                    staged[file.source] = _read(label, file)
+                    at_hand.callback(staged[file.source].copy.close)
+                refusal = objection(staged[file.source], file.media)
+            except UnfitFileError as exc:
+                refusal = str(exc)
+            if refusal is not None:
+                refusals.append((file, refusal))
+        if refusals:
+            lines = [f"{file.field}: {file.source!r} {words}; it takes {file.media}" for file, words in refusals]
+            raise KlingPayloadError(
+                f"{label}: {'; '.join(lines)}. Nothing was uploaded.",
+                fields=list(dict.fromkeys(str(file.place[0]) for file, _ in refusals)),
+            )
+        contents = {file.place: stand_in(staged[file.source].sha256) for file in named}
+        yield replace(request, parameters=replaced(request.parameters, contents)), list(staged.values())
+
+
+def _read(label: str, file: NamedFile) -> Staged:
+    try:
+        return stage(file.source)
+    except UnfitFileError:
+        raise
+    except Exception as exc:
+        raise SegmindError(
+            f"{label}: {file.field}: {file.source!r} cannot be read just now ({type(exc).__name__}: {one_line(exc)}). "
+            "This attempt has sent nothing."
+        ) from exc

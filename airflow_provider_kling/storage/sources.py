@@ -1,0 +1,174 @@
+"""
+Files that are to be uploaded: read once, and checked before anything is sent.
+
+A file is copied to a temporary one while its content is hashed. So what was checked is what is uploaded,
+whatever happens to the original meanwhile, and memory stays flat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_kling.payloads.limits import LARGEST_UPLOAD, megabytes
+from airflow_provider_kling.storage.media import HEAD, MediaType, Shape, media_type, shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    from airflow_provider_kling.payloads.limits import Media
+
+_BLOCK = 1024**2
+
+
+class UnfitFileError(ValueError):
+    """A file cannot be uploaded as it is, and no retry will change that; the message says what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """
+    A file that was read and is known to be a picture, a video or sound.
+
+    :param source: what names it.
+    :param copy: its content, at hand until it is closed.
+    :param size: in bytes.
+    :param sha256: of its content.
+    :param type: by its first bytes.
+    """
+
+    source: str
+    copy: IO[bytes]
+    size: int
+    sha256: str
+    type: MediaType
+
+
+def located(source: str, conn_id: str | None = None) -> ObjectStoragePath:
+    """
+    Return where a file is.
+
+    :param source: an absolute path on the worker, or a URL.
+    :param conn_id: the connection to its storage, where the URL names none.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    options = {} if conn_id is None else {"conn_id": conn_id}
+    return ObjectStoragePath(f"file://{source}" if source.startswith("/") else source, **options)
+
+
+def expanded(source: str, conn_id: str | None = None) -> list[str]:
+    """
+    Return the files that a pattern stands for, sorted; what is no pattern, or is a file itself, stands for itself.
+
+    :raises UnfitFileError: the storage cannot be opened.
+    :raises Exception: whatever else the storage raises; a retry may help.
+    """
+    if not any(mark in source for mark in "*?["):
+        return [source]
+    with _refusals(source):
+        path = located(source, conn_id)
+        if path.fs.exists(path.path):
+            return [source]
+        found = path.fs.glob(path.path, detail=True)
+    scheme, separator, rest = source.rpartition("://")
+    connection = rest[: rest.index("@") + 1] if "@" in rest.partition("/")[0] else ""
+    return [
+        f"{scheme}{separator}{connection}{name}" for name, facts in sorted(found.items()) if facts["type"] == "file"
+    ]
+
+
+def stage(source: str, conn_id: str | None = None) -> Staged:
+    """
+    Read a file once.
+
+    :raises UnfitFileError: it is not there, cannot be opened, is too large, or is no media.
+    :raises Exception: whatever else its storage raises; a retry may help.
+    """
+    with _refusals(source):
+        path = located(source, conn_id)
+        found = path.fs.info(path.path)
+        if found["type"] != "file":
+            raise UnfitFileError(f"is a {found['type']}, not a file")
+        _refuse_large(found["size"])
+        with ExitStack() as undo:
+            copy = undo.enter_context(tempfile.TemporaryFile())
+            with path.fs.open(path.path, "rb") as original:
+                staged = _copied(source, original, copy)
+            undo.pop_all()
+            return staged
+
+
+@contextmanager
+def _refusals(source: str) -> Iterator[None]:
+    """Turn what no retry cures into words."""
+    try:
+        yield
+    except UnfitFileError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        where = " on this worker" if source.startswith(("/", "file:", "local:")) else ""
+        raise UnfitFileError(f"does not exist{where}") from None
+    except (PermissionError, AirflowNotFoundException) as exc:
+        raise UnfitFileError(f"cannot be opened ({exc})") from exc
+    except (ImportError, ValueError) as exc:
+        raise UnfitFileError(f"cannot be opened ({exc}); install the Airflow provider of that storage") from exc
+
+
+def objection(staged: Staged, media: Media) -> str | None:
+    """Return what a file is, where that is not what a model takes; None where it will do."""
+    fits = media.kind in {None, staged.type.kind} and staged.type.extension in (
+        media.extensions or {staged.type.extension}
+    )
+    if not fits or staged.size > media.largest:
+        return _told(staged)
+    if not media.needs_measuring:
+        return None
+    staged.copy.seek(0)
+    try:
+        measured = shape(staged.copy)  # type: ignore[arg-type]  # IO[bytes] is what tempfile calls a BinaryIO
+    except ValueError as exc:
+        return f"{_told(staged)}, but {exc}"
+    if measured is None or (_within(measured.width, media.width) and _within(measured.duration, media.seconds)):
+        return None
+    return _told(staged, measured)
+
+
+def _copied(source: str, original: IO[bytes], copy: IO[bytes]) -> Staged:
+    digest, size = hashlib.sha256(), 0
+    block = original.read(_BLOCK)
+    known = media_type(block[:HEAD])
+    if known is None:
+        raise UnfitFileError("is no picture, video or sound by its first bytes" if block else "is empty")
+    while block:
+        size += len(block)
+        _refuse_large(size)  # it may grow, and its storage may not tell its size
+        digest.update(block)
+        copy.write(block)
+        block = original.read(_BLOCK)
+    return Staged(source, copy, size, digest.hexdigest(), known)
+
+
+def _refuse_large(size: int | None) -> None:
+    if size is not None and size > LARGEST_UPLOAD:
+        raise UnfitFileError(f"has {megabytes(size)}; at most {megabytes(LARGEST_UPLOAD)} are uploaded")
+
+
+def _within(measured: float | None, allowed: tuple[int, int] | None) -> bool:
+    return measured is None or allowed is None or allowed[0] <= round(measured) <= allowed[1]
+
+
+def _told(staged: Staged, measured: Shape | None = None) -> str:
+    facts = [f"{staged.type.mime} of {megabytes(staged.size)}"]
+    if measured is not None and measured.width:
+        facts.append(f"{measured.width} px wide")
+    if measured is not None and measured.duration:
+        facts.append(f"{measured.duration:.1f} s")
+    return f"is {', '.join(facts)}"

@@ -1,0 +1,153 @@
+"""The operator that uploads files to Segmind, for the tasks that use them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.payloads.addresses import is_file, is_path, path_text
+from airflow_provider_kling.payloads.files import media_of
+from airflow_provider_kling.payloads.limits import Media
+from airflow_provider_kling.payloads.templates import as_plain, renders_to_nothing
+from airflow_provider_kling.retries import fail
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.siblings import Uploader
+from airflow_provider_kling.storage.sources import UnfitFileError, expanded, objection, stage
+from airflow_provider_kling.storage.uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+
+T = TypeVar("T")
+
+
+class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
+    """
+    Upload files and return their addresses, for any number of payloads.
+
+    Each content is uploaded once within the run, whatever names it and whichever task needs it. All files are
+    checked before the first is uploaded. A retry does not upload again what was (Airflow 3.3+).
+
+    What is uploaded can be read by whoever knows the address, and Segmind offers no way to delete it.
+
+    XComs: the return value is the address of a single file, or the list of those of several, in their order;
+    ``kling_uploads`` is what other tasks of the run look at.
+
+    :param source: an absolute path on the worker, a URL in object storage (``s3://bucket/a.png``,
+        ``conn_id@`` in front of the bucket where it needs one), an ``ObjectStoragePath``, or a list of them. One with
+        ``*``, ``?`` or ``[`` that is no file itself is a pattern, which stands for all files that match, sorted.
+        (templated)
+    :param segmind_conn_id: the connection. (templated)
+    :param storage_conn_id: the connection to the storage, where a source names none. (templated)
+    :param model: the slug of the model that the files are for; with ``field`` they are checked against its limits.
+        (templated)
+    :param field: the parameter that takes them, such as ``"video_url"``. (templated)
+    :raises SegmindInputError: a file is missing, too large or not what the field takes; nothing was uploaded.
+    :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`.
+    """
+
+    template_fields: Sequence[str] = ("source", "segmind_conn_id", "storage_conn_id", "model", "field")
+    ui_color = "#e8e1ff"
+
+    def __init__(
+        self,
+        *,
+        source: str | ObjectStoragePath | Sequence[str | ObjectStoragePath] | Any,
+        segmind_conn_id: str = SegmindHook.default_conn_name,
+        storage_conn_id: str | None = None,
+        model: str | None = None,
+        field: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (model is None) != (field is None):
+            raise SegmindInputError("model, field: each needs the other; leave both out to check type and size only.")
+        self.source = source
+        self.segmind_conn_id = segmind_conn_id
+        self.storage_conn_id = storage_conn_id
+        self.model = model
+        self.field = field
+
+    @cached_property
+    def hook(self) -> SegmindHook:
+        """The hook that uploads."""
+        return SegmindHook(self.segmind_conn_id)
+
+    def execute(self, context: Context) -> str | list[str]:
+        """Check all files, then upload those that the run has not uploaded yet."""
+        try:
+            media = self._media()
+            with ExitStack() as at_hand:
+                files = []
+                for source in self._sources():
+                    files.append(self._asked(source, stage))
+                    at_hand.callback(files[-1].copy.close)
+                refusals = [(file.source, words) for file in files if (words := objection(file, media))]
+                if refusals:
+                    told = "; ".join(f"{source!r} {words}" for source, words in refusals)
+                    raise SegmindInputError(f"source: {told}; {self.model} takes {media}. Nothing was uploaded.")
+                addresses = Uploads(context, self.hook, self.log).addresses(files)
+                found = [addresses[file.sha256] for file in files]
+                return found[0] if self._is_single([file.source for file in files]) else found
+        except SegmindError as error:
+            fail(self, error)
+
+    def _media(self) -> Media:
+        """Return what the files have to be."""
+        if renders_to_nothing(self.model):
+            return Media()
+        payload_class = get_payload_class(str(self.model))
+        media = media_of(payload_class, str(self.field)) if payload_class is not None else None
+        if media is None:
+            raise SegmindInputError(f"field: {self.field!r} is not known to be a file that {self.model!r} takes.")
+        return media
+
+    def _named(self) -> list[str]:
+        """Return the sources as text."""
+        source = as_plain(self.source)
+        listed = source if isinstance(source, list) else [source]
+        try:
+            return [path_text(each) if is_path(each) else each for each in listed]
+        except ValueError as exc:
+            raise SegmindInputError(f"source: {exc}.") from None
+
+    def _sources(self) -> list[str]:
+        """Return the files that the sources stand for."""
+        found = []
+        for source in self._named():
+            if not is_file(source):
+                raise SegmindInputError(
+                    f"source: {source!r} names no file; give an absolute path on the worker, or a URL in object "
+                    "storage such as 's3://bucket/a.png'. Of a template, check that the task upstream ran."
+                )
+            files = self._asked(source, expanded)
+            if not files:
+                raise SegmindInputError(f"source: no file matches {source!r}; nothing was uploaded.")
+            found += files
+        if not found:
+            raise SegmindInputError("source: is empty; give at least one file.")
+        return found
+
+    def _is_single(self, files: list[str]) -> bool:
+        """Whether one file was asked for by its name."""
+        return not isinstance(as_plain(self.source), list) and files == self._named()
+
+    def _asked(self, source: str, question: Callable[[str, str | None], T]) -> T:
+        """Ask the storage, and say of its failures whether a retry helps."""
+        try:
+            return question(source, None if renders_to_nothing(self.storage_conn_id) else self.storage_conn_id)
+        except UnfitFileError as exc:
+            raise SegmindInputError(f"source: {source!r} {exc}. Nothing was uploaded.") from exc
+        except Exception as exc:
+            raise SegmindError(
+                f"source: {source!r} cannot be read just now ({type(exc).__name__}: {one_line(exc)}). Nothing was "
+                "uploaded; a retry, or clearing this task, tries again."
+            ) from exc

@@ -1,0 +1,104 @@
+"""Files uploaded by a task of their own, over real sockets and on real Airflow."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from PIL import Image
+
+from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.transfers.object_storage_to_segmind import ObjectStorageToSegmindOperator
+from tests.conftest import AIRFLOW_3_3
+
+IMPORT = """
+    from airflow_provider_kling.transfers.object_storage_to_segmind import ObjectStorageToSegmindOperator
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with three pictures, two of them the same."""
+    for name, colour in (("a.png", "red"), ("b.png", "blue"), ("c.png", "red")):
+        Image.new("RGB", (320, 320), colour).save(tmp_path / name)
+    return tmp_path
+
+
+def addresses(sim, folder, *names):
+    """Return the addresses of files by their content, as the simulator lists them."""
+    urls = {upload["sha256"]: upload["url"] for upload in sim.uploads()}
+    return [urls[hashlib.sha256((folder / name).read_bytes()).hexdigest()] for name in names]
+
+
+def test_one_file_gives_an_address_and_several_a_list_to_map_over(sim, conn_id, run_dag, folder):
+    run = run_dag(
+        IMPORT
+        + f"""
+    one = ObjectStorageToSegmindOperator(task_id="one", source="{{{{ params.folder }}}}/a.png",
+                                         params={{"folder": "{folder}"}})
+    all_ = ObjectStorageToSegmindOperator(task_id="all", source="file://{folder}/*.png")
+    listed = ObjectStorageToSegmindOperator(task_id="listed", source=["{folder}/b.png"])
+    each = ObjectStorageToSegmindOperator.partial(task_id="each").expand(source=["{folder}/c.png", "{folder}/b.png"])
+
+    @task
+    def payloads(urls):
+        return [{{"prompt": "@Image1", "image_urls": [url]}} for url in urls]
+
+    KlingSubmitOperator.partial(task_id="submit", model="kling-o1").expand(payload=payloads(all_.output))
+    single = KlingSubmitOperator(
+        task_id="single", payload=O1Image(prompt="@Image1", image_urls=[one.output, "{folder}/b.png"])
+    )
+    one >> all_ >> listed >> each >> single
+"""
+    )
+    assert run.state == "success"
+    a, b, c = addresses(sim, folder, "a.png", "b.png", "c.png")
+    assert a == c
+    assert len(sim.uploads()) == 2
+    assert run.xcom("one") == a
+    assert run.xcom("all") == [a, b, c]
+    assert run.xcom("listed") == [b]
+    assert [run.xcom("each", map_index=index) for index in range(2)] == [c, b]
+    inputs = [job["inputs"]["image_urls"] for job in sim.ledger()["jobs"]]
+    assert sorted(inputs) == sorted([[a], [b], [c], [a, b]])
+
+
+def test_a_retry_does_not_upload_again_what_was(sim, conn_id, run_dag, folder):
+    sim.order_fault("delay", method="POST", path="/upload-asset", seconds=0)
+    sim.order_fault("respond", method="POST", path="/upload-asset", status=500)
+    run = run_dag(IMPORT + f'    ObjectStorageToSegmindOperator(task_id="all", source="{folder}/*.png", retries=1)\n')
+    assert run.state == "success"
+    assert run.task("all").try_number == 2
+    assert len(sim.uploads()) == (2 if AIRFLOW_3_3 else 3)
+    assert len(set(run.xcom("all"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ('source="{folder}/*.gif"', "no file matches"),
+        ('source="{folder}/d.png"', "does not exist"),
+        ('source=["{folder}/a.png", "{folder}/d.png"]', "does not exist"),
+        ('source="d.png"', "names no file"),
+        ('source="{{{{ none }}}}"', "names no file"),
+        ("source=[]", "is empty"),
+        ('source="{folder}/a.png", model="kling-v2-standard-avatar", field="audio_url"', "takes audio"),
+        ('source="{folder}/a.png", model="kling-o1", field="audio_url"', "field: 'audio_url' is not known"),
+        ('source="{folder}/a.png", segmind_conn_id="nowhere"', "'nowhere' does not exist"),
+    ],
+)
+def test_what_cannot_be_uploaded_is_told_before_anything_is_and_uses_no_retry(
+    sim, conn_id, run_dag, folder, capfd, arguments, words
+):
+    run = run_dag(
+        IMPORT + f'    ObjectStorageToSegmindOperator(task_id="x", retries=2, {arguments.format(folder=folder)})\n'
+    )
+    assert run.state == "failed"
+    assert run.task("x").try_number == 1
+    assert words in capfd.readouterr().out
+    assert sim.uploads() == []
+
+
+def test_model_and_field_need_each_other():
+    with pytest.raises(SegmindInputError, match="each needs the other"):
+        ObjectStorageToSegmindOperator(task_id="x", source="/data/a.png", model="kling-o1")
