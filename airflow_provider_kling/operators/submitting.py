@@ -6,10 +6,12 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.delivery import BILL_KEY, TellsCost
 from airflow_provider_kling.segmind import outlook, submission
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.versions import task_state_store
+from airflow_provider_kling.segmind.spending import Funds
+from airflow_provider_kling.versions import mapped_instances, task_state_store
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -29,10 +31,24 @@ class Submitter:
 
 def submitters(dag: DAG) -> list[str]:
     """Return the tasks of a DAG that submit, mapped ones included."""
+    return _tasks_of_kind(dag, Submitter)
+
+
+def cost_tellers(dag: DAG) -> list[str]:
+    """Return the tasks of a DAG that tell what a job cost, mapped ones included."""
+    return _tasks_of_kind(dag, TellsCost)
+
+
+def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:
+    """Return what tasks of the run show their siblings under a key, each mapped instance for itself."""
+    return [value for value in ti.xcom_pull(task_ids=task_ids, key=key) if value] if task_ids else []
+
+
+def _tasks_of_kind(dag: DAG, kind: type) -> list[str]:
     return [
         task_id
         for task_id, task in dag.task_dict.items()
-        if issubclass(getattr(task, "operator_class", type(task)), Submitter)
+        if issubclass(getattr(task, "operator_class", type(task)), kind)
     ]
 
 
@@ -42,18 +58,18 @@ class SubmissionDriver:
 
     :param hook: sends and looks.
     :param request: what is sent.
-    :param siblings: the tasks of the DAG that submit, mapped ones and this one included.
+    :param dag: whose tasks share what they know: who submits, and what it cost.
     :param log: the task's logger, which differs in kind from one Airflow to the next.
     """
 
-    def __init__(
-        self, context: Context, hook: SegmindHook, request: Request, siblings: Sequence[str], log: Any
-    ) -> None:
+    def __init__(self, context: Context, hook: SegmindHook, request: Request, dag: DAG, log: Any) -> None:
+        self.context = context
         self.ti = context["ti"]
         self.store = task_state_store(context)
         self.hook = hook
         self.request = request
-        self.siblings = siblings
+        self.siblings = submitters(dag)
+        self.cost_tellers = cost_tellers(dag)
         self.log = log
 
     def run(self, attempt: Generator[submission.Step, Any, submission.Record]) -> str:
@@ -89,6 +105,22 @@ class SubmissionDriver:
 
     def _carry_out(self, step: submission.Step) -> Any:
         match step:
+            case submission.Post():
+                return self.hook.submit(self.request.model, self.request.parameters)
+            case submission.Look(since=since):
+                return self.hook.find_requests(model=self.request.model, since=since)
+            case submission.AskFunds():
+                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
+            case submission.Pause(seconds=seconds):
+                time.sleep(seconds)
+            case submission.Tell(level=level, line=line):
+                getattr(self.log, level)("%s", line)
+            case _:
+                return self._carry_out_on_airflow(step)
+        return None
+
+    def _carry_out_on_airflow(self, step: submission.Step) -> Any:
+        match step:
             case submission.Recall():
                 return self.store.get(RECORD_KEY) if self.store else None
             case submission.Keep(record=record):
@@ -97,21 +129,16 @@ class SubmissionDriver:
                 self._write(None)
             case submission.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
+            case submission.Withdraw():
+                self._push(RECORD_KEY, None)
             case submission.AskSiblings():
-                published = self.ti.xcom_pull(task_ids=self.siblings, key=RECORD_KEY)
-                return [claim for claim in published if claim]
-            case submission.Post():
-                return self.hook.submit(self.request.model, self.request.parameters)
-            case submission.Look(since=since):
-                return self.hook.find_requests(model=self.request.model, since=since)
-            case submission.Pause(seconds=seconds):
-                time.sleep(seconds)
+                return published(self.ti, self.siblings, RECORD_KEY)
+            case submission.AskBills():
+                return published(self.ti, self.cost_tellers, BILL_KEY)
             case submission.Deliver(claim=claim, submitted_at=submitted_at):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
                 self._push("model", self.request.model)
                 self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
-            case submission.Tell(level=level, line=line):
-                getattr(self.log, level)("%s", line)
         return None
 
     def _write(self, record: submission.Record | None) -> None:
