@@ -54,8 +54,8 @@ class Spent:
 
     def __str__(self) -> str:
         return (
-            f"{money(self.billed)} is billed ({_jobs(self.billed_jobs)}), up to {money(self.in_flight)} is in flight "
-            f"({_jobs(self.in_flight_jobs)})"
+            f"{dollars(self.billed)} is billed ({_jobs(self.billed_jobs)}), up to {dollars(self.in_flight)} is in "
+            f"flight ({_jobs(self.in_flight_jobs)})"
         )
 
 
@@ -121,7 +121,7 @@ def over(amount: float, limit: float) -> bool:
     return round(amount - limit, 6) > 0
 
 
-def money(amount: float) -> str:
+def dollars(amount: float) -> str:
     """Return an amount with cents, and a third digit where it counts."""
     return f"${amount:.3f}".removesuffix("0")
 

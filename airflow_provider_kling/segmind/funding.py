@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.bills import money, over
+from airflow_provider_kling.segmind.bills import dollars, over
 from airflow_provider_kling.segmind.polling import FINAL, GiveUp, LookAgain
 
 if TYPE_CHECKING:
@@ -68,21 +68,21 @@ class TopUp:
     def begun(self) -> str:
         """Return the log's first line."""
         return (
-            f"Waiting for a balance of at least {money(self.min_credits)} until {self.deadline:%Y-%m-%d %H:%M:%S %Z}; "
-            f"it is {self._seen()}. Looking every {self.poll_interval:g} s."
+            f"Waiting for a balance of at least {dollars(self.min_credits)} until "
+            f"{self.deadline:%Y-%m-%d %H:%M:%S %Z}; it is {self._seen()}. Looking every {self.poll_interval:g} s."
         )
 
     def timed_out(self, last_seen: str | None = None) -> errors.SegmindInsufficientCreditsError:
         """Return the error for a deadline that has passed."""
         return errors.SegmindInsufficientCreditsError(
-            f"The balance did not reach {money(self.min_credits)} by {self.deadline:%Y-%m-%d %H:%M:%S %Z}; "
+            f"The balance did not reach {dollars(self.min_credits)} by {self.deadline:%Y-%m-%d %H:%M:%S %Z}; "
             f"{last_seen or f'it is {self._seen()}'}. Top up at Segmind, then clear this task.",
             balance=self.balance,
             needed=self.min_credits,
         )
 
     def _seen(self) -> str:
-        return "not known yet" if self.balance is None else money(self.balance)
+        return "not known yet" if self.balance is None else dollars(self.balance)
 
     def _again(self, now: datetime, concern: str | None = None) -> Decision:
         left = (self.deadline - now).total_seconds()
@@ -93,4 +93,4 @@ class TopUp:
 
 def reached(balance: float, min_credits: float) -> str:
     """Return the log's last line."""
-    return f"The balance is {money(balance)}, which covers {money(min_credits)}."
+    return f"The balance is {dollars(balance)}, which covers {dollars(min_credits)}."

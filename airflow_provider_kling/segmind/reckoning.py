@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.bills import is_asking, money
+from airflow_provider_kling.segmind.bills import dollars, is_asking
 from airflow_provider_kling.segmind.matching import canonical_id
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Reckoning:
         width = max(len(name) for name, _ in rows)
         yield "What the Kling jobs of this run cost:"
         for name, row in rows:
-            yield f"  {name:<{width}}  {row['jobs']:>4} job{' ' if row['jobs'] == 1 else 's'}  {money(row['cost']):>9}"
+            jobs = "job " if row["jobs"] == 1 else "jobs"
+            yield f"  {name:<{width}}  {row['jobs']:>4} {jobs}  {dollars(row['cost']):>9}"
         if failed := sum(bill.failed for bill in self.bills.values()):
             yield f"FAILED: {failed} of them."
         if self.unknown:
@@ -62,7 +63,7 @@ class Reckoning:
         if self.unclear:
             yield f"Whether these tasks have a job that is billed is not known: {', '.join(self.unclear)}."
         if self.limit is not None:
-            yield f"Budget of the run: {money(self.limit)}, left: {money(max(0.0, self.limit - self.total))}."
+            yield f"Budget of the run: {dollars(self.limit)}, left: {dollars(max(0.0, self.limit - self.total))}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain JSON."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.bills import Spent, is_asking, money, over, tally
+from airflow_provider_kling.segmind.bills import Spent, dollars, is_asking, over, tally
 from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindInsufficientCreditsError
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ class Purse:
         one = f"this job ({self.model})"
         what = one if to_come == 1 else f"the {to_come} jobs of {self.batch!r} ({self.model})"
         raise SegmindInsufficientCreditsError(
-            f"The balance is {money(funds.balance)}, and {what} may need {money(needed)}. Nothing was sent. Top up at "
-            "Segmind; KlingCreditsSensor waits for that.",
+            f"The balance is {dollars(funds.balance)}, and {what} may need {dollars(needed)}. Nothing was sent. "
+            "Top up at Segmind; KlingCreditsSensor waits for that.",
             balance=funds.balance,
             needed=round(needed, 6),
         )
@@ -179,8 +179,8 @@ class Purse:
         limit, own = self.limit or 0.0, self.high or 0.0
         told = Spent(spent.billed + former, spent.billed_jobs, spent.in_flight, spent.in_flight_jobs)
         return KlingBudgetExceededError(
-            f"The budget of this DAG run is {money(limit)}: {told}, and this job ({self.model}) may cost up to "
-            f"{money(own)}, which is {money(told.total + own - limit)} too much. Nothing was sent. Raise "
+            f"The budget of this DAG run is {dollars(limit)}: {told}, and this job ({self.model}) may cost up to "
+            f"{dollars(own)}, which is {dollars(told.total + own - limit)} too much. Nothing was sent. Raise "
             "max_cost_per_dag_run, or make less in one run.",
             limit=limit,
             billed=round(told.billed, 6),
@@ -195,7 +195,7 @@ class Purse:
         more = f" and {len(unpriced) - 5} more" if len(unpriced) > 5 else ""  # noqa: PLR2004 as many as were shown
         return KlingBudgetExceededError(
             f"What other jobs of this run may cost is not known: {shown}{more}; so its budget of "
-            f"{money(self.limit or 0.0)} cannot be kept. Nothing was sent. Name their prices in "
+            f"{dollars(self.limit or 0.0)} cannot be kept. Nothing was sent. Name their prices in "
             f"KlingBudget(prices={{{', '.join(f'{name!r}: …' for name in names)}}}).",
             limit=self.limit,
             estimate=self.high,
@@ -205,8 +205,8 @@ class Purse:
 def too_dear(model: str, price: str, high: float, max_cost: float) -> KlingBudgetExceededError:
     """Return the error for a job that may cost more than its task allows."""
     return KlingBudgetExceededError(
-        f"max_cost is {money(max_cost)}, and {model} may cost up to {money(high)} (price: {price or money(high)}). "
-        "Nothing was sent. Raise max_cost, or choose a shorter video or a cheaper model.",
+        f"max_cost is {dollars(max_cost)}, and {model} may cost up to {dollars(high)} (price: "
+        f"{price or dollars(high)}). Nothing was sent. Raise max_cost, or choose a shorter video or a cheaper model.",
         limit=max_cost,
         estimate=high,
     )
