@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.segmind.bills import Bill
+
 if TYPE_CHECKING:
+    from airflow_provider_kling.segmind.errors import KlingGenerationFailedError
     from airflow_provider_kling.segmind.schemas import Result
+
+#: The XCom by which the tasks of a run know what a job cost.
+BILL_KEY = "kling_bill"
 
 
 def xcoms(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
     """
     Return the XComs of a COMPLETED job by their keys.
 
-    ``return_value`` holds the whole result; ``url`` is left out where no file is recognised.
+    ``return_value`` holds the whole result; ``url`` is left out where no file is recognised. ``kling_bill``
+    is for tasks that count what the run costs.
     """
     answer = result.model_dump(mode="json", exclude_none=True)
     facts = {
@@ -24,7 +31,14 @@ def xcoms(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
     whole = {"request_id": request_id, **({"model": model} if model else {}), **answer, **facts}
     if result.url is None:
         del facts["url"]
-    return {"return_value": whole, **facts}
+    bill = Bill(request_id=request_id, model=model, cost=result.metrics.cost)
+    return {"return_value": whole, **facts, BILL_KEY: bill.model_dump(mode="json")}
+
+
+def bill_of_failure(error: KlingGenerationFailedError, model: str | None) -> dict[str, Any]:
+    """Return the bill of a FAILED job, which Segmind does not charge unless it says so."""
+    cost = (error.metrics or {}).get("cost") or 0.0
+    return Bill(request_id=error.request_id or "", model=model, cost=cost, failed=True).model_dump(mode="json")
 
 
 def summary(request_id: str, result: Result) -> str:

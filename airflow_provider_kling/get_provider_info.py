@@ -84,9 +84,24 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.hooks.segmind"]}],
-        "operators": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.operators.kling"]}],
-        "sensors": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.sensors.kling"]}],
-        "triggers": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.triggers.kling"]}],
+        "operators": [
+            {
+                "integration-name": "Segmind",
+                "python-modules": ["airflow_provider_kling.operators.kling", "airflow_provider_kling.operators.cost"],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "Segmind",
+                "python-modules": ["airflow_provider_kling.sensors.kling", "airflow_provider_kling.sensors.credits"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "Segmind",
+                "python-modules": ["airflow_provider_kling.triggers.kling", "airflow_provider_kling.triggers.credits"],
+            }
+        ],
         "cli": ["airflow_provider_kling.cli.definition.get_airflow_commands"],
         "extra-links": ["airflow_provider_kling.links.kling.KlingOutputLink"],
     }

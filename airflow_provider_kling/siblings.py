@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.providers.common.compat.sdk import DAG
 
 #: Where the record of a submission stands in the task's state, and as an XCom for sibling tasks.
@@ -19,6 +21,10 @@ class Submitter(Uploader):
     """Marks an operator that submits, and uploads the files of its payload."""
 
 
+class TellsCost:
+    """Marks an operator that tells what a job cost, so that submitting tasks and the run's sum find it."""
+
+
 def siblings(dag: DAG, kind: type) -> list[str]:
     """Return the tasks of a DAG whose operators are of a kind, mapped ones included."""
     return [
@@ -26,3 +32,8 @@ def siblings(dag: DAG, kind: type) -> list[str]:
         for task_id, task in dag.task_dict.items()
         if issubclass(getattr(task, "operator_class", type(task)), kind)
     ]
+
+
+def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:
+    """Return what tasks of the run show their siblings under a key, each mapped instance for itself."""
+    return [value for value in ti.xcom_pull(task_ids=task_ids, key=key) if value] if task_ids else []

@@ -65,6 +65,19 @@ def earlier_attempts_began(context: Context) -> datetime | None:
     return began or context["dag_run"].start_date
 
 
+def mapped_instances(context: Context) -> int:
+    """Return how many instances the task is mapped to in this run; 1 where it is not mapped."""
+    ti = context["ti"]
+    if ti.map_index in {None, -1}:
+        return 1
+    count: int | None
+    if _VERSION >= (3, 0):
+        count = ti.get_ti_count(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id])
+    else:
+        count = context.get("expanded_ti_count")  # None inside a mapped task group
+    return max(1, count or 1)
+
+
 def _first_start(ti: Any, first_try: int) -> datetime | None:
     """Ask Airflow 2's database, which a task may read there, for the start of a try."""
     from airflow.models.taskinstancehistory import TaskInstanceHistory as Try

@@ -15,8 +15,9 @@ from airflow_provider_kling.cli.comparison import compare
 from airflow_provider_kling.payloads import get_payload_class, known_slugs
 from airflow_provider_kling.payloads.checked import nearest
 from airflow_provider_kling.payloads.checking import check_rendered
-from airflow_provider_kling.payloads.estimate import Estimate, dollars
+from airflow_provider_kling.payloads.estimate import Estimate
 from airflow_provider_kling.payloads.table import parameters, parts, prompt_or_shots
+from airflow_provider_kling.segmind.bills import dollars
 from airflow_provider_kling.segmind.errors import SegmindError
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
+from airflow_provider_kling.operators.spending import check_limits, purse_for
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
-from airflow_provider_kling.siblings import Submitter, siblings
+from airflow_provider_kling.siblings import Submitter
 from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kling.budget import KlingBudget
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.base import KlingPayload
     from airflow_provider_kling.payloads.checking import Request
@@ -65,6 +67,10 @@ class KlingSubmitOperator(Submitter, BaseOperator):
     :param history_timeout: seconds (or a timedelta) for which one attempt looks in the history. 1 minute.
     :param adopt_request_id: a request id to take in place of submitting, such as
         ``"{{ dag_run.conf.get('adopt', '') }}"``; what is empty or None submits as usual. (templated)
+    :param max_cost: US dollars that the job may cost: above its estimate's high figure nothing is sent, and the
+        task fails, when the DAG file is parsed where the price is known by then. (templated)
+    :param budget: what all jobs of the run may cost; share one among its tasks.
+    :raises KlingBudgetExceededError: the job may cost more than ``max_cost`` or the budget leaves; nothing was sent.
     :raises KlingPayloadError: at parsing or before sending, naming the field and what to change.
     :raises SegmindAmbiguousSubmitError: nobody knows yet whether a job runs; a retry looks again.
     :raises SegmindUnresolvedSubmitError: several jobs may be this task's; the message lists them.
@@ -72,11 +78,11 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         fails the task at once.
     """
 
-    template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id")
+    template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id", "max_cost")
     template_fields_renderers = {"payload": "json"}  # noqa: RUF012 is how Airflow declares it
     ui_color = "#e8e1ff"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 because each is for the author of a DAG to set
         self,
         *,
         payload: KlingPayload | Mapping[str, Any] | Any,
@@ -86,6 +92,8 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         on_orphaned_intent: OnOrphanedIntent = "submit",
         history_timeout: float | timedelta = HISTORY_TIMEOUT,
         adopt_request_id: str | None = None,
+        max_cost: float | str | None = None,
+        budget: KlingBudget | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -97,6 +105,9 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         self.on_orphaned_intent = on_orphaned_intent
         self.history_timeout = _span("history_timeout", history_timeout)
         self.adopt_request_id = adopt_request_id
+        check_limits(max_cost, budget, model=self.model, payload=self.payload)
+        self.max_cost = max_cost
+        self.budget = budget
 
     @cached_property
     def hook(self) -> SegmindHook:
@@ -128,7 +139,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         from airflow_provider_kling.operators.submitting import SubmissionDriver
 
         with read_files(context, request, required=renders_to_nothing(self.adopt_request_id)) as (wanted, files):
-            driver = SubmissionDriver(context, self.hook, wanted, siblings(self.dag, Submitter), self.log, files)
+            driver = SubmissionDriver(context, self.hook, wanted, self.dag, self.log, files)
             return driver.run(self._submission(context, wanted).attempt())
 
     def _submission(self, context: Context, request: Request) -> Submission:
@@ -139,6 +150,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         if request.payload is not None:
             price = str(request.payload.estimate())
             expectation = f"It usually takes {request.payload.usual_latency:.0f} s. Price: {price}."
+        high, purse = purse_for(self, request, max_cost=self.max_cost, budget=self.budget)
         durable = task_state_store(context) is not None
         return Submission(
             model=request.model,
@@ -153,6 +165,8 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             max_tries=ti.max_tries,
             clock=lambda: datetime.now(tz=UTC),
             price=price,
+            high=high,
+            purse=purse,
             expectation=expectation,
             durable=durable,
             untracked_since=None if durable else earlier_attempts_began(context),

@@ -6,18 +6,20 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.segmind import outlook, submission
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.spending import Funds
 from airflow_provider_kling.segmind.uploaded import filled_in
-from airflow_provider_kling.siblings import RECORD_KEY
+from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
 from airflow_provider_kling.storage.uploads import Uploads
-from airflow_provider_kling.versions import task_state_store
+from airflow_provider_kling.versions import mapped_instances, task_state_store
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import DAG, Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.checking import Request
@@ -30,7 +32,7 @@ class SubmissionDriver:
 
     :param hook: sends and looks.
     :param request: what is sent, files by their stand-ins.
-    :param siblings: the tasks of the DAG that submit, mapped ones and this one included.
+    :param dag: whose tasks share what they know: who submits, and what it cost.
     :param log: the task's logger, which differs in kind from one Airflow to the next.
     :param files: the files of the request.
     """
@@ -40,15 +42,17 @@ class SubmissionDriver:
         context: Context,
         hook: SegmindHook,
         request: Request,
-        siblings: Sequence[str],
+        dag: DAG,
         log: Any,
         files: Sequence[Staged] = (),
     ) -> None:
+        self.context = context
         self.ti = context["ti"]
         self.store = task_state_store(context)
         self.hook = hook
         self.request = request
-        self.siblings = siblings
+        self.siblings = siblings(dag, Submitter)
+        self.cost_tellers = siblings(dag, TellsCost)
         self.log = log
         self.files = files
         self.uploads = Uploads(context, hook, log)
@@ -86,6 +90,24 @@ class SubmissionDriver:
 
     def _carry_out(self, step: submission.Step) -> Any:
         match step:
+            case submission.Upload():
+                return self.uploads.addresses(self.files)
+            case submission.Post(uploads=uploads):
+                return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
+            case submission.Look(since=since):
+                return self.hook.find_requests(model=self.request.model, since=since)
+            case submission.AskFunds():
+                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
+            case submission.Pause(seconds=seconds):
+                time.sleep(seconds)
+            case submission.Tell(level=level, line=line):
+                getattr(self.log, level)("%s", line)
+            case _:
+                return self._carry_out_on_airflow(step)
+        return None
+
+    def _carry_out_on_airflow(self, step: submission.Step) -> Any:
+        match step:
             case submission.Recall():
                 return self.store.get(RECORD_KEY) if self.store else None
             case submission.Keep(record=record):
@@ -94,23 +116,16 @@ class SubmissionDriver:
                 self._write(None)
             case submission.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
+            case submission.Withdraw():
+                self._push(RECORD_KEY, None)
             case submission.AskSiblings():
-                published = self.ti.xcom_pull(task_ids=self.siblings, key=RECORD_KEY)
-                return [claim for claim in published if claim]
-            case submission.Upload():
-                return self.uploads.addresses(self.files)
-            case submission.Post(uploads=uploads):
-                return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
-            case submission.Look(since=since):
-                return self.hook.find_requests(model=self.request.model, since=since)
-            case submission.Pause(seconds=seconds):
-                time.sleep(seconds)
+                return published(self.ti, self.siblings, RECORD_KEY)
+            case submission.AskBills():
+                return published(self.ti, self.cost_tellers, BILL_KEY)
             case submission.Deliver(claim=claim, submitted_at=submitted_at):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
                 self._push("model", self.request.model)
                 self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
-            case submission.Tell(level=level, line=line):
-                getattr(self.log, level)("%s", line)
         return None
 
     def _write(self, record: submission.Record | None) -> None:

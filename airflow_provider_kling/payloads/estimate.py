@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_kling.segmind.bills import dollars
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,12 +35,6 @@ class Estimate:
         if self.low is None or self.high is None:
             return f"not published, {dollars(self.usual)} on average"
         return dollars(self.low) if self.low == self.high else f"{dollars(self.low)} to {dollars(self.high)}"
-
-
-def dollars(amount: float) -> str:
-    """Return an amount with cents, and a third digit where it counts."""
-    text = f"${amount:.3f}"
-    return text.removesuffix("0")
 
 
 def estimate(

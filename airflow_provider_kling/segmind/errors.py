@@ -5,6 +5,7 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
   + SegmindInputError                 found on this side: nothing was sent, nothing was paid
     - SegmindSettingsError            the connection
     - KlingPayloadError               the payload
+    - KlingBudgetExceededError        what the job may cost
   + SegmindBadRequestError            400, 405, 406 with a refused value or content type
   + SegmindAuthenticationError        401
   + SegmindPermissionError            403
@@ -113,6 +114,22 @@ class KlingPayloadError(SegmindInputError):
 
     extra_facts = ("fields",)
     fields: list[str] | None
+
+
+class KlingBudgetExceededError(SegmindInputError):
+    """
+    The job may cost more than its task or the DAG run is allowed; nothing was sent.
+
+    All in US dollars: ``limit`` that would be broken, ``billed`` and ``in_flight`` (of ``in_flight_jobs``
+    jobs) in this run, ``estimate`` of this job at the most; None where it plays no part.
+    """
+
+    extra_facts = ("limit", "billed", "in_flight", "in_flight_jobs", "estimate")
+    limit: float | None
+    billed: float | None
+    in_flight: float | None
+    in_flight_jobs: int | None
+    estimate: float | None
 
 
 class SegmindBadRequestError(SegmindError):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Status
 
 #: Errors after which no later look can succeed.
-_FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
+FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Wait:
             and self.settings_until is not None
             and now < self.settings_until
         )
-        if isinstance(error, _FINAL) and not forgiven:
+        if isinstance(error, FINAL) and not forgiven:
             return GiveUp(error)
         self.failed_looks += 1
         return self._again(now, f"the last {self.failed_looks} look(s) failed: {error}", concern=str(error))

@@ -16,6 +16,7 @@ What must not be relaxed:
 * A job is adopted only by the one task that can say: of the tasks that want the same, the first.
 * A file counts by its content, in the fingerprint too. The addresses that its uploads were given stand in the
   record, with the intent; where no record tells them, no row of the history is certain.
+* Money is asked for before the intent is stored; a job that is adopted is paid already and never refused.
 """
 
 from __future__ import annotations
@@ -29,9 +30,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_kling.segmind import outlook
-from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.bills import former_cost, read_bills
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindError,
+    SegmindInputError,
+    SegmindInsufficientCreditsError,
+)
 from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
+from airflow_provider_kling.segmind.spending import (
+    PATIENCE,
+    CheckBalance,
+    Funds,
+    Pay,
+    Purse,
+    StandBack,
+)
 from airflow_provider_kling.segmind.uploaded import filled_in, has_stand_ins
 
 if TYPE_CHECKING:
@@ -52,12 +67,15 @@ class Record(BaseModel):
     :param intended_at: when the POST was about to be sent.
     :param max_tries: the task instance's own at that time; Airflow raises it when a user clears the task.
     :param price: what the job may cost, for messages.
+    :param high: US dollars that it costs at the most, where that is known.
+    :param funded: whether the balance was seen to cover the task's batch.
     :param unclear: whether the POST has ended without a clear answer.
     :param request_id: the accepted job.
     :param accepted_at: when it was accepted.
     :param delivered: whether the id reached the tasks downstream.
     :param former: the jobs of this task that an earlier generation had; they are never adopted again.
     :param uploads: the addresses that the payload's files were sent under, by their sha256.
+    :param former_cost: US dollars that they cost.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -68,12 +86,15 @@ class Record(BaseModel):
     intended_at: AwareDatetime
     max_tries: int
     price: str = ""
+    high: float | None = None
+    funded: bool = False
     unclear: bool = False
     request_id: str | None = None
     accepted_at: AwareDatetime | None = None
     delivered: bool = False
     former: tuple[str, ...] = ()
     uploads: dict[str, str] = Field(default_factory=dict)
+    former_cost: float = 0.0
 
 
 class Claim(BaseModel):
@@ -110,6 +131,11 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Show the sibling tasks nothing: no job came of the claim."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskSiblings:
     """Answer with the claims that tasks of the run have published, as JSON."""
 
@@ -117,6 +143,16 @@ class AskSiblings:
 @dataclass(frozen=True, slots=True)
 class Upload:
     """Answer with the addresses of the payload's files, by their sha256; upload those that have none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskBills:
+    """Answer with the bills that tasks of the run have published, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskFunds:
+    """Answer with the account's balance and the size of the task's batch, or throw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +192,22 @@ class Tell:
     line: str
 
 
-Step = Recall | Keep | Forget | Publish | AskSiblings | Upload | Post | Look | Pause | Deliver | Tell
+Step = (
+    Recall
+    | Keep
+    | Forget
+    | Publish
+    | Withdraw
+    | AskSiblings
+    | AskBills
+    | AskFunds
+    | Upload
+    | Post
+    | Look
+    | Pause
+    | Deliver
+    | Tell
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +241,8 @@ class Submission:
     :param max_tries: the task instance's own; another one than in the record means that a user cleared the task.
     :param clock: tells the time, with its zone.
     :param price: what the job may cost, for messages.
+    :param high: US dollars that it costs at the most, where that is known.
+    :param purse: what limits its cost, where anything does.
     :param expectation: what the log says of an accepted job, such as how long it takes.
     :param durable: whether the record outlives the attempt.
     :param untracked_since: where no record outlives an attempt and an earlier one may have submitted, when
@@ -207,6 +260,8 @@ class Submission:
     max_tries: int
     clock: Callable[[], datetime]
     price: str = ""
+    high: float | None = None
+    purse: Purse | None = None
     expectation: str = ""
     durable: bool = True
     untracked_since: datetime | None = None
@@ -226,6 +281,8 @@ class Submission:
         record = read_record((yield Recall()))
         if record is None and self.untracked_since is not None:
             record = self._intent(self.untracked_since, former=())
+        if record is not None:  # Airflow has deleted what earlier attempts published, and siblings count on it
+            yield Publish(self._claim(_as_left(record)))
         accepted = yield from self._accepted(record)
         delivered = accepted.model_copy(update={"delivered": True, "max_tries": self.max_tries})
         try:
@@ -248,7 +305,7 @@ class Submission:
             return (yield from self._post(record))
         if record.request_id is None:
             found = yield from self._search(record)
-            return found or (yield from self._post(record))
+            return found or (yield from self._post(record, gone=True))
         if record.delivered and cleared:
             yield Tell("info", f"The task was cleared after request {record.request_id}: a new one is submitted.")
             return (yield from self._post(record))
@@ -258,7 +315,7 @@ class Submission:
         if takers:
             swapped = _let_go(record, takers)
             found = yield from self._search(swapped)
-            return found or (yield from self._post(swapped))
+            return found or (yield from self._post(swapped, gone=True))
         yield Tell("info", f"Request {record.request_id} of an earlier attempt is adopted; nothing is sent.")
         return record
 
@@ -273,12 +330,28 @@ class Submission:
         yield Keep(adopted)
         return adopted
 
-    def _post(self, previous: Record | None) -> Generator[Step, Any, Record]:
-        """Store the intent, send the POST once, store the request id."""
+    def _post(self, previous: Record | None, *, gone: bool = False) -> Generator[Step, Any, Record]:
+        """
+        Store the intent, send the POST once, store the request id.
+
+        :param gone: whether it is known that no job came of the previous record's intent.
+        """
+        if self.purse is not None:
+            self.purse.refuse_alone()
         uploads: dict[str, str] = (yield Upload()) if has_stand_ins(self.payload) else {}
-        intent = self._intent(self.clock(), former=_jobs(previous), uploads=uploads)
+        ended = previous is not None and previous.request_id is not None
+        bills = read_bills((yield AskBills())) if ended and not gone else {}
+        cost = former_cost(previous, bills, gone=gone)
+        intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost, uploads=uploads)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
         yield Publish(self._claim(intent))
+        if self.purse is not None:
+            stand_down = self._stand_down(previous, gone=gone)
+            try:
+                intent = yield from self._afford(self.purse, intent, stand_down)
+            except SegmindError:
+                yield stand_down
+                raise
         yield Keep(intent)
         try:
             receipt: Receipt = yield Post(uploads)
@@ -289,6 +362,7 @@ class Submission:
             return found
         except SegmindError:
             yield Keep(previous) if previous is not None else Forget()
+            yield self._stand_down(previous, gone=gone)
             raise
         accepted = intent.model_copy(update={"request_id": receipt.request_id, "accepted_at": self.clock()})
         try:
@@ -297,6 +371,57 @@ class Submission:
             raise outlook.unrecorded(receipt.request_id, exc) from exc
         yield Tell("info", f"Submitted {self.model} as request {receipt.request_id}. {self.expectation}".rstrip())
         return accepted
+
+    def _afford(self, purse: Purse, intent: Record, stand_down: Step) -> Generator[Step, Any, Record]:
+        """
+        Wait until the purse allows the POST of an intent that is published; return the intent to send.
+
+        :param stand_down: the step that takes the intent back.
+        :raises KlingBudgetExceededError: it could break the limit.
+        :raises SegmindInsufficientCreditsError: the balance does not cover what is about to be started.
+        """
+        until = self.clock() + PATIENCE
+        shown, looks = intent, 0
+        while True:
+            siblings = read_claims((yield AskSiblings()), besides=self.task)
+            bills = read_bills((yield AskBills())) if purse.limit is not None else {}
+            verdict = purse.judge(self._claim(shown), siblings, bills, patient=self.clock() < until)
+            if isinstance(verdict, CheckBalance):
+                yield from self._check_balance(purse, verdict)
+                shown = shown.model_copy(update={"funded": True})
+            if isinstance(verdict, CheckBalance | Pay):
+                # The history is searched around the time of the intent.
+                fresh = shown if not looks else shown.model_copy(update={"intended_at": self.clock()})
+                if fresh != intent:
+                    yield Publish(self._claim(fresh))
+                return fresh
+            if not looks:
+                yield Tell("info", "Other tasks of this run are about to submit; waiting for what they leave.")
+            if isinstance(verdict, StandBack):
+                yield stand_down
+            yield Pause(purse.pause(looks))
+            if isinstance(verdict, StandBack):
+                shown = shown.model_copy(update={"intended_at": self.clock()})
+                yield Publish(self._claim(shown))
+            looks += 1
+
+    def _check_balance(self, purse: Purse, check: CheckBalance) -> Generator[Step, Any, None]:
+        """Ask for the balance. One that cannot be read stops nothing: Segmind itself refuses what it does not cover."""
+        try:
+            funds: Funds = yield AskFunds()
+        except SegmindInsufficientCreditsError:
+            raise
+        except SegmindError as error:
+            yield Tell("warning", f"The balance could not be read before this submit: {error}")
+        else:
+            purse.refuse_for_balance(check, funds)
+
+    def _stand_down(self, previous: Record | None, *, gone: bool) -> Step:
+        """Return the step that takes back the claim to a job that was not submitted."""
+        if previous is None:
+            return Withdraw()
+        left = _as_left(previous)
+        return Publish(self._claim(left.model_copy(update={"high": 0.0}) if gone else left))
 
     def _search(self, intent: Record) -> Generator[Step, Any, Record | None]:
         """Look for the intent's job in the history, for a while; return None when there is none and will be none."""
@@ -374,14 +499,23 @@ class Submission:
         names = ", ".join(sorted(claim.task for claim in rivals))
         return NotYet(outlook.unclear(self, intent, f"it may be the job of {names}, which wants the same"))
 
-    def _intent(self, now: datetime, *, former: tuple[str, ...], uploads: Mapping[str, str] | None = None) -> Record:
+    def _intent(
+        self,
+        now: datetime,
+        *,
+        former: tuple[str, ...],
+        former_cost: float = 0.0,
+        uploads: Mapping[str, str] | None = None,
+    ) -> Record:
         return Record(
             fingerprint=self.fingerprint,
             model=self.model,
             intended_at=now,
             max_tries=self.max_tries,
             price=self.price,
+            high=self.high,
             former=former,
+            former_cost=former_cost,
             uploads=dict(uploads or {}),
         )
 
@@ -458,6 +592,11 @@ def read_claims(published: Iterable[Any], *, besides: str) -> list[Claim]:
         except ValidationError:
             continue
     return [claim for claim in claims if claim.task != besides]
+
+
+def _as_left(record: Record) -> Record:
+    """Return the record of an earlier attempt: no receipt is on its way any more."""
+    return record if record.request_id is not None else record.model_copy(update={"unclear": True})
 
 
 def _jobs(record: Record | None) -> tuple[str, ...]:

@@ -17,13 +17,14 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.triggers.base import StartTriggerArgs
 
-from airflow_provider_kling.delivery import summary, xcoms
+from airflow_provider_kling.delivery import BILL_KEY, bill_of_failure, summary, xcoms
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import (
+    KlingGenerationFailedError,
     KlingGenerationTimeoutError,
     SegmindAuthenticationError,
     SegmindError,
@@ -33,7 +34,7 @@ from airflow_provider_kling.segmind.errors import (
 from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.sensors.source import StartsInTriggerer, source_of
-from airflow_provider_kling.siblings import RECORD_KEY, Submitter, siblings
+from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, siblings
 from airflow_provider_kling.triggers.kling import KlingTrigger
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER
 
@@ -48,7 +49,7 @@ WORKER_INTERVAL = 5.0
 TRIGGER_GRACE = timedelta(seconds=60)
 
 
-class KlingSensor(BaseSensorOperator):
+class KlingSensor(TellsCost, BaseSensorOperator):
     """
     Wait for a Kling job until it is COMPLETED or FAILED; return its result.
 
@@ -164,7 +165,7 @@ class KlingSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look once, then wait in the triggerer or on the worker."""
-        with self._endings():
+        with self._endings(context):
             result: dict[str, Any] = self._look_then_defer(context) if self.deferrable else super().execute(context)
             return result
 
@@ -188,7 +189,7 @@ class KlingSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer; past BaseSensorOperator's own, whose soft_fail skips any failure."""
-        with self._endings():
+        with self._endings(context):
             if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower():
                 raise self._timed_out("no triggerer looked in time; check that one runs")
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
@@ -276,7 +277,7 @@ class KlingSensor(BaseSensorOperator):
         return whole
 
     @contextmanager
-    def _endings(self) -> Iterator[None]:
+    def _endings(self, context: Context) -> Iterator[None]:
         """End the task the same way in every mode."""
         try:
             yield
@@ -293,6 +294,8 @@ class KlingSensor(BaseSensorOperator):
                 "The job is not affected: it runs on, and is billed if it completes. Mend that, then clear this task: "
                 "it waits for the same job and sends nothing."
             )
+        if isinstance(error, KlingGenerationFailedError):
+            context["ti"].xcom_push(key=BILL_KEY, value=bill_of_failure(error, self.model))
         if getattr(self, "never_fail", False) or (self.soft_fail and isinstance(error, KlingGenerationTimeoutError)):
             raise AirflowSkipException(str(error)) from error
         fail(self, error)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_kling.siblings import Uploader, siblings
+from airflow_provider_kling.siblings import Uploader, published, siblings
 from airflow_provider_kling.versions import task_state_store
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class Uploads:
     def _of_the_run(self, host: str) -> dict[str, str]:
         """Return what tasks of the run have uploaded; the same one for all who ask, where there are several."""
         found: dict[str, str] = {}
-        for published in self._ti.xcom_pull(task_ids=siblings(self._dag, Uploader), key=UPLOADS_KEY):
-            for sha256, address in _read(published).get(host, {}).items():
+        for shown in published(self._ti, siblings(self._dag, Uploader), UPLOADS_KEY):
+            for sha256, address in _read(shown).get(host, {}).items():
                 found[sha256] = min(found.get(sha256, address), address)
         return found
 

@@ -39,12 +39,17 @@ def row(request_id=IDS[0], created=NOW, body=None, **fields):
 class Play:
     """An attempt, with what Airflow and Segmind would answer, and what a user would count."""
 
-    def __init__(self, record=None, *, at=NOW, post=None, looks=(), siblings=(), broken=(), **fields):
+    def __init__(
+        self, record=None, *, at=NOW, post=None, looks=(), siblings=(), bills=(), funds=None, broken=(), **fields
+    ):
         self.store = None if record is None else record.model_dump(mode="json")
         self.now = at
         self.posted = post or Receipt(request_id=IDS[8])
         self.looks = list(looks)
         self.siblings = [claim.model_dump(mode="json") for claim in siblings]
+        self.bills = [bill.model_dump(mode="json") for bill in bills]
+        self.funds = funds
+        self.shown = None
         self.broken = broken
         self.log: list[str] = []
         self.steps: list[str] = []
@@ -76,19 +81,21 @@ class Play:
     def carry_out(self, step):
         if type(step).__name__ in self.broken:
             raise RuntimeError("the API server is away")
+        stored = {"Recall": self.store, "AskSiblings": self.siblings, "AskBills": self.bills}
+        if type(step).__name__ in stored:
+            return stored[type(step).__name__]
         match step:
-            case submission.Recall():
-                return self.store
             case submission.Keep(record=record):
                 self.store = record.model_dump(mode="json")
             case submission.Forget():
                 self.store = None
-            case submission.AskSiblings():
-                return self.siblings
-            case submission.Post():
-                if isinstance(self.posted, Exception):
-                    raise self.posted
-                return self.posted
+            case submission.Publish() | submission.Withdraw():
+                self.shown = getattr(step, "claim", None)
+            case submission.Post() | submission.AskFunds():
+                answer = self.posted if isinstance(step, submission.Post) else self.funds
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
             case submission.Look():
                 found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
                 if isinstance(found, Exception):

@@ -25,7 +25,6 @@ from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
     SegmindServerError,
-    SegmindUnresolvedSubmitError,
 )
 from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
 from airflow_provider_kling.segmind.submission import Record, Submission, fingerprint
@@ -106,8 +105,8 @@ class World(RuleBasedStateMachine):
 
     def start(self, task: Task) -> None:
         """Begin an attempt; Airflow deletes the XComs of the one before."""
-        task.xcom = None
         task.shared = {}
+        self.delete_xcom(task)
         key = task.prompt
         if task.wanted != key or (task.cleared and task.record is not None and task.record.delivered):
             self.wanted[key] += 1
@@ -121,6 +120,7 @@ class World(RuleBasedStateMachine):
             max_tries=task.max_tries,
             clock=self.clock,
             grace=timedelta(seconds=GRACE),
+            **self.money(),
         ).attempt()
         task.attempt, task.step = attempt, next(attempt)
 
@@ -164,7 +164,7 @@ class World(RuleBasedStateMachine):
             self.end(task)
         except (SegmindError, AirflowDownError) as error:
             task.last_words.append(str(error))
-            task.stuck = isinstance(error, SegmindUnresolvedSubmitError)
+            task.stuck = not getattr(error, "retryable", True)
             self.end(task)
 
     def carry_out(self, task: Task) -> object:
@@ -182,6 +182,10 @@ class World(RuleBasedStateMachine):
                 return [other.xcom for other in self.tasks if other.xcom is not None]
             case submission.Upload():
                 return self.upload(task)
+            case submission.Withdraw():
+                task.xcom = None
+            case submission.AskBills():
+                return self.bills()
             case submission.Look(since=since):
                 return [
                     HistoryRow(
@@ -199,6 +203,17 @@ class World(RuleBasedStateMachine):
             case submission.Tell(line=line):
                 task.last_words.append(line)
         return None
+
+    def delete_xcom(self, task: Task) -> None:
+        task.xcom = None
+
+    def money(self) -> dict[str, object]:
+        """Return what limits the cost of a submission; here nothing does."""
+        return {}
+
+    def bills(self) -> list[object]:
+        """Return what tasks that wait have told; here nobody waits."""
+        return []
 
     def accept(self, task: Task, row_after: float, later: float = 0) -> Job:
         """Bill a job; a POST that was on its way when its sender died may be taken up a little later."""

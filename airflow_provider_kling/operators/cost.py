@@ -1,0 +1,83 @@
+"""The operator that adds up what a run cost."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_kling.delivery import BILL_KEY
+from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.operators.spending import budgets
+from airflow_provider_kling.segmind.bills import Bill, read_bills
+from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.reckoning import jobs_of, reckon
+from airflow_provider_kling.segmind.schemas import JobStatus
+from airflow_provider_kling.segmind.submission import read_claims
+from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+
+class KlingRunCostOperator(BaseOperator):
+    """
+    Log what the Kling jobs of the run cost, and return the numbers; put it after the last tasks.
+
+    It runs whether they failed or not, as a teardown, which leaves the state of the run to them. Jobs that no
+    sensor saw end are looked up in Segmind's request history; nothing is paid for that.
+
+    The return value has ``total`` (US dollars), ``jobs``, ``failed``, ``by_model`` (``jobs`` and ``cost`` of
+    each), ``by_request`` (the cost of each job) and ``unknown`` (the jobs whose cost is not known yet, such as
+    those that still run); where a task has a :class:`KlingBudget`, also ``limit`` and ``left``.
+
+    :param segmind_conn_id: the connection that submitted. (templated)
+    :param trigger_rule: another rule makes it a task like any other; with ``all_done`` and nothing after it, a
+        run whose tasks failed ends as a success.
+    """
+
+    template_fields: Sequence[str] = ("segmind_conn_id",)
+    ui_color = "#fdeec4"
+
+    def __init__(
+        self, *, segmind_conn_id: str = SegmindHook.default_conn_name, trigger_rule: str | None = None, **kwargs: Any
+    ) -> None:
+        if trigger_rule is not None:
+            kwargs["trigger_rule"] = trigger_rule
+        super().__init__(**kwargs)
+        self.segmind_conn_id = segmind_conn_id
+        if trigger_rule is None:
+            self.as_teardown()
+
+    @cached_property
+    def hook(self) -> SegmindHook:
+        """The hook that asks the request history."""
+        return SegmindHook(self.segmind_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Add up, log, return."""
+        ti = context["ti"]
+        claims = read_claims(published(ti, siblings(self.dag, Submitter), RECORD_KEY), besides="")
+        bills = read_bills(published(ti, siblings(self.dag, TellsCost), BILL_KEY))
+        for request_id, model in jobs_of(claims).items():
+            if request_id not in bills or bills[request_id].cost is None:
+                bills[request_id] = self._look_up(request_id, model)
+        limits = [budget.max_cost_per_dag_run for budget in budgets(self.dag)]
+        reckoning = reckon(claims, bills, limit=limits[0] if limits else None)
+        for line in reckoning.lines():
+            self.log.info("%s", line)
+        return reckoning.to_dict()
+
+    def _look_up(self, request_id: str, model: str) -> Bill:
+        """Return the bill of a job that no task has told, as far as Segmind knows it."""
+        try:
+            job = self.hook.find_request(request_id)
+        except SegmindError as error:
+            self.log.warning("What request %s cost could not be looked up: %s", request_id, error)
+            return Bill(request_id=request_id, model=model)
+        failed = job.status is JobStatus.FAILED
+        known = job.metrics.cost if job.status.is_terminal else None
+        return Bill(request_id=request_id, model=model, cost=known or 0.0 if failed else known, failed=failed)
