@@ -85,6 +85,13 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.operators.kling"]}],
         "sensors": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.sensors.kling"]}],
         "triggers": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.triggers.kling"]}],
+        "transfers": [
+            {
+                "source-integration-name": "Segmind",
+                "target-integration-name": "Object storage",
+                "python-module": "airflow_provider_kling.transfers.segmind_to_object_storage",
+            }
+        ],
         "cli": ["airflow_provider_kling.cli.definition.get_airflow_commands"],
         "extra-links": ["airflow_provider_kling.links.kling.KlingOutputLink"],
     }

@@ -1,0 +1,1 @@
+"""Operators that move files between object storage and Segmind."""
