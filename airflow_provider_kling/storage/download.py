@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 #: Bytes read at once; a connection that breaks loses less than that.
 CHUNK = 64 * 1024
 #: How often in a row a download may break off without a byte more than before.
-MAX_FRUITLESS = 5
+MAX_FRUITLESS = 4
 #: Longest pause before it goes on, in seconds.
 MAX_PAUSE = 20.0
 MAX_REDIRECTS = 5
