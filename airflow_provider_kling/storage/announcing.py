@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_kling.storage.lineage import FILES_KEY
+from airflow_provider_kling.versions import announce_through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +23,12 @@ def announce(context: Context, kept: Sequence[Kept]) -> None:
 
     The events carry the facts of the sidecar, and are registered when the task succeeds.
     """
-    events = context["outlet_events"]
     for outlet in context["task"].outlets:
         if isinstance(outlet, AssetAlias):
             for file in kept:
-                events[outlet].add(Asset(file.uri), extra={**file.facts, "sidecar": file.sidecar})
+                announce_through(context, outlet, file.uri, {**file.facts, "sidecar": file.sidecar})
         elif isinstance(outlet, Asset):
-            events[outlet].extra["files"] = [
+            context["outlet_events"][outlet].extra["files"] = [
                 {**file.facts, "path": file.path, "sidecar": file.sidecar} for file in kept
             ]
     known: dict[str, Any] = {

@@ -113,7 +113,7 @@ def serving(host: FileHost) -> Iterator[FileHost]:
 
 def make_film(seconds: int = 2, size: int = 256) -> bytes:
     """Return an MP4 of noise, which cannot be made small."""
-    file, noise = io.BytesIO(), random.Random(1)
+    file, noise = io.BytesIO(), random.Random(1)  # noqa: S311 noise
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=24, options={"preset": "ultrafast", "crf": "10"})
         stream.width = stream.height = size

@@ -115,10 +115,10 @@ def test_a_video_is_followed_back_to_its_first_picture_through_files_that_were_k
     (kept,) = run.xcom("last")
     sidecar = json.loads(Path(kept["sidecar"].removeprefix("file://")).read_text())
     assert kept["duration"] > 1
-    (film,) = sidecar["inputs"]
-    assert (film["field"], film["made"]["model"]) == ("video_url", "kling-o1-image-to-video")
-    assert "path" not in film
-    (picture,) = film["made"]["inputs"]
+    (source,) = sidecar["inputs"]
+    assert (source["field"], source["made"]["model"]) == ("video_url", "kling-o1-image-to-video")
+    assert "path" not in source
+    (picture,) = source["made"]["inputs"]
     assert picture["made"]["model"] == "kling-o1"
     assert picture["path"] == run.xcom("first")[0]["path"]
     assert picture["sha256"] == run.xcom("first")[0]["sha256"]
@@ -139,10 +139,6 @@ def test_each_file_is_announced_with_its_facts(host, run_dag, folder):
 
 
 def test_outlets_of_ones_own_are_told_instead(host, run_dag, folder):
-    from airflow.providers.common.compat.sdk import Asset, AssetAlias
-
-    assert Asset
-    assert AssetAlias
     outlets = "outlets=[AssetAlias('films'), Asset('s3://bucket/films')]"
     imports = "from airflow.providers.common.compat.sdk import Asset, AssetAlias"
     run = run_dag(
@@ -152,8 +148,9 @@ def test_outlets_of_ones_own_are_told_instead(host, run_dag, folder):
     assert run.state == "success"
     (kept,) = run.xcom("keep")
     told = {uri_of(event): event.extra for event in events(run)}
-    assert told.keys() == {kept["path"], "s3://bucket/films"}
-    assert [file["path"] for file in told["s3://bucket/films"]["files"]] == [kept["path"]]
+    assert told[kept["path"]]["request_id"] == ID
+    if AIRFLOW_3:  # Airflow 2 registers it where a scheduler has stored it, which `dag.test()` does not
+        assert [file["path"] for file in told["s3://bucket/films"]["files"]] == [kept["path"]]
 
 
 def events(run):
