@@ -102,6 +102,18 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_provider_kling.triggers.kling", "airflow_provider_kling.triggers.credits"],
             }
         ],
+        "transfers": [
+            {
+                "source-integration-name": "Object storage",
+                "target-integration-name": "Segmind",
+                "python-module": "airflow_provider_kling.transfers.object_storage_to_segmind",
+            },
+            {
+                "source-integration-name": "Segmind",
+                "target-integration-name": "Object storage",
+                "python-module": "airflow_provider_kling.transfers.segmind_to_object_storage",
+            },
+        ],
         "cli": ["airflow_provider_kling.cli.definition.get_airflow_commands"],
         "extra-links": ["airflow_provider_kling.links.kling.KlingOutputLink"],
     }

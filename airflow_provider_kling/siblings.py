@@ -11,9 +11,15 @@ if TYPE_CHECKING:
 
 #: Where the record of a submission stands in the task's state, and as an XCom for sibling tasks.
 RECORD_KEY = "kling_submission"
+#: The XCom by which a task tells which file is behind a link: ``{link: {"path", "sidecar", "sha256"}}``.
+FILES_KEY = "kling_files"
 
 
-class Uploader:
+class Traceable:
+    """Marks an operator whose result, or whose ``FILES_KEY``, tells later tasks what is behind a link."""
+
+
+class Uploader(Traceable):
     """Marks an operator that uploads files."""
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow import __version__ as airflow_version
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import AssetAlias, Context
 
 
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
@@ -76,6 +78,32 @@ def mapped_instances(context: Context) -> int:
     else:
         count = context.get("expanded_ti_count")  # None inside a mapped task group
     return max(1, count or 1)
+
+
+def announce_through(context: Context, alias: AssetAlias, uri: str, facts: Mapping[str, Any]) -> None:
+    """
+    Add an event of an asset to those of an alias, which has to be among the task's outlets.
+
+    Airflow 2 takes plain values only, so the rest is JSON text there, and fails where the alias is not in its
+    database: a scheduler puts it there, ``dag.test()`` does not.
+    """
+    from airflow.providers.common.compat.sdk import Asset
+
+    extra = dict(facts)
+    if _VERSION < (3, 0):
+        extra = {name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in extra.items()}
+        _store_alias(alias.name)
+    context["outlet_events"][alias].add(Asset(uri), extra=extra)
+
+
+def _store_alias(name: str) -> None:
+    from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]  # Airflow 2 has it
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        if session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == name)) is None:
+            session.add(DatasetAliasModel(name=name))
 
 
 def _first_start(ti: Any, first_try: int) -> datetime | None:

@@ -35,7 +35,7 @@ from airflow_provider_kling.segmind.matching import created_at, id_forms
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import requests
     from tenacity import RetryCallState
@@ -213,11 +213,23 @@ class SegmindHook(BaseHook):
 
         :raises SegmindRequestNotFoundError: this account never made it.
         """
+        return self._look_up(request_id, protocol.past_request)
+
+    def find_row(self, request_id: str) -> HistoryRow | None:
+        """
+        Return the history's row of a job of any age: what was sent, and when; of several outputs the first's.
+
+        :raises SegmindRequestNotFoundError: this account never made it.
+        """
+        return next(iter(self._look_up(request_id, protocol.past_rows).rows), None)
+
+    def _look_up(self, request_id: str, call: Callable[[str], Call[T]]) -> T:
+        """Ask the history for a job in every form in which it may know its id."""
         forms = id_forms(checked_request_id(request_id))
         for form in forms[:-1]:
             with suppress(SegmindRequestNotFoundError):
-                return self._send(protocol.past_request(form))
-        return self._send(protocol.past_request(forms[-1]))
+                return self._send(call(form))
+        return self._send(call(forms[-1]))
 
     def list_models(self) -> list[ListedModel]:
         """Return every model that Segmind serves now, Kling's and others', as its public list tells them."""

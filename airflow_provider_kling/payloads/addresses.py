@@ -87,6 +87,6 @@ def _is_fetchable(value: str) -> bool:
 
 
 def _is_storage(scheme: str) -> bool:
-    import fsspec  # type: ignore[import-untyped]  # it ships no types
+    import fsspec
 
     return scheme not in _NO_STORAGE and scheme in fsspec.available_protocols()

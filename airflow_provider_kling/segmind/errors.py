@@ -21,6 +21,11 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
   * SegmindResponseError              an answer that is not what the API promises
   + KlingGenerationFailedError        the job ended FAILED
   * KlingGenerationTimeoutError       the deadline passed, the job goes on
+  * KlingDownloadError                a finished job's file could not be fetched; fetching again costs nothing
+    - KlingDownloadRefusedError +     its link or its size is not allowed
+    - KlingFileExpiredError +         its link is dead, and the request history has no other
+  * KlingStorageError                 the place where the file should go does not take it
+    - KlingNameTakenError +           another job's file has the name
 
 ``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload.
 None derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip.
@@ -242,6 +247,32 @@ class KlingGenerationFailedError(SegmindError):
 
 class KlingGenerationTimeoutError(SegmindError):
     """The deadline passed; the job still runs, is still billed, and can be waited for again."""
+
+
+class KlingDownloadError(SegmindError):
+    """A finished job's file could not be fetched, or is not what it should be; a retry costs nothing."""
+
+
+class KlingDownloadRefusedError(KlingDownloadError):
+    """The file is not fetched: its link leads where no download may go, or it is too large."""
+
+    retryable = False
+
+
+class KlingFileExpiredError(KlingDownloadError):
+    """The link is dead and the request history knows no other: Segmind keeps files for seven days."""
+
+    retryable = False
+
+
+class KlingStorageError(SegmindError):
+    """The place where a file should go does not take it: a full disk, no such bucket, no permission."""
+
+
+class KlingNameTakenError(KlingStorageError):
+    """Another job's file has the name already; it is left as it is."""
+
+    retryable = False
 
 
 def excerpt(body: bytes) -> str:

@@ -286,14 +286,12 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
 
 def past_request(request_id: str) -> Call[Result]:
     """``GET /inference-request/request-history/{id}`` on the history host: a request of any age, and its output."""
-    known = checked_request_id(request_id)
-    return Call(
-        method="GET",
-        path=f"/inference-request/request-history/{known}",
-        question=Question(f"look up request {known} in the history", about=About.REQUEST, subject=known),
-        reader=lambda answer: HistoryPage.model_validate_json(answer.body).as_result(),
-        host=Host.HISTORY,
-    )
+    return _past(request_id, lambda answer: HistoryPage.model_validate_json(answer.body).as_result())
+
+
+def past_rows(request_id: str) -> Call[HistoryPage]:
+    """Ask as :func:`past_request` does, for what the account sent and when: one row for each output."""
+    return _past(request_id, _reader(HistoryPage))
 
 
 def model_list() -> Call[ModelList]:
@@ -303,6 +301,17 @@ def model_list() -> Call[ModelList]:
         path="/inference-model-information/list",
         question=Question("read the model list"),
         reader=_reader(ModelList),
+        host=Host.HISTORY,
+    )
+
+
+def _past(request_id: str, reader: Callable[[Answer], T]) -> Call[T]:
+    known = checked_request_id(request_id)
+    return Call(
+        method="GET",
+        path=f"/inference-request/request-history/{known}",
+        question=Question(f"look up request {known} in the history", about=About.REQUEST, subject=known),
+        reader=reader,
         host=Host.HISTORY,
     )
 

@@ -34,7 +34,7 @@ from airflow_provider_kling.segmind.errors import (
 from airflow_provider_kling.segmind.polling import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.sensors.source import StartsInTriggerer, source_of
-from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, siblings
+from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, Traceable, siblings
 from airflow_provider_kling.triggers.kling import KlingTrigger
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER
 
@@ -49,7 +49,7 @@ WORKER_INTERVAL = 5.0
 TRIGGER_GRACE = timedelta(seconds=60)
 
 
-class KlingSensor(TellsCost, BaseSensorOperator):
+class KlingSensor(TellsCost, Traceable, BaseSensorOperator):
     """
     Wait for a Kling job until it is COMPLETED or FAILED; return its result.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_kling.siblings import Uploader, published, siblings
+from airflow_provider_kling.siblings import FILES_KEY, Uploader, published, siblings
 from airflow_provider_kling.versions import task_state_store
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ class Uploads:
             else:
                 self._log.info("%s is uploaded already: %s", file.source, own[sha256])
         self._keep(kept)
+        # By which the description of what is made of them leads back to these files.
+        behind = {own[sha256]: {"path": file.source, "sha256": sha256} for sha256, file in wanted.items()}
+        self._ti.xcom_push(key=FILES_KEY, value=behind)
         self._ti.xcom_push(key=UPLOADS_KEY, value={host: {sha256: own[sha256] for sha256 in wanted}})
         return {sha256: own[sha256] for sha256 in wanted}
 

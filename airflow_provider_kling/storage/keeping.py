@@ -1,0 +1,320 @@
+"""
+Keeping the files of a finished job: fetched, checked, named and described.
+
+What must not be relaxed:
+
+* A final name appears with a whole file that was checked, after its description, which claims the name.
+* A file of another job is never overwritten.
+* Nothing here submits: whatever fails can be tried again for nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.segmind.errors import (
+    KlingDownloadError,
+    KlingFileExpiredError,
+    KlingNameTakenError,
+    SegmindError,
+    SegmindRequestNotFoundError,
+)
+from airflow_provider_kling.storage.announcing import announce
+from airflow_provider_kling.storage.finished import finished
+from airflow_provider_kling.storage.lineage import Lineage, describe, past, read_sidecar
+from airflow_provider_kling.storage.media import Shape, shape
+from airflow_provider_kling.storage.naming import Name, render
+from airflow_provider_kling.storage.sidecar import Sidecar, bare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+    from fsspec import AbstractFileSystem
+
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.storage.media import MediaType
+    from airflow_provider_kling.storage.part import Part
+    from airflow_provider_kling.storage.store import Store
+
+#: Bytes read at once of a kept file on an object store, to see whether it decodes.
+READ_BLOCK = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """
+    One file in its place.
+
+    :param path: its URL, with the storage connection in it: ``ObjectStoragePath(path)`` opens it.
+    :param uri: the same without the connection.
+    :param sidecar: its description, as ``path``.
+    :param link: where it came from.
+    :param facts: the description, without where its inputs came from.
+    """
+
+    path: str
+    uri: str
+    sidecar: str
+    link: str
+    facts: Mapping[str, Any]
+
+    def as_xcom(self) -> dict[str, Any]:
+        """Return what a task hands on."""
+        measured = {name: self.facts.get(name) for name in ("sha256", "size", "type", "width", "height", "duration")}
+        return {"path": self.path, **measured, "sidecar": self.sidecar}
+
+
+def keep(
+    context: Context,
+    result: Mapping[str, Any] | str,
+    store: Store,
+    hook: SegmindHook,
+    log: Any,
+    *,
+    payload: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """
+    Keep every file of a finished job, and announce them; what an earlier attempt kept is not fetched again.
+
+    :param context: of the task that keeps them.
+    :param result: what the sensor returned, or a request id.
+    :param store: where, and under which names; its templates are rendered: :meth:`Store.resolve`.
+    :param hook: of the connection that submitted the job.
+    :param log: the task's logger.
+    :param payload: what was sent, where the caller knows it; by default the request history is asked.
+    :return: for each file ``path``, ``sha256``, ``size``, ``type``, ``width``, ``height``, ``duration`` and
+        ``sidecar``.
+    :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; the job is not lost.
+    """
+    output = finished(result, hook)
+    keeper = _Keeper(context, output, store, hook, log, payload)
+    try:
+        kept = [keeper.keep(index, link) for index, link in enumerate(output["urls"])]
+    except SegmindError as error:
+        error.request_id = error.request_id or output["request_id"]
+        raise
+    announce(context, kept)
+    return [file.as_xcom() for file in kept]
+
+
+class _Keeper:
+    """Keeps the files of one job."""
+
+    def __init__(
+        self,
+        context: Context,
+        output: Mapping[str, Any],
+        store: Store,
+        hook: SegmindHook,
+        log: Any,
+        payload: Mapping[str, Any] | None,
+    ) -> None:
+        self.context = context
+        self.ti = context["ti"]
+        self.output = output
+        self.request_id: str = output["request_id"]
+        self.store = store
+        self.hook = hook
+        self.log = log
+        self.payload = payload
+        folder = store.folder()
+        self.fs: AbstractFileSystem = folder.fs
+        self.root = str(folder.path).rstrip("/")
+        self.protocol = folder.protocol or "file"
+        self.conn = f"{folder.conn_id}@" if getattr(folder, "conn_id", None) else ""
+
+    def keep(self, index: int, link: str) -> Kept:
+        """Keep one file."""
+        name = self._name(index)
+        sidecar = f"{self.root}/{name.sidecar}"
+        self.fs.invalidate_cache(sidecar.rpartition("/")[0])
+        there = read_sidecar(self.fs, sidecar)
+        if there is not None:
+            self._refuse_foreign(there, index, sidecar)
+            if self._is_whole(there, sidecar):
+                self.log.info("%s is there already, whole; it is not fetched again.", self._url(sidecar))
+                return self._kept(there, sidecar)
+        part, type_ = self._fetch(index, link, sidecar)
+        try:
+            measured = self._measured(part, type_)
+            target = f"{self.root}/{name.file(type_.extension)}"
+            description = self._described(index, link, part, type_, target, measured)
+            self._claim(sidecar, target, description, there)
+            part.move(target)
+        except BaseException:
+            part.discard()
+            raise
+        self.log.info("Kept %s (%s, %d bytes).", self._url(target), type_.mime, part.size)
+        return self._kept(description, sidecar)
+
+    def _name(self, index: int) -> Name:
+        return render(
+            self.store.name,
+            {
+                "dag_id": self.ti.dag_id,
+                "run_id": self.ti.run_id,
+                "task_id": self.ti.task_id,
+                "map_index": -1 if self.ti.map_index is None else self.ti.map_index,
+                "index": index,
+                "request_id": self.request_id,
+                "model": self._model or "unknown",
+            },
+        )
+
+    @cached_property
+    def _row(self) -> Any:
+        return past(self.hook, self.request_id, self.log)
+
+    @cached_property
+    def _model(self) -> str | None:
+        model: str | None = self.output.get("model")
+        needed = "{model}" in self.store.name
+        return model or (self._row.model_name if needed and self._row else None)
+
+    def _fetch(self, index: int, link: str, sidecar: str) -> tuple[Part, MediaType]:
+        """Fetch it from where it is; from where the history says it is now, if it is not there."""
+        try:
+            return self._download(index, link, sidecar)
+        except KlingFileExpiredError as gone:
+            fresh = self._fresh_link(index)
+            if fresh in {None, link}:
+                raise KlingFileExpiredError(
+                    f"{gone} Segmind keeps a file for seven days, and its request history has no other link: output "
+                    f"{index} of request {self.request_id} has expired. Only a new job can make it again.",
+                    request_id=self.request_id,
+                    status_code=gone.status_code,
+                ) from None
+            self.log.warning("%s The request history has a link that is newer.", gone)
+            return self._download(index, str(fresh), sidecar)
+
+    def _fresh_link(self, index: int) -> str | None:
+        try:
+            urls = self.hook.find_request(self.request_id).urls
+        except SegmindRequestNotFoundError:
+            return None
+        return urls[index] if index < len(urls) else None
+
+    def _download(self, index: int, link: str, sidecar: str) -> tuple[Part, MediaType]:
+        from airflow_provider_kling.storage.download import Download
+        from airflow_provider_kling.storage.hosts import Hosts
+        from airflow_provider_kling.storage.part import Part
+
+        whose = hashlib.sha256(f"{sidecar} {self.request_id} {index}".encode()).hexdigest()[:16]
+        return Download(
+            link,
+            lambda version: Part.begin(self.fs, sidecar.rpartition("/")[0], f"kling-{whose}", version),
+            kind=self._kind,
+            hosts=Hosts.of(self.hook.settings),
+            timeout=self.hook.settings.timeout,
+            max_bytes=self.store.max_bytes,
+            log=self.log,
+        ).run()
+
+    @property
+    def _kind(self) -> Literal["image", "video"] | None:
+        payload_class = get_payload_class(self._model) if self._model else None
+        kind = payload_class.output if payload_class else None
+        return None if kind == "voice" else kind
+
+    def _measured(self, part: Part, type_: MediaType) -> Shape:
+        with self.fs.open(part.path, "rb", block_size=READ_BLOCK) as file:
+            try:
+                measured = shape(file)
+            except ValueError as exc:
+                from airflow_provider_kling.storage.part import NOT_LOST
+
+                raise KlingDownloadError(
+                    f"Output of request {self.request_id}: {part.size} bytes of {type_.mime} came, but {exc}. "
+                    f"{NOT_LOST}"
+                ) from None
+        return measured or Shape()
+
+    def _described(self, index: int, link: str, part: Part, type_: MediaType, target: str, measured: Shape) -> Sidecar:
+        row = None if self.payload is not None and self._model else self._row
+        lineage = Lineage.of_run(self.context, self.hook, self.store.storage_conn_id, self.log)
+        made = describe(self.output, link, row, lineage, payload=self.payload)
+        return Sidecar(
+            **dict(made),
+            index=index,
+            file=target.rpartition("/")[2],
+            size=part.size,
+            sha256=part.sha256,
+            type=type_.mime,
+            width=measured.width,
+            height=measured.height,
+            duration=measured.duration,
+            dag_id=self.ti.dag_id,
+            run_id=self.ti.run_id,
+            task_id=self.ti.task_id,
+            map_index=-1 if self.ti.map_index is None else self.ti.map_index,
+            stored_at=datetime.now(tz=UTC),
+        )
+
+    def _claim(self, sidecar: str, target: str, description: Sidecar, there: Sidecar | None) -> None:
+        """Put the description in its place, which is also what makes the name this job's; the file comes after it."""
+        from fsspec.implementations.local import LocalFileSystem
+
+        from airflow_provider_kling.storage.part import storing
+
+        document = description.to_json()
+        with storing(sidecar):
+            if there is not None:
+                self.fs.pipe_file(sidecar, document)
+                return
+            if self.fs.exists(target):
+                raise KlingNameTakenError(
+                    f"{self._url(target)} is there already, and nothing beside it says whose it is. {self._way_out()}"
+                )
+            try:
+                if isinstance(self.fs, LocalFileSystem):  # whose own way to create looks first and writes then
+                    with self.fs.open(sidecar, "xb") as file:
+                        file.write(document)
+                else:
+                    self.fs.pipe_file(sidecar, document, mode="create")
+            except FileExistsError:
+                other = read_sidecar(self.fs, sidecar)
+                if other is not None:
+                    self._refuse_foreign(other, description.index, sidecar)
+                self.fs.pipe_file(sidecar, document)
+
+    def _refuse_foreign(self, there: Sidecar, index: int, sidecar: str) -> None:
+        if not there.is_of(self.request_id, index):
+            raise KlingNameTakenError(
+                f"The name {self._url(sidecar).removesuffix('.json')!r} belongs to output {there.index} of request "
+                f"{there.request_id} (task {there.task_id} of run {there.run_id}). It is left as it is. "
+                f"{self._way_out()}"
+            )
+
+    def _way_out(self) -> str:
+        return (
+            "Move it away, or put {request_id} or another placeholder into name=; then clear this task: it fetches the "
+            f"file of request {self.request_id} and pays nothing."
+        )
+
+    def _is_whole(self, there: Sidecar, sidecar: str) -> bool:
+        try:
+            size = self.fs.size(f"{sidecar.rpartition('/')[0]}/{there.file}")
+        except FileNotFoundError:
+            return False
+        return bool(size == there.size)
+
+    def _kept(self, description: Sidecar, sidecar: str) -> Kept:
+        path = f"{sidecar.rpartition('/')[0]}/{description.file}"
+        return Kept(
+            path=self._url(path),
+            uri=self._url(path, conn=""),
+            sidecar=self._url(sidecar),
+            link=bare(description.url or ""),
+            facts=description.facts(),
+        )
+
+    def _url(self, path: str, conn: str | None = None) -> str:
+        where = urlsplit(path).path if "://" in path else path
+        return f"{self.protocol}://{self.conn if conn is None else conn}{where}"

@@ -1,0 +1,109 @@
+"""
+How files are named: a template with placeholders, and what may not become part of a name.
+
+Values come from outside (whoever starts a DAG run chooses its id), so what is unsafe in them is
+replaced; what the template itself says is the DAG author's, so what is unsafe in it is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.segmind.errors import SegmindInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_NAME = "{dag_id}/{run_id}/{task_id}-{map_index}-{index}.{ext}"
+#: What a template may name besides ``{ext}``, which stands at its end.
+PLACEHOLDERS = ("dag_id", "run_id", "task_id", "map_index", "index", "request_id", "model")
+#: Longest value in bytes; ids may have 250 characters each, a file's name on most disks 255 bytes in all.
+LONGEST_VALUE = 80
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_UNSAFE_IN_VALUE = re.compile(r"[^\w.=-]")
+#: Besides control characters: what shells, object stores and glob patterns take for something else.
+_UNSAFE_IN_TEMPLATE = re.compile(r"[\x00-\x1f\x7f\\*?\[\]{}<>|\"#%^`~:]")
+_ENDING = ".{ext}"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """
+    The names of one output: its file's, once its type is known, and its sidecar's, which needs no type.
+
+    :param stem: the path below the destination, without the extension.
+    :param fixed: the extension is part of the stem: the template has no ``{ext}``.
+    """
+
+    stem: str
+    fixed: bool = False
+
+    def file(self, extension: str) -> str:
+        """Return the path of the file."""
+        return self.stem if self.fixed else f"{self.stem}.{extension}"
+
+    @property
+    def sidecar(self) -> str:
+        """The path of the description beside it."""
+        return f"{self.stem}.json"
+
+
+def check_template(template: str) -> None:
+    """
+    Refuse a template that can give no safe name; what Jinja will fill in is looked at when it has.
+
+    :raises SegmindInputError: naming the part and what may stand there.
+    """
+    if not isinstance(template, str):
+        raise SegmindInputError(f"name: {template!r} is not text such as {DEFAULT_NAME!r}.")
+    plain = _JINJA.sub("x", template)
+    unknown = [name for name in _PLACEHOLDER.findall(plain) if name not in {*PLACEHOLDERS, "ext"}]
+    if unknown:
+        known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "ext"))
+        raise SegmindInputError(f"name: {{{unknown[0]}}} is no placeholder; there are {known}.")
+    if "{ext}" in plain.removesuffix(_ENDING):
+        raise SegmindInputError(f"name: {{ext}} may stand at the end only, as in {DEFAULT_NAME!r}.")
+    _check_path(_PLACEHOLDER.sub("x", plain), template)
+
+
+def render(template: str, values: Mapping[str, str | int]) -> Name:
+    """
+    Return the names that a template gives.
+
+    :param template: after Jinja.
+    :param values: one for each of ``PLACEHOLDERS``; a map index of -1 is a task that is not mapped.
+    :raises SegmindInputError: as :func:`check_template`.
+    """
+    check_template(template)
+    stem = _PLACEHOLDER.sub(lambda found: _safe(values[found[1]]), template.removesuffix(_ENDING))
+    _check_path(stem, template)
+    return Name(stem, fixed=not template.endswith(_ENDING))
+
+
+def _safe(value: str | int) -> str:
+    """Return a value as a part of a name; an unmapped task counts as the first of its kind."""
+    text = _UNSAFE_IN_VALUE.sub("-", "0" if value == -1 else str(value))
+    if not text.strip("."):
+        text = "-" * max(len(text), 1)
+    if len(text.encode()) <= LONGEST_VALUE:
+        return text
+    digest = hashlib.sha256(str(value).encode()).hexdigest()[:8]
+    return text.encode()[: LONGEST_VALUE - 9].decode(errors="ignore") + f"-{digest}"
+
+
+def _check_path(path: str, template: str) -> None:
+    if path.startswith("/"):
+        raise SegmindInputError(f"name: {template!r} is absolute; it is a path below the destination.")
+    if unsafe := _UNSAFE_IN_TEMPLATE.search(path):
+        raise SegmindInputError(f"name: {template!r} holds {unsafe[0]!r}, which is not safe in the name of a file.")
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise SegmindInputError(
+            f"name: {template!r} has an empty part, '.' or '..' as {path!r}; name folders and a file, "
+            f"as in {DEFAULT_NAME!r}."
+        )

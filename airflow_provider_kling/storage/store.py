@@ -1,0 +1,86 @@
+"""Where files are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
+from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.storage.naming import DEFAULT_NAME, check_template
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+
+#: The largest file that is fetched where nothing else is said: several times the largest that a Kling model makes.
+DEFAULT_MAX_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """
+    Where results are kept, and under which names.
+
+    :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``, or an absolute
+        local path; may hold Jinja templates.
+    :param name: the path below it: ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``, ``{index}`` (of the
+        output), ``{request_id}``, ``{model}``, and ``.{ext}`` at the end; may hold Jinja templates.
+    :param storage_conn_id: the Airflow connection of the object storage, where it needs one.
+    :param max_bytes: the largest file that is fetched.
+    :raises SegmindInputError: a name or a destination that cannot work.
+    """
+
+    destination: str
+    name: str = DEFAULT_NAME
+    storage_conn_id: str | None = None
+    max_bytes: int = DEFAULT_MAX_BYTES
+
+    def __post_init__(self) -> None:
+        if not is_template(self.destination):
+            _check_destination(self.destination)
+        check_template(self.name)
+        if self.max_bytes <= 0:
+            raise SegmindInputError(f"max_bytes: {self.max_bytes!r} must be above 0.")
+
+    def resolve(self, context: Context) -> Store:
+        """Return it with its templates rendered."""
+        render = context["task"].render_template
+        rendered = {name: render(getattr(self, name), context) for name in ("destination", "name", "storage_conn_id")}
+        if renders_to_nothing(rendered["storage_conn_id"]):
+            rendered["storage_conn_id"] = None
+        return replace(self, **rendered)
+
+    def folder(self) -> ObjectStoragePath:
+        """
+        Return the destination on its filesystem.
+
+        :raises SegmindInputError: nothing here can reach such a storage.
+        """
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        try:
+            folder = ObjectStoragePath(self.destination.rstrip("/"), conn_id=self.storage_conn_id)
+            folder.fs  # noqa: B018 finds the filesystem
+        except (ValueError, ImportError) as exc:
+            scheme = urlsplit(self.destination).scheme
+            raise SegmindInputError(
+                f"destination: {self.destination!r} cannot be reached ({exc}); install the provider package of its "
+                f"storage, for s3 apache-airflow-providers-amazon[s3fs], and check {scheme!r}."
+            ) from exc
+        return folder
+
+
+def _check_destination(destination: str) -> None:
+    if not isinstance(destination, str) or not destination.strip():
+        raise SegmindInputError(f"destination: {destination!r} is not the URL of a folder such as s3://bucket/prefix.")
+    parts = urlsplit(destination)
+    if not parts.scheme and not destination.startswith("/"):
+        raise SegmindInputError(
+            f"destination: {destination!r} would be looked for wherever a worker happens to run; use a URL such as "
+            "s3://bucket/prefix or file:///data, or an absolute path."
+        )
+    if parts.query or parts.fragment or any(ch in destination for ch in "*?[]\\") or not destination.isprintable():
+        raise SegmindInputError(f"destination: {destination!r} holds characters that no folder's URL should.")
+    if ".." in parts.path.split("/"):
+        raise SegmindInputError(f"destination: {destination!r} leads up with '..'; name the folder itself.")

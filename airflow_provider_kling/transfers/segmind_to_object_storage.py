@@ -1,0 +1,88 @@
+"""Results out of Segmind, before their links die."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator
+
+from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.payloads.templates import is_template
+from airflow_provider_kling.retries import fail
+from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.siblings import Traceable
+from airflow_provider_kling.storage.keeping import keep
+from airflow_provider_kling.storage.naming import DEFAULT_NAME
+from airflow_provider_kling.storage.store import DEFAULT_MAX_BYTES, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+
+class SegmindToObjectStorageOperator(Traceable, BaseOperator):
+    """
+    Keep every file of a finished job in object storage, checked and described.
+
+    Segmind deletes a file seven days after it was made. A retry fetches what is missing and nothing else,
+    and pays nothing. A file appears under its name only when it is whole; beside it stands a JSON file with
+    how it was made and of what. The name of another job's file is refused.
+
+    The return value is a list with, for each file, ``path``, ``sha256``, ``size``, ``type``, ``width``,
+    ``height``, ``duration`` and ``sidecar``. Each file is announced as an asset event (on Airflow 2, a dataset
+    event) with the facts of its description: to every ``AssetAlias`` among the task's ``outlets``, and without
+    outlets to one that has the destination as its name, or ``dag_id.task_id`` where that is a template.
+
+    :param result: what :class:`KlingSensor` returned, or a request id. (templated)
+    :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``. (templated)
+    :param name: the path below it; see :class:`~airflow_provider_kling.storage.store.Store`. (templated)
+    :param segmind_conn_id: the connection; the one that submitted. (templated)
+    :param storage_conn_id: the connection of the object storage, where it needs one. (templated)
+    :param max_bytes: the largest file that is fetched; 2 GiB.
+    :raises KlingDownloadError: the file could not be fetched; a retry goes on.
+    :raises KlingFileExpiredError: it is gone; the task fails at once.
+    :raises KlingStorageError: the destination does not take it.
+    """
+
+    template_fields: Sequence[str] = ("result", "destination", "name", "segmind_conn_id", "storage_conn_id")
+    ui_color = "#d6e8f0"
+
+    def __init__(
+        self,
+        *,
+        result: Mapping[str, Any] | str | Any,
+        destination: str,
+        name: str = DEFAULT_NAME,
+        segmind_conn_id: str = SegmindHook.default_conn_name,
+        storage_conn_id: str | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.result = result
+        self.destination = destination
+        self.name = name
+        self.segmind_conn_id = segmind_conn_id
+        self.storage_conn_id = storage_conn_id
+        self.max_bytes = max_bytes
+        self._store()  # what cannot work shows when the DAG file is parsed
+        if not self.outlets:
+            alias = f"{self.dag_id}.{self.task_id}" if is_template(destination) else destination.rstrip("/")
+            self.outlets = [AssetAlias(alias)]
+
+    @cached_property
+    def hook(self) -> SegmindHook:
+        """The hook that asks about the job."""
+        return SegmindHook(self.segmind_conn_id)
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Keep the files that are not kept yet."""
+        try:
+            return keep(context, self.result, self._store(), self.hook, self.log)
+        except SegmindError as error:
+            fail(self, error)
+
+    def _store(self) -> Store:
+        return Store(self.destination, self.name, self.storage_conn_id or None, self.max_bytes)
