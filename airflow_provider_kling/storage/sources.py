@@ -94,6 +94,7 @@ def stage(source: str, conn_id: str | None = None) -> Staged:
     """
     with _refusals(source):
         path = located(source, conn_id)
+        path.fs.invalidate_cache()  # it may still list what stood there before
         found = path.fs.info(path.path)
         if found["type"] != "file":
             raise UnfitFileError(f"is a {found['type']}, not a file")

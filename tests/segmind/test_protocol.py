@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 
@@ -269,3 +270,11 @@ def test_only_what_costs_nothing_or_never_left_may_be_sent_again():
     assert not SUBMIT.may_repeat_after(SUBMIT.no_answer("reset"))
     assert not UPLOAD.may_repeat_after(UPLOAD.no_answer("reset"))
     assert not STATUS.may_repeat_after(errors.SegmindAuthenticationError("x"))
+
+
+@pytest.mark.parametrize("lengths", [[], [1], [2], [3], [4, 5], [1, 1, 1, 1], [1024, 1, 7]])
+def test_the_body_of_one_upload_is_the_same_json_whatever_the_blocks(lengths):
+    blocks = [bytes(range(length % 256)) + bytes(length - length % 256) for length in lengths]
+    body = protocol.upload_file("image/png", blocks).encoded_body()
+    coded = base64.b64encode(b"".join(blocks)).decode()
+    assert json.loads(body) == protocol.upload([f"data:image/png;base64,{coded}"]).json_body

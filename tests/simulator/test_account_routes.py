@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,6 +27,10 @@ def test_an_upload_gets_a_public_url(client):
     fetched = client.get(answer["file_urls"][0], headers={"x-api-key": None})
     assert fetched.headers["content-type"] == "image/png"
     assert fetched.content == picture
+    uploads = client.get("/simulator/uploads").json()["uploads"]
+    assert [upload["url"] for upload in uploads] == answer["file_urls"]
+    assert {upload["sha256"] for upload in uploads} == {hashlib.sha256(picture).hexdigest()}
+    assert {upload["size"] for upload in uploads} == {len(picture)}
 
 
 def test_an_upload_can_be_answered_in_the_other_published_style(start):
