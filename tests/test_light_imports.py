@@ -11,13 +11,19 @@ from airflow.providers.common.compat.sdk import DAG
 
 # Airflow 2 loads some of them by itself.
 there = set(sys.modules)
+from airflow_provider_kling.budget import KlingBudget
+from airflow_provider_kling.operators.cost import KlingRunCostOperator
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
+from airflow_provider_kling.sensors.credits import KlingCreditsSensor
 from airflow_provider_kling.sensors.kling import KlingSensor
 
 with DAG("light", schedule=None):
-    submit = KlingSubmitOperator(task_id="a", payload=O1Image(prompt="x", image_urls=["https://x/y.png"]))
-    KlingSensor(task_id="b", request_id=submit.output)
+    payload = O1Image(prompt="x", image_urls=["https://x/y.png"])
+    submit = KlingSubmitOperator(task_id="a", payload=payload, max_cost=1, budget=KlingBudget(5))
+    done = KlingSensor(task_id="b", request_id=submit.output)
+    KlingCreditsSensor(task_id="c", min_credits=1) >> submit
+    done >> KlingRunCostOperator(task_id="d")
 heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl"}
 print("LOADED", sorted({name.split(".")[0] for name in set(sys.modules) - there} & heavy))
 """

@@ -104,8 +104,8 @@ def test_a_submit_that_waits_for_the_top_up_is_paid_for(poor, run_dag):
     top_up_after_looks(poor, 2)
     run = run_dag(
         WAIT.format(arguments="deferrable=True")
-        + 'submit = KlingSubmitOperator(task_id="submit", payload=O1Image(prompt="x", image_urls=PICTURES), max_cost=1)\n'
-        + "enough >> submit"
+        + 'payload = O1Image(prompt="x", image_urls=PICTURES)\n'
+        + 'enough >> KlingSubmitOperator(task_id="submit", payload=payload, max_cost=1)'
     )
     assert run.state == "success"
     assert poor.ledger()["accepted"] == 1
