@@ -11,15 +11,23 @@ from airflow.providers.common.compat.sdk import DAG
 
 # Airflow 2 loads some of them by itself.
 there = set(sys.modules)
+from airflow_provider_kling.budget import KlingBudget
+from airflow_provider_kling.operators.cost import KlingRunCostOperator
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
+from airflow_provider_kling.sensors.credits import KlingCreditsSensor
 from airflow_provider_kling.sensors.kling import KlingSensor
 from airflow_provider_kling.transfers.object_storage_to_segmind import ObjectStorageToSegmindOperator
+from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
 
 with DAG("light", schedule=None):
-    submit = KlingSubmitOperator(task_id="a", payload=O1Image(prompt="x", image_urls=["https://x/y.png", "s3://x/y"]))
-    ObjectStorageToSegmindOperator(task_id="c", source="s3://x/*.png")
-    KlingSensor(task_id="b", request_id=submit.output)
+    payload = O1Image(prompt="x", image_urls=["https://x/y.png", "s3://x/y"])
+    submit = KlingSubmitOperator(task_id="a", payload=payload, max_cost=1, budget=KlingBudget(5))
+    done = KlingSensor(task_id="b", request_id=submit.output)
+    KlingCreditsSensor(task_id="c", min_credits=1) >> submit
+    done >> KlingRunCostOperator(task_id="d")
+    ObjectStorageToSegmindOperator(task_id="e", source="s3://x/*.png")
+    SegmindToObjectStorageOperator(task_id="f", result=done.output, destination="s3://x/y")
 heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl"}
 print("LOADED", sorted({name.split(".")[0] for name in set(sys.modules) - there} & heavy))
 """

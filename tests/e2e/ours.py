@@ -54,7 +54,7 @@ def before_xcom(stage: Stage) -> Standstill:
 
     def holds(body: Any) -> bool:
         claim = json.loads(body) if isinstance(body, str) else body
-        return claim["record"]["request_id"] is not None
+        return claim is not None and claim["record"]["request_id"] is not None
 
     return stage.hold("POST", f"/xcoms/{stage.dag_id}/.*/submit/kling_submission$", holds)
 
