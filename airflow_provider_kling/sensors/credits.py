@@ -22,7 +22,7 @@ from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
 from airflow_provider_kling.segmind.funding import Decision, Enough, TopUp, reached
 from airflow_provider_kling.segmind.polling import GiveUp, LookAgain
-from airflow_provider_kling.sensors.kling import TRIGGER_GRACE
+from airflow_provider_kling.waiting import TRIGGER_GRACE
 from airflow_provider_kling.triggers.credits import KlingCreditsTrigger
 
 if TYPE_CHECKING:
