@@ -251,6 +251,20 @@ def test_tasks_that_want_the_same_with_a_file_pay_once_each(sim, conn_id, run_da
     assert len(sim.uploads()) == 1
 
 
+def test_the_jobs_of_siblings_with_other_pictures_do_not_hold_up_a_retry(sim, conn_id, run_dag, picture):
+    sim.order_fault("respond", method="POST", path="/v2/*", status=500)
+    files = [str(picture(f"{colour}.png", colour)) for colour in ("red", "green", "blue")]
+    run = run_dag(f"""
+        KlingSubmitOperator.partial(task_id="submit", retries=2, orphan_grace=0, history_timeout=2).expand(
+            payload=[O1Image(prompt="@Image1", image_urls=[file]) for file in {files!r}]
+        )
+    """)
+    assert run.state == "success"
+    jobs = {job["request_id"] for job in sim.ledger()["jobs"]}
+    assert {run.xcom("submit", map_index=index) for index in range(3)} == jobs
+    assert len(jobs) == 3
+
+
 @needs_a_record
 def test_another_content_is_another_payload_and_another_path_is_not(sim, conn_id, run_dag, picture, capfd):
     mug = picture()
