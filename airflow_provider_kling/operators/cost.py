@@ -14,7 +14,7 @@ from airflow_provider_kling.segmind.bills import Bill, read_bills
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.reckoning import jobs_of, reckon
 from airflow_provider_kling.segmind.schemas import JobStatus
-from airflow_provider_kling.segmind.submission import read_claims
+from airflow_provider_kling.segmind.steps import read_claims
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.delivery import BILL_KEY
-from airflow_provider_kling.segmind import outlook, submission
+from airflow_provider_kling.segmind import outlook, steps
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.spending import Funds
@@ -57,7 +57,7 @@ class SubmissionDriver:
         self.files = files
         self.uploads = Uploads(context, hook, log)
 
-    def run(self, attempt: Generator[submission.Step, Any, submission.Record]) -> str:
+    def run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
         """
         Go through the attempt; return the request id.
 
@@ -74,7 +74,7 @@ class SubmissionDriver:
             self.log.error(outlook.cut_short(type(exc).__name__, durable=durable))  # noqa: TRY400 as just said
             raise
 
-    def _run(self, attempt: Generator[submission.Step, Any, submission.Record]) -> str:
+    def _run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
         step = next(attempt)
         while True:
             try:
@@ -88,47 +88,47 @@ class SubmissionDriver:
                 request_id: str = end.value.request_id
                 return request_id
 
-    def _carry_out(self, step: submission.Step) -> Any:
+    def _carry_out(self, step: steps.Step) -> Any:
         match step:
-            case submission.Upload():
+            case steps.Upload():
                 return self.uploads.addresses(self.files)
-            case submission.Post(uploads=uploads):
+            case steps.Post(uploads=uploads):
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
-            case submission.Look(since=since):
+            case steps.Look(since=since):
                 return self.hook.find_requests(model=self.request.model, since=since)
-            case submission.AskFunds():
+            case steps.AskFunds():
                 return Funds(self.hook.get_credits().total, mapped_instances(self.context))
-            case submission.Pause(seconds=seconds):
+            case steps.Pause(seconds=seconds):
                 time.sleep(seconds)
-            case submission.Tell(level=level, line=line):
+            case steps.Tell(level=level, line=line):
                 getattr(self.log, level)("%s", line)
             case _:
                 return self._carry_out_on_airflow(step)
         return None
 
-    def _carry_out_on_airflow(self, step: submission.Step) -> Any:
+    def _carry_out_on_airflow(self, step: steps.Step) -> Any:
         match step:
-            case submission.Recall():
+            case steps.Recall():
                 return self.store.get(RECORD_KEY) if self.store else None
-            case submission.Keep(record=record):
+            case steps.Keep(record=record):
                 self._write(record)
-            case submission.Forget():
+            case steps.Forget():
                 self._write(None)
-            case submission.Publish(claim=claim):
+            case steps.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
-            case submission.Withdraw():
+            case steps.Withdraw():
                 self._push(RECORD_KEY, None)
-            case submission.AskSiblings():
+            case steps.AskSiblings():
                 return published(self.ti, self.siblings, RECORD_KEY)
-            case submission.AskBills():
+            case steps.AskBills():
                 return published(self.ti, self.cost_tellers, BILL_KEY)
-            case submission.Deliver(claim=claim, submitted_at=submitted_at):
+            case steps.Deliver(claim=claim, submitted_at=submitted_at):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
                 self._push("model", self.request.model)
                 self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
         return None
 
-    def _write(self, record: submission.Record | None) -> None:
+    def _write(self, record: steps.Record | None) -> None:
         if self.store is None:
             return
         if record is None:

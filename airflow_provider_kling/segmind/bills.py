@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from airflow_provider_kling.segmind.submission import Claim, Record
+    from airflow_provider_kling.segmind.steps import Claim, Record
 
 
 class Bill(BaseModel):

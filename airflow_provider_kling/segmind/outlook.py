@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_kling.segmind.schemas import HistoryRow
-    from airflow_provider_kling.segmind.submission import Record, Submission
+    from airflow_provider_kling.segmind.steps import Record
+    from airflow_provider_kling.segmind.submission import Submission
 
 #: Rows shown in a message.
 _ROWS_SHOWN = 5

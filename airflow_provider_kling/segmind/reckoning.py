@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_kling.segmind.bills import Bill
-    from airflow_provider_kling.segmind.submission import Claim
+    from airflow_provider_kling.segmind.steps import Claim
 
 
 @dataclass(frozen=True, slots=True)

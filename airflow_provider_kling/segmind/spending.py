@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from airflow_provider_kling.segmind.bills import Bill
-    from airflow_provider_kling.segmind.submission import Claim
+    from airflow_provider_kling.segmind.steps import Claim
 
 #: How long an attempt waits for siblings that have not sent yet: longer than a POST waits for its answer.
 PATIENCE = timedelta(seconds=90)

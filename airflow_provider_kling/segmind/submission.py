@@ -25,27 +25,34 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from airflow_provider_kling.segmind import outlook
+from airflow_provider_kling.segmind.affording import afford
 from airflow_provider_kling.segmind.bills import former_cost, read_bills
-from airflow_provider_kling.segmind.errors import (
-    SegmindAmbiguousSubmitError,
-    SegmindError,
-    SegmindInputError,
-    SegmindInsufficientCreditsError,
-)
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
-from airflow_provider_kling.segmind.spending import (
-    PATIENCE,
-    CheckBalance,
-    Funds,
-    Pay,
-    Purse,
-    StandBack,
+from airflow_provider_kling.segmind.steps import (
+    AskBills,
+    AskSiblings,
+    Claim,
+    Deliver,
+    Forget,
+    Keep,
+    Look,
+    Pause,
+    Post,
+    Publish,
+    Recall,
+    Record,
+    Step,
+    Tell,
+    Upload,
+    Withdraw,
+    read_claims,
 )
 from airflow_provider_kling.segmind.uploaded import filled_in, has_stand_ins
 
@@ -53,161 +60,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
+    from airflow_provider_kling.segmind.spending import Purse
 
 #: Seconds from the first look in the history to the second; each pause is twice the one before.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 16.0
-
-
-class Record(BaseModel):
-    """
-    What is known of one task instance's submission, kept as JSON.
-
-    :param fingerprint: of what is wanted, see :func:`fingerprint`.
-    :param intended_at: when the POST was about to be sent.
-    :param max_tries: the task instance's own at that time; Airflow raises it when a user clears the task.
-    :param price: what the job may cost, for messages.
-    :param high: US dollars that it costs at the most, where that is known.
-    :param funded: whether the balance was seen to cover the task's batch.
-    :param unclear: whether the POST has ended without a clear answer.
-    :param request_id: the accepted job.
-    :param accepted_at: when it was accepted.
-    :param delivered: whether the id reached the tasks downstream.
-    :param former: the jobs of this task that an earlier generation had; they are never adopted again.
-    :param uploads: the addresses that the payload's files were sent under, by their sha256.
-    :param former_cost: US dollars that they cost.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    version: int = 1
-    fingerprint: str
-    model: str
-    intended_at: AwareDatetime
-    max_tries: int
-    price: str = ""
-    high: float | None = None
-    funded: bool = False
-    unclear: bool = False
-    request_id: str | None = None
-    accepted_at: AwareDatetime | None = None
-    delivered: bool = False
-    former: tuple[str, ...] = ()
-    uploads: dict[str, str] = Field(default_factory=dict)
-    former_cost: float = 0.0
-
-
-class Claim(BaseModel):
-    """What a task tells its siblings in the same run: who it is and how its submission stands."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-    task: str
-    record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """Answer with the stored record as JSON, or None."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Store the record, so that it outlives the attempt."""
-
-    record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Delete the stored record: nothing was accepted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Show the claim to the sibling tasks."""
-
-    claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
-class Withdraw:
-    """Show the sibling tasks nothing: no job came of the claim."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskSiblings:
-    """Answer with the claims that tasks of the run have published, as JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """Answer with the addresses of the payload's files, by their sha256; upload those that have none yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskBills:
-    """Answer with the bills that tasks of the run have published, as JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskFunds:
-    """Answer with the account's balance and the size of the task's batch, or throw."""
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """Send the submit once, with those addresses; answer with the receipt, or throw what came of it."""
-
-    uploads: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Answer with the history's rows of the model that were created since then, or throw."""
-
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait that many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Deliver:
-    """Hand the request id to the tasks downstream."""
-
-    claim: Claim
-    submitted_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Write a line into the task's log."""
-
-    level: Literal["info", "warning"]
-    line: str
-
-
-Step = (
-    Recall
-    | Keep
-    | Forget
-    | Publish
-    | Withdraw
-    | AskSiblings
-    | AskBills
-    | AskFunds
-    | Upload
-    | Post
-    | Look
-    | Pause
-    | Deliver
-    | Tell
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +205,7 @@ class Submission:
         if self.purse is not None:
             stand_down = self._stand_down(previous, gone=gone)
             try:
-                intent = yield from self._afford(self.purse, intent, stand_down)
+                intent = yield from afford(self.purse, self._claim(intent), stand_down, self.clock)
             except SegmindError:
                 yield stand_down
                 raise
@@ -371,50 +228,6 @@ class Submission:
             raise outlook.unrecorded(receipt.request_id, exc) from exc
         yield Tell("info", f"Submitted {self.model} as request {receipt.request_id}. {self.expectation}".rstrip())
         return accepted
-
-    def _afford(self, purse: Purse, intent: Record, stand_down: Step) -> Generator[Step, Any, Record]:
-        """
-        Wait until the purse allows the POST of an intent that is published; return the intent to send.
-
-        :param stand_down: the step that takes the intent back.
-        :raises KlingBudgetExceededError: it could break the limit.
-        :raises SegmindInsufficientCreditsError: the balance does not cover what is about to be started.
-        """
-        until = self.clock() + PATIENCE
-        shown, looks = intent, 0
-        while True:
-            siblings = read_claims((yield AskSiblings()), besides=self.task)
-            bills = read_bills((yield AskBills())) if purse.limit is not None else {}
-            verdict = purse.judge(self._claim(shown), siblings, bills, patient=self.clock() < until)
-            if isinstance(verdict, CheckBalance):
-                yield from self._check_balance(purse, verdict)
-                shown = shown.model_copy(update={"funded": True})
-            if isinstance(verdict, CheckBalance | Pay):
-                # The history is searched around the time of the intent.
-                fresh = shown if not looks else shown.model_copy(update={"intended_at": self.clock()})
-                if fresh != intent:
-                    yield Publish(self._claim(fresh))
-                return fresh
-            if not looks:
-                yield Tell("info", "Other tasks of this run are about to submit; waiting for what they leave.")
-            if isinstance(verdict, StandBack):
-                yield stand_down
-            yield Pause(purse.pause(looks))
-            if isinstance(verdict, StandBack):
-                shown = shown.model_copy(update={"intended_at": self.clock()})
-                yield Publish(self._claim(shown))
-            looks += 1
-
-    def _check_balance(self, purse: Purse, check: CheckBalance) -> Generator[Step, Any, None]:
-        """Ask for the balance. One that cannot be read stops nothing: Segmind itself refuses what it does not cover."""
-        try:
-            funds: Funds = yield AskFunds()
-        except SegmindInsufficientCreditsError:
-            raise
-        except SegmindError as error:
-            yield Tell("warning", f"The balance could not be read before this submit: {error}")
-        else:
-            purse.refuse_for_balance(check, funds)
 
     def _stand_down(self, previous: Record | None, *, gone: bool) -> Step:
         """Return the step that takes back the claim to a job that was not submitted."""
@@ -581,17 +394,6 @@ def nearest(claims: Iterable[Claim], row: HistoryRow) -> Claim:
             claim.task,
         ),
     )
-
-
-def read_claims(published: Iterable[Any], *, besides: str) -> list[Claim]:
-    """Return the claims of the other tasks; what is no claim of this version is none."""
-    claims = []
-    for value in published:
-        try:
-            claims.append(Claim.model_validate(value))
-        except ValidationError:
-            continue
-    return [claim for claim in claims if claim.task != besides]
 
 
 def _as_left(record: Record) -> Record:

@@ -22,8 +22,8 @@ from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
 from airflow_provider_kling.segmind.funding import Decision, Enough, TopUp, reached
 from airflow_provider_kling.segmind.polling import GiveUp, LookAgain
-from airflow_provider_kling.waiting import TRIGGER_GRACE
 from airflow_provider_kling.triggers.credits import KlingCreditsTrigger
+from airflow_provider_kling.waiting import TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

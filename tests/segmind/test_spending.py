@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kling.segmind import submission
+from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.bills import Bill, former_cost, read_bills, tally
 from airflow_provider_kling.segmind.errors import (
     KlingBudgetExceededError,
@@ -19,7 +19,8 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.segmind.spending import CheckBalance, Funds, Hold, Pay, Purse, StandBack
-from airflow_provider_kling.segmind.submission import Claim, Submission
+from airflow_provider_kling.segmind.steps import Claim
+from airflow_provider_kling.segmind.submission import Submission
 from tests.segmind.test_submission import ACCEPTED, DELIVERED, IDS, INTENT, NOW, Play, row
 
 MODEL = "kling-o1"
@@ -268,7 +269,7 @@ def test_siblings_that_never_send_are_waited_for_and_then_named_in_the_refusal()
 def test_a_sibling_that_makes_room_lets_the_next_one_pass_with_a_fresh_intent():
     class Changing(Play):
         def carry_out(self, step):
-            if isinstance(step, submission.Pause):
+            if isinstance(step, steps.Pause):
                 self.siblings = []
             return super().carry_out(step)
 
@@ -369,24 +370,24 @@ class Race:
             except KlingBudgetExceededError:
                 self.refused += 1
                 continue
-            takes = step.seconds if isinstance(step, submission.Pause) else self.chance.uniform(0.001, 0.3)
+            takes = step.seconds if isinstance(step, steps.Pause) else self.chance.uniform(0.001, 0.3)
             heapq.heappush(due, (self.now + timedelta(seconds=takes), next(order), task, step))
         return self
 
     def carry_out(self, task, step):
         match step:
-            case submission.Publish(claim=shown) | submission.Deliver(claim=shown):
+            case steps.Publish(claim=shown) | steps.Deliver(claim=shown):
                 self.shown[task] = shown.model_dump(mode="json")
-            case submission.Withdraw():
+            case steps.Withdraw():
                 self.shown[task] = None
-            case submission.AskSiblings():
+            case steps.AskSiblings():
                 return [shown for shown in self.shown if shown]
-            case submission.AskBills():
+            case steps.AskBills():
                 return []
-            case submission.AskFunds():
+            case steps.AskFunds():
                 self.balance_asked += 1
                 return Funds(1000.0)
-            case submission.Post():
+            case steps.Post():
                 request_id = next(self.ids)
                 self.jobs[request_id] = self.highs[task]
                 assert sum(self.jobs.values()) <= self.limit + 1e-6

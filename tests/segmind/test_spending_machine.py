@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_kling.segmind import submission
+from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.spending import Funds, Purse
 from tests.segmind.test_submission_machine import EXAMPLES, MODEL, STEPS, Job, Task, World
 
@@ -45,7 +45,7 @@ class BudgetWorld(World):
         return [{"request_id": request_id, "cost": cost} for request_id, cost in self.billed.items()]
 
     def carry_out(self, task: Task) -> object:
-        return Funds(100.0) if isinstance(task.step, submission.AskFunds) else super().carry_out(task)
+        return Funds(100.0) if isinstance(task.step, steps.AskFunds) else super().carry_out(task)
 
     def accept(self, task: Task, row_after: float, later: float = 0) -> Job:
         job = super().accept(task, row_after, later)

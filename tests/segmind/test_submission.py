@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_kling.segmind import submission
+from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindAuthenticationError,
@@ -14,7 +14,8 @@ from airflow_provider_kling.segmind.errors import (
     SegmindUnresolvedSubmitError,
 )
 from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
-from airflow_provider_kling.segmind.submission import Claim, Record, Submission, fingerprint, read_record
+from airflow_provider_kling.segmind.steps import Claim, Record
+from airflow_provider_kling.segmind.submission import Submission, fingerprint, read_record
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 PAYLOAD = {"prompt": "a fox", "duration": 5}
@@ -85,25 +86,25 @@ class Play:
         if type(step).__name__ in stored:
             return stored[type(step).__name__]
         match step:
-            case submission.Keep(record=record):
+            case steps.Keep(record=record):
                 self.store = record.model_dump(mode="json")
-            case submission.Forget():
+            case steps.Forget():
                 self.store = None
-            case submission.Publish() | submission.Withdraw():
+            case steps.Publish() | steps.Withdraw():
                 self.shown = getattr(step, "claim", None)
-            case submission.Post() | submission.AskFunds():
-                answer = self.posted if isinstance(step, submission.Post) else self.funds
+            case steps.Post() | steps.AskFunds():
+                answer = self.posted if isinstance(step, steps.Post) else self.funds
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
-            case submission.Look():
+            case steps.Look():
                 found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
                 if isinstance(found, Exception):
                     raise found
                 return found
-            case submission.Pause(seconds=seconds):
+            case steps.Pause(seconds=seconds):
                 self.now += timedelta(seconds=seconds)
-            case submission.Tell(line=line):
+            case steps.Tell(line=line):
                 self.log.append(line)
         return None
 
@@ -314,7 +315,7 @@ def test_an_id_that_airflow_does_not_store_is_in_the_error():
 
     class Forgetful(Play):
         def carry_out(self, step):
-            if isinstance(step, submission.Keep) and step.record.request_id:
+            if isinstance(step, steps.Keep) and step.record.request_id:
                 raise RuntimeError("the API server is away")
             return super().carry_out(step)
 

@@ -20,14 +20,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_kling.segmind import submission
+from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
     SegmindServerError,
 )
 from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
-from airflow_provider_kling.segmind.submission import Record, Submission, fingerprint
+from airflow_provider_kling.segmind.steps import Record
+from airflow_provider_kling.segmind.submission import Submission, fingerprint
 from airflow_provider_kling.segmind.uploaded import filled_in, stand_in
 
 MODEL = "kling-o1"
@@ -155,9 +156,9 @@ class World(RuleBasedStateMachine):
             else:
                 task.step = task.attempt.send(value)
             match was, task.step:
-                case submission.Post(), _:
+                case steps.Post(), _:
                     task.intends = None
-                case _, submission.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
+                case _, steps.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
                     task.intends = claim.record.intended_at.timestamp()
         except StopIteration:
             task.done = True
@@ -170,23 +171,23 @@ class World(RuleBasedStateMachine):
     def carry_out(self, task: Task) -> object:
         """Do what any step but the POST asks for."""
         match task.step:
-            case submission.Recall():
+            case steps.Recall():
                 return task.store
-            case submission.Keep(record=record):
+            case steps.Keep(record=record):
                 task.store = record.model_dump(mode="json")
-            case submission.Forget():
+            case steps.Forget():
                 task.store = None
-            case submission.Publish(claim=claim) | submission.Deliver(claim=claim):
+            case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
-            case submission.AskSiblings():
+            case steps.AskSiblings():
                 return [other.xcom for other in self.tasks if other.xcom is not None]
-            case submission.Upload():
+            case steps.Upload():
                 return self.upload(task)
-            case submission.Withdraw():
+            case steps.Withdraw():
                 task.xcom = None
-            case submission.AskBills():
+            case steps.AskBills():
                 return self.bills()
-            case submission.Look(since=since):
+            case steps.Look(since=since):
                 return [
                     HistoryRow(
                         request_id=job.request_id.replace("-", ""),
@@ -198,9 +199,9 @@ class World(RuleBasedStateMachine):
                     for job in self.jobs
                     if job.row_at <= self.now and job.created >= since.timestamp()
                 ]
-            case submission.Pause(seconds=seconds):
+            case steps.Pause(seconds=seconds):
                 self.pass_time(seconds)
-            case submission.Tell(line=line):
+            case steps.Tell(line=line):
                 task.last_words.append(line)
         return None
 
@@ -244,22 +245,22 @@ class World(RuleBasedStateMachine):
         self.start(self.pick([task for task in self.tasks if task.attempt is None and not task.done], choice))
 
     @precondition(lambda self: self.running())
-    @rule(choice=st.integers(0, 2), steps=st.integers(1, 6))
-    def an_attempt_goes_on(self, choice: int, steps: int) -> None:
+    @rule(choice=st.integers(0, 2), count=st.integers(1, 6))
+    def an_attempt_goes_on(self, choice: int, count: int) -> None:
         task = self.pick(self.running(), choice)
-        for _ in range(steps):
-            if task.attempt is None or isinstance(task.step, submission.Post):
+        for _ in range(count):
+            if task.attempt is None or isinstance(task.step, steps.Post):
                 break
             self.answer(task, self.carry_out(task))
 
-    @precondition(lambda self: any(isinstance(task.step, submission.Post) for task in self.tasks))
+    @precondition(lambda self: any(isinstance(task.step, steps.Post) for task in self.tasks))
     @rule(
         choice=st.integers(0, 2),
         fate=st.sampled_from(["reply", "take", "take", "lose", "refuse", "vanish"]),
         row_after=st.integers(0, LATEST_ROW),
     )
     def segmind_deals_with_a_post(self, choice: int, fate: str, row_after: int) -> None:
-        task = self.pick([task for task in self.tasks if isinstance(task.step, submission.Post)], choice)
+        task = self.pick([task for task in self.tasks if isinstance(task.step, steps.Post)], choice)
         if fate == "refuse" and task.accepted is None:
             self.answer(task, SegmindServerError("HTTP 500"))
             return
@@ -280,7 +281,7 @@ class World(RuleBasedStateMachine):
     def a_worker_dies(self, choice: int, after: bool, row_after: int | None, later: int) -> None:
         task = self.pick(self.running(), choice)
         STEPS["deaths"] += 1
-        if isinstance(task.step, submission.Post):
+        if isinstance(task.step, steps.Post):
             if row_after is not None and task.accepted is None:
                 self.accept(task, row_after, later)
         elif after:
@@ -297,13 +298,13 @@ class World(RuleBasedStateMachine):
 
     def may_fail(self, task: Task) -> bool:
         return task.attempt is not None and not isinstance(
-            task.step, submission.Post | submission.Look | submission.Pause | submission.Tell
+            task.step, steps.Post | steps.Look | steps.Pause | steps.Tell
         )
 
-    @precondition(lambda self: any(isinstance(task.step, submission.Look) for task in self.tasks))
+    @precondition(lambda self: any(isinstance(task.step, steps.Look) for task in self.tasks))
     @rule(choice=st.integers(0, 2))
     def the_history_does_not_answer(self, choice: int) -> None:
-        task = self.pick([task for task in self.tasks if isinstance(task.step, submission.Look)], choice)
+        task = self.pick([task for task in self.tasks if isinstance(task.step, steps.Look)], choice)
         self.answer(task, SegmindServerError("HTTP 500"))
 
     @rule(seconds=st.integers(1, GRACE + 100))
@@ -335,7 +336,7 @@ class World(RuleBasedStateMachine):
                     continue
                 self.start(task)
                 while task.attempt is not None:
-                    if isinstance(task.step, submission.Post):
+                    if isinstance(task.step, steps.Post):
                         self.answer(task, Receipt(request_id=self.accept(task, 0).request_id))
                     else:
                         self.answer(task, self.carry_out(task))

@@ -1,0 +1,174 @@
+"""What an attempt at a submission asks of whoever drives it, step by step, and what it keeps and shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+
+class Record(BaseModel):
+    """
+    What is known of one task instance's submission, kept as JSON.
+
+    :param fingerprint: of what is wanted, see :func:`airflow_provider_kling.segmind.submission.fingerprint`.
+    :param intended_at: when the POST was about to be sent.
+    :param max_tries: the task instance's own at that time; Airflow raises it when a user clears the task.
+    :param price: what the job may cost, for messages.
+    :param high: US dollars that it costs at the most, where that is known.
+    :param funded: whether the balance was seen to cover the task's batch.
+    :param unclear: whether the POST has ended without a clear answer.
+    :param request_id: the accepted job.
+    :param accepted_at: when it was accepted.
+    :param delivered: whether the id reached the tasks downstream.
+    :param former: the jobs of this task that an earlier generation had; they are never adopted again.
+    :param former_cost: US dollars that they cost.
+    :param uploads: the addresses that the payload's files were sent under, by their sha256.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    version: int = 1
+    fingerprint: str
+    model: str
+    intended_at: AwareDatetime
+    max_tries: int
+    price: str = ""
+    high: float | None = None
+    funded: bool = False
+    unclear: bool = False
+    request_id: str | None = None
+    accepted_at: AwareDatetime | None = None
+    delivered: bool = False
+    former: tuple[str, ...] = ()
+    former_cost: float = 0.0
+    uploads: dict[str, str] = Field(default_factory=dict)
+
+
+class Claim(BaseModel):
+    """What a task tells its siblings in the same run: who it is and how its submission stands."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    task: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Answer with the stored record as JSON, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Store the record, so that it outlives the attempt."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete the stored record: nothing was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Show the claim to the sibling tasks."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Show the sibling tasks nothing: no job came of the claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskSiblings:
+    """Answer with the claims that tasks of the run have published, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Answer with the addresses of the payload's files, by their sha256; upload those that have none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskBills:
+    """Answer with the bills that tasks of the run have published, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskFunds:
+    """Answer with the account's balance and the size of the task's batch, or throw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Send the submit once, with those addresses; answer with the receipt, or throw what came of it."""
+
+    uploads: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Answer with the history's rows of the model that were created since then, or throw."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait that many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand the request id to the tasks downstream."""
+
+    claim: Claim
+    submitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Write a line into the task's log."""
+
+    level: Literal["info", "warning"]
+    line: str
+
+
+Step = (
+    Recall
+    | Keep
+    | Forget
+    | Publish
+    | Withdraw
+    | AskSiblings
+    | AskBills
+    | AskFunds
+    | Upload
+    | Post
+    | Look
+    | Pause
+    | Deliver
+    | Tell
+)
+
+
+def read_claims(published: Iterable[Any], *, besides: str) -> list[Claim]:
+    """Return the claims of the other tasks; what is no claim of this version is none."""
+    claims = []
+    for value in published:
+        try:
+            claims.append(Claim.model_validate(value))
+        except ValidationError:
+            continue
+    return [claim for claim in claims if claim.task != besides]
