@@ -32,19 +32,6 @@ class TaskStateStore(Protocol):
         """Forget the value."""
 
 
-async def write_log(log: Any, level: str, line: str) -> None:
-    """
-    Write a line of a trigger's log without waiting for it on the event loop.
-
-    Airflow 3's triggerer hands logs to another process through a socket, and writing blocks when that one is
-    busy. Airflow 2's has a thread for them.
-    """
-    if in_a_thread := getattr(log, f"a{level}", None):
-        await in_a_thread("%s", line)
-    else:
-        getattr(log, level)("%s", line)
-
-
 def task_state_store(context: Context) -> TaskStateStore | None:
     """Return the task's durable state, or None below Airflow 3.3, where nothing outlives an attempt."""
     store: TaskStateStore | None = context.get("task_state_store")

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -171,6 +172,8 @@ class Pool:
             if self._settings is None or self._settings is refused:
                 from airflow.providers.common.compat.connection import get_async_connection
 
+                # It takes longer to load than the event loop may stand still.
+                await asyncio.to_thread(import_module, "aiohttp")
                 try:
                     connection = await get_async_connection(self.conn_id)
                 except AirflowNotFoundException:

@@ -17,7 +17,6 @@ from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.pacing import Job
 from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
-from airflow_provider_kling.versions import write_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -123,13 +122,13 @@ class KlingTrigger(BaseTrigger):
                         # triggerer takes over the waits of another, fill the pipe that carries Airflow's logs.
                         if not told:
                             told = True
-                            await write_log(self.log, "info", wait.begun(self.usual_latency, self.poll_interval))
+                            await self._write("info", wait.begun(self.usual_latency, self.poll_interval))
                         elif seen not in {None, wait.last_status}:
                             line = f"Request {self.request_id} is {wait.last_status}, {job.age:.0f} s old."
-                            await write_log(self.log, "info", line)
+                            await self._write("info", line)
                         seen = wait.last_status
                         if concern:
-                            await write_log(self.log, "warning", f"{concern} Looking again in {seconds:.0f} s.")
+                            await self._write("warning", f"{concern} Looking again in {seconds:.0f} s.")
                         job.expectation = durations.expect(model, self.usual_latency)
                         await asyncio.sleep(seconds)
 
@@ -139,13 +138,17 @@ class KlingTrigger(BaseTrigger):
             return TriggerEvent({"request_id": self.request_id, "result": result.model_dump(mode="json")})
         from airflow.triggers.base import TaskSuccessEvent
 
-        await write_log(self.log, "info" if result.url else "warning", summary(self.request_id, result))
+        await self._write("info" if result.url else "warning", summary(self.request_id, result))
         handed_on = xcoms(self.request_id, model, result)
         if not self.push_result:
             del handed_on["return_value"]
         if result.url:
             handed_on[KlingOutputLink().xcom_key] = result.url
         return TaskSuccessEvent(xcoms=handed_on)
+
+    async def _write(self, level: str, line: str) -> None:
+        """Write a line of the log in a thread: logs go through a pipe to another process, which may be busy."""
+        await asyncio.to_thread(lambda: getattr(self.log, level)("%s", line))
 
     async def _look(self, hook: SegmindAsyncHook, wait: Wait, job: Job) -> Decision:
         try:

@@ -13,11 +13,11 @@ from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.segmind.pacing import Durations, Job
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json
+from tests.e2e import stalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.airflow_processes import Airflow
 
 MODEL = "kling-3-text2image"
 USUAL = get_payload_class(MODEL).usual_latency
@@ -75,7 +75,6 @@ def test_two_thousand_waits_survive_the_death_of_their_triggerer(running, crowde
     )
     with ThreadPoolExecutor(8) as pool:
         request_ids = list(pool.map(lambda number: submit(crowded, number), range(WAITS)))
-    before = len(log_of(running))
     running.write_dag("crowd", DAG_FILE)
     for number in range(RUNS):
         ids = request_ids[number * WAITS_PER_RUN : (number + 1) * WAITS_PER_RUN]
@@ -97,11 +96,9 @@ def test_two_thousand_waits_survive_the_death_of_their_triggerer(running, crowde
         if polled >= 2 * (by_schedule := looks_by_schedule(jobs[request_id]))
     }
     assert not too_often
-    assert [line for line in log_of(running)[before:].splitlines() if "was blocked" in line] == []
-
-
-def log_of(running: Airflow) -> str:
-    return (running.home / "triggerer.log").read_text(errors="replace")
+    # Airflow warns of a blocked loop while it starts thousands of triggers itself, whosever they are.
+    ours = [stall for stall in stalls.read(running.home) if stall["share"] >= 0.5]
+    assert ours == []
 
 
 def polls(sim: Simulator) -> Counter[str]:
