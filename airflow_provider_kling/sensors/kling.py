@@ -145,12 +145,16 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
         # Airflow's own loop keeps the deadline in these modes.
-        wait = self._wait(Awaited(self.request_id, self.model), datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
+        wait = self._wait(self._awaited(context), datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
         if result := self._look(wait):
             return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, result))
         return PokeReturnValue(is_done=False)
 
-    def _awaited(self, context: Context) -> Awaited:
+    def _awaited(self, context: Context) -> Awaited:  # noqa: ARG002 the arguments tell it
+        submitted_at = None if renders_to_nothing(self.submitted_at) else self.submitted_at
+        return Awaited(self.request_id, self.model, submitted_at)
+
+    def _traced(self, context: Context, awaited: Awaited) -> Awaited:
         ti = context["ti"]
         for task_id in siblings(context["dag"], Submitter):
             if task_id in self.upstream_task_ids:
@@ -158,8 +162,7 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
                 record = claim.get("record", {})
                 if record.get("request_id") == self.request_id:
                     return Awaited(self.request_id, self.model or record["model"], record["accepted_at"])
-        submitted_at = None if renders_to_nothing(self.submitted_at) else self.submitted_at
-        return Awaited(self.request_id, self.model, submitted_at)
+        return awaited
 
     def _pause(self, awaited: Awaited, now: datetime) -> float:  # noqa: ARG002 Airflow's own loop waits as long
         return self.poke_interval
