@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_kling.delivery import BILL_KEY, bill_of_failure, summary, xcoms
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.retries import fail
@@ -110,6 +110,23 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
             limits.append(self.execution_timeout)
         return datetime.now(tz=UTC) + min(limits)
 
+    def _wait_here(self, context: Context) -> Any:
+        """Hold the worker until the job is done."""
+        from airflow_provider_kling.hooks.looking import look
+        from airflow_provider_kling.segmind.polling import LookAgain
+
+        awaited = self._awaited(context)
+        wait = self._wait(awaited, self._deadline())
+        begun = False
+        while isinstance(seen := look(self.hook, wait), LookAgain):
+            if not begun:
+                self.log.info("%s", wait.begun(awaited.usual_latency, self.poll_interval))
+                begun = True
+            if seen.concern:
+                self.log.warning("%s Looking again in %.0f s.", seen.concern, seen.seconds)
+            time.sleep(seen.seconds)
+        return self._deliver(context, seen)
+
     def _look_then_defer(self, context: Context) -> Any:
         awaited = self._awaited(context)
         wait = self._wait(awaited, self._deadline())
@@ -165,6 +182,8 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
 
     def _deliver(self, context: Context, result: Result) -> Any:
         """Push what the next step needs, and return the whole result."""
+        from airflow_provider_kling.delivery import summary, xcoms
+
         awaited = self._awaited(context)
         handed_on = xcoms(awaited.request_id, awaited.model, result)
         self.output_url = result.url
@@ -190,6 +209,11 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
                 "it waits for the same job and sends nothing."
             )
         if isinstance(error, KlingGenerationFailedError):
-            model = self._awaited(context).model
-            context["ti"].xcom_push(key=BILL_KEY, value=bill_of_failure(error, model))
+            self._push_bill(context, error)
         fail(self, error)
+
+    def _push_bill(self, context: Context, error: KlingGenerationFailedError) -> None:
+        from airflow_provider_kling.delivery import BILL_KEY, bill_of_failure
+
+        bill = bill_of_failure(error, self._awaited(context).model)
+        context["ti"].xcom_push(key=BILL_KEY, value=bill)

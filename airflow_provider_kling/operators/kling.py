@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
-from airflow_provider_kling.operators.spending import check_limits, purse_for
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.retries import fail
-from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindError,
+    SegmindInputError,
+)
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.siblings import Submitter
@@ -26,9 +30,21 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.budget import KlingBudget
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.operators.generating import KlingGenerateOperator
     from airflow_provider_kling.payloads.base import KlingPayload
     from airflow_provider_kling.payloads.checking import Request
     from airflow_provider_kling.segmind.submission import Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The accepted job; whether this attempt sent it, or an earlier one did."""
+
+    request_id: str
+    sent: bool
+
+
+__all__ = ["KlingGenerateOperator", "KlingSubmitOperator"]
 
 #: What is left to do after an error that left no job behind.
 _TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: "Mend that, then clear this task."}
@@ -81,6 +97,8 @@ class KlingSubmitOperator(Submitter, BaseOperator):
     template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id", "max_cost")
     template_fields_renderers = {"payload": "json"}  # noqa: RUF012 is how Airflow declares it
     ui_color = "#e8e1ff"
+    #: Whether the job's end is awaited too, so that its request id is not all that is wanted.
+    _waits = False
 
     def __init__(  # noqa: PLR0913 because each is for the author of a DAG to set
         self,
@@ -99,13 +117,16 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         super().__init__(**kwargs)
         self.payload, self.model = check_unrendered(payload, model)
         self.segmind_conn_id = segmind_conn_id
-        self.orphan_grace = _span("orphan_grace", orphan_grace)
+        self.orphan_grace = as_span("orphan_grace", orphan_grace)
         if on_orphaned_intent not in get_args(OnOrphanedIntent):
             raise SegmindInputError(f'on_orphaned_intent: {on_orphaned_intent!r} is neither "submit" nor "fail".')
         self.on_orphaned_intent = on_orphaned_intent
-        self.history_timeout = _span("history_timeout", history_timeout)
+        self.history_timeout = as_span("history_timeout", history_timeout)
         self.adopt_request_id = adopt_request_id
-        check_limits(max_cost, budget, model=self.model, payload=self.payload)
+        if max_cost is not None or budget is not None:
+            from airflow_provider_kling.operators.spending import check_limits
+
+            check_limits(max_cost, budget, model=self.model, payload=self.payload)
         self.max_cost = max_cost
         self.budget = budget
 
@@ -116,17 +137,20 @@ class KlingSubmitOperator(Submitter, BaseOperator):
 
         return SegmindHook(self.segmind_conn_id)
 
-    def execute(self, context: Context) -> str:
-        """Submit, or adopt what an earlier attempt submitted."""
+    def execute(self, context: Context) -> Any:
+        """Submit, or adopt what an earlier attempt submitted; return the request id."""
+        return self._submit(context).request_id
+
+    def _submit(self, context: Context, *, instead_of: str | None = None) -> Submitted:
         try:
-            return self._submit_once(context)
+            return self._submit_once(context, instead_of)
         except SegmindAmbiguousSubmitError as error:
             fail(self, error)
         except SegmindError as error:
             then = _TRY_AGAIN[error.retryable]
             fail(self, error.followed_by(then) if error.request_id is None else error)
 
-    def _submit_once(self, context: Context) -> str:
+    def _submit_once(self, context: Context, instead_of: str | None) -> Submitted:
         # Whatever can fail without the network fails here, before anything is sent.
         request = check_rendered(self.payload, self.model)
         if request.payload is None:
@@ -140,9 +164,11 @@ class KlingSubmitOperator(Submitter, BaseOperator):
 
         with read_files(context, request, required=renders_to_nothing(self.adopt_request_id)) as (wanted, files):
             driver = SubmissionDriver(context, self.hook, wanted, self.dag, self.log, files)
-            return driver.run(self._submission(context, wanted).attempt())
+            request_id = driver.run(self._submission(context, wanted, instead_of).attempt())
+            return Submitted(request_id, sent=driver.sent)
 
-    def _submission(self, context: Context, request: Request) -> Submission:
+    def _submission(self, context: Context, request: Request, instead_of: str | None) -> Submission:
+        from airflow_provider_kling.operators.spending import purse_for
         from airflow_provider_kling.segmind.submission import Submission, fingerprint
 
         ti = context["ti"]
@@ -174,11 +200,23 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             on_orphaned_intent=self.on_orphaned_intent,
             history_timeout=self.history_timeout,
             adopt=None if renders_to_nothing(self.adopt_request_id) else checked_request_id(self.adopt_request_id),
+            instead_of=instead_of,
+            concludes=not self._waits,
         )
 
 
-def _span(name: str, value: float | timedelta) -> timedelta:
+def as_span(name: str, value: float | timedelta) -> timedelta:
+    """Return an argument in seconds, or a timedelta, as a timedelta; refuse one below 0."""
     span = value if isinstance(value, timedelta) else timedelta(seconds=value)
     if span < timedelta(0):
         raise SegmindInputError(f"{name}: {value!r} must not be below 0 seconds.")
     return span
+
+
+def __getattr__(name: str) -> Any:
+    """Load :class:`KlingGenerateOperator` where a DAG uses it; a class of Airflow's is slow to build."""
+    if name == "KlingGenerateOperator":
+        from airflow_provider_kling.operators.generating import KlingGenerateOperator
+
+        return KlingGenerateOperator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ from airflow_provider_kling.segmind import outlook, steps
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.spending import Funds
+from airflow_provider_kling.segmind.submission import concluded, read_record
 from airflow_provider_kling.segmind.uploaded import filled_in
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
 from airflow_provider_kling.storage.uploads import Uploads
@@ -24,6 +25,24 @@ if TYPE_CHECKING:
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.checking import Request
     from airflow_provider_kling.storage.sources import Staged
+
+
+def conclude(context: Context, log: Any) -> None:
+    """
+    Record that nothing more is wanted of the task's job, where anything is recorded: clearing the task begins anew.
+
+    A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
+    """
+    store = task_state_store(context)
+    if store is None:
+        return
+    try:
+        if (record := read_record(store.get(RECORD_KEY))) is not None:
+            store.set(RECORD_KEY, concluded(record, context["ti"].max_tries).model_dump(mode="json"))
+    except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
+        log.warning(
+            "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
+        )
 
 
 class SubmissionDriver:
@@ -56,6 +75,8 @@ class SubmissionDriver:
         self.log = log
         self.files = files
         self.uploads = Uploads(context, hook, log)
+        #: Whether this attempt has sent the job, in place of adopting one.
+        self.sent = False
 
     def run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
         """
@@ -93,6 +114,7 @@ class SubmissionDriver:
             case steps.Upload():
                 return self.uploads.addresses(self.files)
             case steps.Post(uploads=uploads):
+                self.sent = True
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
             case steps.Look(since=since):
                 return self.hook.find_requests(model=self.request.model, since=since)

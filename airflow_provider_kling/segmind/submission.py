@@ -108,6 +108,9 @@ class Submission:
     :param on_orphaned_intent: what to do when the history shows no job after the grace period.
     :param history_timeout: see :data:`HISTORY_TIMEOUT`.
     :param adopt: a request id that is taken whatever the record says; nothing is sent.
+    :param instead_of: this task's own job that is known to have FAILED at no cost; a new one is sent in its place.
+    :param concludes: whether the request id is all that is wanted of the job; else a task that is cleared before
+        :func:`concluded` adopts it.
     """
 
     model: str
@@ -126,6 +129,8 @@ class Submission:
     on_orphaned_intent: OnOrphanedIntent = "submit"
     history_timeout: timedelta = HISTORY_TIMEOUT
     adopt: str | None = None
+    instead_of: str | None = None
+    concludes: bool = True
 
     def attempt(self) -> Generator[Step, Any, Record]:
         """
@@ -141,7 +146,7 @@ class Submission:
         if record is not None:  # Airflow has deleted what earlier attempts published, and siblings count on it
             yield Publish(self._claim(_as_left(record)))
         accepted = yield from self._accepted(record)
-        delivered = accepted.model_copy(update={"delivered": True, "max_tries": self.max_tries})
+        delivered = accepted.model_copy(update={"delivered": self.concludes, "max_tries": self.max_tries})
         try:
             yield Deliver(self._claim(accepted), accepted.accepted_at or accepted.intended_at)
             yield Keep(delivered)
@@ -153,6 +158,10 @@ class Submission:
         """Return the record of the job that is wanted: adopted, found or submitted now."""
         if self.adopt is not None:
             return (yield from self._ordered(self.adopt, record))
+        if self.instead_of is not None:
+            yield Tell("info", f"Request {self.instead_of} FAILED at no cost: a new one is submitted in its place.")
+            failed = record or self._intent(self.clock(), former=())
+            return (yield from self._post(failed.model_copy(update={"request_id": self.instead_of})))
         if record is None:
             return (yield from self._post(None))
         cleared = record.max_tries != self.max_tries
@@ -361,6 +370,11 @@ def fingerprint(model: str, payload: Mapping[str, Any], *, conn_id: str, api_key
     key_digest = hashlib.sha256(api_key.encode()).hexdigest()[:16]
     wanted = json.dumps([model, payload, conn_id, key_digest], sort_keys=True)
     return hashlib.sha256(wanted.encode()).hexdigest()
+
+
+def concluded(record: Record, max_tries: int) -> Record:
+    """Return the record of a job of which nothing more is wanted: a task that is cleared after it begins anew."""
+    return record.model_copy(update={"delivered": True, "max_tries": max_tries})
 
 
 def read_record(stored: Any) -> Record | None:

@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
+from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.siblings import FILES_KEY
 from airflow_provider_kling.versions import announce_through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_provider_kling.storage.keeping import Kept
+
+
+def outlet_for(operator: BaseOperator, destination: str) -> AssetAlias:
+    """Return the outlet of a task that names none: the destination's, or the task's where that is a template."""
+    is_known = not is_template(destination)
+    return AssetAlias(destination.rstrip("/") if is_known else f"{operator.dag_id}.{operator.task_id}")
 
 
 def announce(context: Context, kept: Sequence[Kept]) -> None:

@@ -49,7 +49,7 @@ class Lineage:
     def of_run(cls, context: Context, hook: SegmindHook, storage_conn_id: str | None, log: Any) -> Lineage:
         """Ask the tasks upstream."""
         ti, task = context["ti"], context["task"]
-        earlier = task.get_flat_relative_ids(upstream=True)
+        earlier = {*task.get_flat_relative_ids(upstream=True), task.task_id}
         upstream = [task_id for task_id in siblings(context["dag"], Traceable) if task_id in earlier]
         if not upstream:
             return cls(hook, storage_conn_id=storage_conn_id, log=log)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.siblings import Traceable
+from airflow_provider_kling.storage.announcing import outlet_for
 from airflow_provider_kling.storage.keeping import keep
 from airflow_provider_kling.storage.naming import DEFAULT_NAME
 from airflow_provider_kling.storage.store import DEFAULT_MAX_BYTES, Store
@@ -69,8 +69,7 @@ class SegmindToObjectStorageOperator(Traceable, BaseOperator):
         self.max_bytes = max_bytes
         self._store()  # what cannot work shows when the DAG file is parsed
         if not self.outlets:
-            alias = f"{self.dag_id}.{self.task_id}" if is_template(destination) else destination.rstrip("/")
-            self.outlets = [AssetAlias(alias)]
+            self.outlets = [outlet_for(self, destination)]
 
     @cached_property
     def hook(self) -> SegmindHook:

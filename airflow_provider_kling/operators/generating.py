@@ -1,0 +1,182 @@
+"""The operator that submits and waits as one task, and what it makes of a job that FAILED."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
+from airflow_provider_kling.operators.submitting import conclude
+from airflow_provider_kling.payloads.checking import check_rendered
+from airflow_provider_kling.payloads.files import files_in
+from airflow_provider_kling.payloads.templates import renders_to_nothing
+from airflow_provider_kling.retries import fail
+from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.pacing import Durations, Job
+from airflow_provider_kling.siblings import RECORD_KEY
+from airflow_provider_kling.storage.announcing import outlet_for
+from airflow_provider_kling.storage.keeping import keep
+from airflow_provider_kling.storage.store import Store
+from airflow_provider_kling.waiting import Awaited, WaitsForJob
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.segmind.schemas import Result
+
+_BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
+_CHARGED = "It is not submitted again by itself. Mend what it names, then clear this task to submit a new job."
+_AGAIN = "A retry, or clearing this task, submits a new job in its place."
+
+
+class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
+    """
+    Submit one Kling job, wait for it and return its result, as one task; with ``store=`` keep its files too.
+
+    It is :class:`KlingSubmitOperator` and :class:`~airflow_provider_kling.sensors.kling.KlingSensor` in one: arguments
+    and guarantees of the first, result and XComs of the second. A retry adopts a job that runs and delivers one that
+    is done, for nothing. After a job that FAILED and was not charged a retry submits a new one; where content rules
+    blocked it, the task fails at once. Clearing a task that has delivered submits a new job (below Airflow 3.3, any).
+
+    XComs: the return value is the result as a dict (``request_id``, ``status``, ``url``, ``urls``, ``cost``,
+    ``metrics``, ``output`` …, with ``store`` also ``files``); ``url``, ``urls``, ``cost`` (US dollars), ``metrics``,
+    ``model`` and ``submitted_at`` stand beside it.
+
+    :param payload: see :class:`KlingSubmitOperator`, as for every argument that is not listed here.
+    :param wait_for_completion: False returns the request id once the job is accepted.
+    :param deferrable: wait in the triggerer; False waits on the worker.
+    :param poll_interval: a fixed number of seconds from one look to the next; by default looks are taken when the
+        model's jobs are usually done.
+    :param timeout: seconds until the wait is given up; the job goes on, and a retry waits for it again.
+    :param store: where the files are kept: a :class:`~airflow_provider_kling.storage.store.Store`, or the URL of a
+        folder. (templated)
+    :raises KlingGenerationFailedError: the job FAILED.
+    :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
+    """
+
+    ui_color = "#dfe3f8"
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool = True,
+        poll_interval: float | None = None,
+        timeout: float | timedelta = 3600.0,
+        store: Store | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if poll_interval is not None and poll_interval <= 0:
+            raise SegmindInputError(f"poll_interval: {poll_interval!r} must be above 0 seconds.")
+        if store is not None and not wait_for_completion:
+            raise SegmindInputError("store: needs wait_for_completion; there is no file before the job is done.")
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = as_span("timeout", timeout).total_seconds()
+        self.store = Store(store) if isinstance(store, str) else store
+        self._job: Awaited | None = None
+        # The end is recorded, so that clearing the task begins anew; only a worker can do that.
+        self.end_from_trigger = False
+        if self.store is not None and not self.outlets:
+            self.outlets = [outlet_for(self, self.store.destination)]
+
+    @property
+    def _waits(self) -> bool:  # type: ignore[override]  # here it is the author's choice
+        return self.wait_for_completion
+
+    def execute(self, context: Context) -> Any:
+        """Submit, or adopt what an earlier attempt submitted; wait for it."""
+        submitted = self._submit(context)
+        if not self.wait_for_completion:
+            return submitted.request_id
+        if not submitted.sent and (failed := self._made_in_vain(context)):
+            self._job = None
+            self._submit(context, instead_of=failed)
+        with self._endings(context):
+            return self._look_then_defer(context) if self.deferrable else self._wait_here(context)
+
+    def _made_in_vain(self, context: Context) -> str | None:
+        """Return the job of an earlier attempt, if it FAILED and may be made again."""
+        try:
+            self._look(self._wait(self._awaited(context), self._deadline()))
+        except KlingGenerationFailedError as error:
+            if self._may_be_made_again(error):
+                self._push_bill(context, error)
+                return error.request_id
+        except SegmindError:
+            pass  # the wait meets it again, and knows what to do
+        return None
+
+    def _may_be_made_again(self, error: KlingGenerationFailedError) -> bool:
+        return _may_be_made_again(error) and renders_to_nothing(self.adopt_request_id)
+
+    def _awaited(self, context: Context) -> Awaited:
+        if self._job is None:
+            ti = context["ti"]
+            claim = ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index)
+            record = claim["record"]
+            self._job = Awaited(record["request_id"], record["model"], record["accepted_at"])
+        return self._job
+
+    def _pause(self, awaited: Awaited, now: datetime) -> float:
+        submitted_at = datetime.fromisoformat(awaited.submitted_at) if awaited.submitted_at else now
+        job = Job(
+            submitted_at.timestamp(),
+            Durations().expect(awaited.model, awaited.usual_latency),
+            interval=self.poll_interval,
+            time_scale=self.hook.settings.time_scale,
+        )
+        return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
+
+    def _deliver(self, context: Context, result: Result) -> Any:
+        whole = super()._deliver(context, result)
+        if self.store is not None:
+            whole["files"] = keep(
+                context, whole, self.store.resolve(context), self.hook, self.log, payload=self._sent_without_files()
+            )
+        conclude(context, self.log)
+        return whole
+
+    def _sent_without_files(self) -> dict[str, Any] | None:
+        """Return the parameters as they were sent; None where only the request history knows its files' addresses."""
+        request = check_rendered(self.payload, self.model)
+        return None if files_in(request) else request.parameters
+
+    def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
+        if not isinstance(error, KlingGenerationFailedError):
+            super()._end_with(context, error)
+        self._push_bill(context, error)
+        told = _retold(error, self._awaited(context).model)
+        if self._may_be_made_again(error):
+            raise told
+        conclude(context, self.log)
+        fail(self, told)
+
+
+def _may_be_made_again(error: KlingGenerationFailedError) -> bool:
+    """Whether a retry submits the job anew: it cost nothing, and what it makes is not forbidden."""
+    return not error.blocked and not _cost(error)
+
+
+def _retold(error: KlingGenerationFailedError, model: str | None) -> KlingGenerationFailedError:
+    """Return the error with what this one task does next, in place of what a pair of them would."""
+    cost = _cost(error)
+    advice = _BLOCKED if error.blocked else _CHARGED if cost else _AGAIN
+    what = f"Request {error.request_id}" + (f" ({model})" if model else "")
+    told = KlingGenerationFailedError(
+        f"{what} FAILED: {(error.detail or 'no reason given').rstrip('.')}. "
+        f"{f'It cost ${cost:.3f}.' if cost else 'Segmind does not charge failed jobs.'} {advice}",
+        request_id=error.request_id,
+        detail=error.detail,
+        blocked=error.blocked,
+        metrics=error.metrics,
+    )
+    told.__cause__ = error.__cause__
+    return told
+
+
+def _cost(error: KlingGenerationFailedError) -> float:
+    return float((error.metrics or {}).get("cost") or 0.0)
