@@ -87,7 +87,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Segmind",
-                "python-modules": ["airflow_provider_kling.operators.kling", "airflow_provider_kling.operators.cost"],
+                "python-modules": [
+                    "airflow_provider_kling.operators.kling",
+                    "airflow_provider_kling.operators.generating",
+                    "airflow_provider_kling.operators.cost",
+                ],
             }
         ],
         "sensors": [
@@ -113,6 +117,9 @@ def get_provider_info() -> dict[str, Any]:
                 "target-integration-name": "Object storage",
                 "python-module": "airflow_provider_kling.transfers.segmind_to_object_storage",
             },
+        ],
+        "task-decorators": [
+            {"class-name": "airflow_provider_kling.decorators.kling.kling_task", "name": "kling"},
         ],
         "cli": ["airflow_provider_kling.cli.definition.get_airflow_commands"],
         "extra-links": ["airflow_provider_kling.links.kling.KlingOutputLink"],

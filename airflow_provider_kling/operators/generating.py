@@ -10,7 +10,7 @@ from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
 from airflow_provider_kling.operators.submitting import conclude
 from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.files import files_in
-from airflow_provider_kling.payloads.templates import renders_to_nothing
+from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.pacing import Durations, Job
@@ -142,6 +142,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _sent_without_files(self) -> dict[str, Any] | None:
         """Return the parameters as they were sent; None where only the request history knows its files' addresses."""
+        if is_template(self.payload):  # a function made it, in another process
+            return None
         request = check_rendered(self.payload, self.model)
         return None if files_in(request) else request.parameters
 
