@@ -134,8 +134,7 @@ class _Keeper:
         """Keep one file."""
         name = self._name(index)
         sidecar = f"{self.root}/{name.sidecar}"
-        self.fs.invalidate_cache(sidecar.rpartition("/")[0])
-        there = read_sidecar(self.fs, sidecar)
+        there = self._look(sidecar)
         if there is not None:
             self._refuse_foreign(there, index, sidecar)
             if self._is_whole(there, sidecar):
@@ -153,6 +152,13 @@ class _Keeper:
             raise
         self.log.info("Kept %s (%s, %d bytes).", self._url(target), type_.mime, part.size)
         return self._kept(description, sidecar)
+
+    def _look(self, sidecar: str) -> Sidecar | None:
+        from airflow_provider_kling.storage.part import storing
+
+        with storing(sidecar):
+            self.fs.invalidate_cache(sidecar.rpartition("/")[0])
+            return read_sidecar(self.fs, sidecar)
 
     def _name(self, index: int) -> Name:
         return render(

@@ -147,6 +147,6 @@ def storing(place: str) -> Iterator[None]:
                 f"There is no room at {place!r} ({one_line(exc)}); free some, or choose another destination. {NOT_LOST}"
             ) from exc
         raise KlingStorageError(
-            f"{place!r} cannot be written ({one_line(exc) or type(exc).__name__}); check that the bucket or folder "
-            f"exists and that its connection may write there. {NOT_LOST}"
+            f"{place!r} cannot be used ({one_line(exc) or type(exc).__name__}); check that the bucket or folder "
+            f"exists and that its connection may read and write there. {NOT_LOST}"
         ) from exc
