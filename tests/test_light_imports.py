@@ -14,11 +14,13 @@ there = set(sys.modules)
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
 from airflow_provider_kling.sensors.kling import KlingSensor
+from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
 
 with DAG("light", schedule=None):
     submit = KlingSubmitOperator(task_id="a", payload=O1Image(prompt="x", image_urls=["https://x/y.png"]))
-    KlingSensor(task_id="b", request_id=submit.output)
-heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl"}
+    done = KlingSensor(task_id="b", request_id=submit.output)
+    SegmindToObjectStorageOperator(task_id="c", result=done.output, destination="s3://bucket/films")
+heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl", "fsspec", "upath"}
 print("LOADED", sorted({name.split(".")[0] for name in set(sys.modules) - there} & heavy))
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -48,18 +49,29 @@ def result_of(host: FileHost, request_id: str = ID, **facts) -> dict:
 
 
 @pytest.fixture
-def start(airflow_db: str) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Return a function that keeps a file in a process of its own; what it prints is read at its end."""
+def start(airflow_db: str, tmp_path_factory) -> Iterator[Callable[..., subprocess.Popen]]:
+    """
+    Return a function that keeps a file in a process of its own; what it prints is read at its end.
+
+    Each has a database of its own: SQLite lets one process write at a time.
+    """
     started: list[subprocess.Popen] = []
-    scripts: list[Path] = []
 
     def run(**arguments) -> subprocess.Popen:
         listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        script = Path(airflow_db, "dags", f"test_{uuid.uuid4().hex[:8]}.py")
+        home = tmp_path_factory.mktemp("home")
+        shutil.copy(Path(airflow_db, "airflow.db"), home)
+        script = home / "dags" / f"test_{uuid.uuid4().hex[:8]}.py"
+        script.parent.mkdir()
         script.write_text(SCRIPT.format(dag_id=script.stem, arguments=listed))
-        scripts.append(script)
+        environment = {
+            **os.environ,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(script.parent),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        }
         process = subprocess.Popen(  # noqa: S603 own code
-            [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
+            [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         )
         started.append(process)
         return process
@@ -68,5 +80,3 @@ def start(airflow_db: str) -> Iterator[Callable[..., subprocess.Popen]]:
     for process in started:
         process.kill()
         process.communicate()
-    for script in scripts:
-        script.unlink()

@@ -36,10 +36,15 @@ def s3(endpoint, monkeypatch):
     """Yield a client of an S3 with one empty bucket, which the connection ``store`` leads to."""
     extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
     monkeypatch.setenv(
-        "AIRFLOW_CONN_STORE", json.dumps({"conn_type": "aws", "login": "k", "password": "s", "extra": extra})
+        "AIRFLOW_CONN_STORE",
+        json.dumps({"conn_type": "aws", "login": "k", "password": "not-a-real-secret", "extra": extra}),
     )
     client = boto3.client(
-        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="k",
+        aws_secret_access_key="not-a-real-secret",
     )
     client.create_bucket(Bucket="bucket")
     yield client

@@ -229,6 +229,25 @@ def test_a_file_that_nobody_described_is_not_overwritten(host, run_dag, folder, 
     assert "nothing beside it says whose it is" in capfd.readouterr().out
 
 
+def test_a_json_file_of_the_users_own_is_not_overwritten(host, run_dag, folder, capfd):
+    folder.mkdir()
+    (folder / "film.json").write_text('{"mine": true}')
+    run = keep(run_dag, folder, result_of(host), "name='film.{ext}'")
+    assert run.task_state("keep") == "failed"
+    assert files(folder) == ["film.json"]
+    assert (folder / "film.json").read_text() == '{"mine": true}'
+    assert "not the description of a file" in capfd.readouterr().out
+
+
+def test_a_download_that_the_service_breaks_off_is_finished_and_nothing_is_paid_twice(sim, conn_id, run_dag, folder):
+    sim.order_fault("truncate", method="GET", path="/generations/*")
+    run = run_dag(CHAIN.format(result="done.output", folder=str(folder), more=""))
+    assert run.state == "success"
+    assert [download["status"] for download in sim.downloads()] == [200, 206]
+    assert len(files(folder)) == 2
+    assert sim.ledger()["accepted"] == 1
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_dead_link_is_replaced_by_the_one_in_the_history(sim, host, run_dag, folder, pictures, status):
     request_id = submitted(sim, pictures)
