@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import DAG
 there = set(sys.modules)
 from airflow_provider_kling.budget import KlingBudget
 from airflow_provider_kling.operators.cost import KlingRunCostOperator
-from airflow_provider_kling.operators.kling import KlingSubmitOperator
+from airflow_provider_kling.operators.kling import KlingGenerateOperator, KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
 from airflow_provider_kling.sensors.credits import KlingCreditsSensor
 from airflow_provider_kling.sensors.kling import KlingSensor
@@ -21,14 +21,15 @@ from airflow_provider_kling.transfers.object_storage_to_segmind import ObjectSto
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
 
 with DAG("light", schedule=None):
-    payload = O1Image(prompt="x", image_urls=["https://x/y.png", "s3://x/y"])
+    payload = O1Image(prompt="x", image_urls=["https://x/y.png"])
     submit = KlingSubmitOperator(task_id="a", payload=payload, max_cost=1, budget=KlingBudget(5))
     done = KlingSensor(task_id="b", request_id=submit.output)
     KlingCreditsSensor(task_id="c", min_credits=1) >> submit
     done >> KlingRunCostOperator(task_id="d")
     ObjectStorageToSegmindOperator(task_id="e", source="s3://x/*.png")
+    KlingGenerateOperator(task_id="g", payload=payload, store="s3://x/y")
     SegmindToObjectStorageOperator(task_id="f", result=done.output, destination="s3://x/y")
-heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl"}
+heavy = {"requests", "aiohttp", "PIL", "av", "tenacity", "yarl", "fsspec", "upath"}
 print("LOADED", sorted({name.split(".")[0] for name in set(sys.modules) - there} & heavy))
 """
 

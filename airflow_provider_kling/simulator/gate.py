@@ -145,6 +145,8 @@ async def _truncate(request: web.Request, whole: web.StreamResponse) -> web.Stre
     )
     half = web.StreamResponse(status=whole.status, headers={"Content-Type": whole.content_type})
     half.content_length = len(body)
+    if isinstance(whole, MediaFile):
+        half.etag = whole.version()  # by which the rest can be asked for, as of any file
     await half.prepare(request)
     await half.write(bytes(body[: len(body) // 2]))
     if request.transport is not None:

@@ -16,14 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_kling.hooks.connection import identity
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingDownloadRefusedError,
@@ -35,6 +31,7 @@ from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 from airflow_provider_kling.storage.hosts import shown
 from airflow_provider_kling.storage.media import HEAD, MediaType, media_type
 from airflow_provider_kling.storage.part import NOT_LOST
+from airflow_provider_kling.storage.session import checked_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +110,7 @@ class Download:
         self._version: _Version | None = None
         self._fruitless = 0
         self._furthest = 0
-        self._session = _session(hosts)
+        self._session = checked_session(hosts)
 
     def run(self) -> tuple[Part, MediaType]:
         """
@@ -303,43 +300,3 @@ def _check_length(size: int, total: int | None) -> None:
 
 def _is_page(head: bytes) -> bool:
     return head.lstrip().lower().startswith((b"<!doc", b"<html", b"<?xml", b"<head"))
-
-
-def _session(hosts: Hosts) -> requests.Session:
-    """Return a session whose every connection ends where a download may go; a proxy's is the proxy's business."""
-
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            _check(self)
-
-    class Secure(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            _check(self)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-
-    def _check(connection: HTTPConnection) -> None:
-        try:
-            peer = connection.sock.getpeername()[0]
-            hosts.check_peer(connection.host.strip("[]"), connection.port, peer)
-        except KlingDownloadRefusedError:
-            connection.close()
-            raise
-
-    session = requests.Session()
-    session.headers.update({"User-Agent": identity()["User-Agent"]})
-    session.auth = lambda request: request  # being set, it keeps a .netrc out
-    session.mount("http://", Adapter())
-    session.mount("https://", Adapter())
-    return session

@@ -21,11 +21,11 @@ from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingFileExpiredError,
-    KlingNameTakenError,
     SegmindError,
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.storage.announcing import announce
+from airflow_provider_kling.storage.claiming import Claim
 from airflow_provider_kling.storage.finished import finished
 from airflow_provider_kling.storage.lineage import Lineage, describe, past, read_sidecar
 from airflow_provider_kling.storage.media import Shape, shape
@@ -128,16 +128,18 @@ class _Keeper:
         self.fs: AbstractFileSystem = folder.fs
         self.root = str(folder.path).rstrip("/")
         self.protocol = folder.protocol or "file"
-        self.conn = f"{folder.conn_id}@" if getattr(folder, "conn_id", None) else ""
+        # Airflow 2 has it among the options only.
+        conn_id = getattr(folder, "conn_id", None) or folder.storage_options.get("conn_id")
+        self.conn = f"{conn_id}@" if conn_id else ""
+        self._claim = Claim(self.fs, self.request_id, self._url)
 
     def keep(self, index: int, link: str) -> Kept:
         """Keep one file."""
         name = self._name(index)
         sidecar = f"{self.root}/{name.sidecar}"
-        self.fs.invalidate_cache(sidecar.rpartition("/")[0])
-        there = read_sidecar(self.fs, sidecar)
+        there = self._look(sidecar)
         if there is not None:
-            self._refuse_foreign(there, index, sidecar)
+            self._claim.refuse_foreign(there, index, sidecar)
             if self._is_whole(there, sidecar):
                 self.log.info("%s is there already, whole; it is not fetched again.", self._url(sidecar))
                 return self._kept(there, sidecar)
@@ -146,13 +148,20 @@ class _Keeper:
             measured = self._measured(part, type_)
             target = f"{self.root}/{name.file(type_.extension)}"
             description = self._described(index, link, part, type_, target, measured)
-            self._claim(sidecar, target, description, there)
+            self._claim.make(sidecar, target, description, renew=there is not None)
             part.move(target)
         except BaseException:
             part.discard()
             raise
         self.log.info("Kept %s (%s, %d bytes).", self._url(target), type_.mime, part.size)
         return self._kept(description, sidecar)
+
+    def _look(self, sidecar: str) -> Sidecar | None:
+        from airflow_provider_kling.storage.part import storing
+
+        with storing(sidecar):
+            self.fs.invalidate_cache(sidecar.rpartition("/")[0])
+            return read_sidecar(self.fs, sidecar)
 
     def _name(self, index: int) -> Name:
         return render(
@@ -255,47 +264,6 @@ class _Keeper:
             task_id=self.ti.task_id,
             map_index=-1 if self.ti.map_index is None else self.ti.map_index,
             stored_at=datetime.now(tz=UTC),
-        )
-
-    def _claim(self, sidecar: str, target: str, description: Sidecar, there: Sidecar | None) -> None:
-        """Put the description in its place, which is also what makes the name this job's; the file comes after it."""
-        from fsspec.implementations.local import LocalFileSystem
-
-        from airflow_provider_kling.storage.part import storing
-
-        document = description.to_json()
-        with storing(sidecar):
-            if there is not None:
-                self.fs.pipe_file(sidecar, document)
-                return
-            if self.fs.exists(target):
-                raise KlingNameTakenError(
-                    f"{self._url(target)} is there already, and nothing beside it says whose it is. {self._way_out()}"
-                )
-            try:
-                if isinstance(self.fs, LocalFileSystem):  # whose own way to create looks first and writes then
-                    with self.fs.open(sidecar, "xb") as file:
-                        file.write(document)
-                else:
-                    self.fs.pipe_file(sidecar, document, mode="create")
-            except FileExistsError:
-                other = read_sidecar(self.fs, sidecar)
-                if other is not None:
-                    self._refuse_foreign(other, description.index, sidecar)
-                self.fs.pipe_file(sidecar, document)
-
-    def _refuse_foreign(self, there: Sidecar, index: int, sidecar: str) -> None:
-        if not there.is_of(self.request_id, index):
-            raise KlingNameTakenError(
-                f"The name {self._url(sidecar).removesuffix('.json')!r} belongs to output {there.index} of request "
-                f"{there.request_id} (task {there.task_id} of run {there.run_id}). It is left as it is. "
-                f"{self._way_out()}"
-            )
-
-    def _way_out(self) -> str:
-        return (
-            "Move it away, or put {request_id} or another placeholder into name=; then clear this task: it fetches the "
-            f"file of request {self.request_id} and pays nothing."
         )
 
     def _is_whole(self, there: Sidecar, sidecar: str) -> bool:

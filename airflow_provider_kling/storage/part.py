@@ -136,6 +136,29 @@ class Part:
         self.size += len(chunk)
 
 
+def create(fs: AbstractFileSystem, path: str, document: bytes) -> None:
+    """
+    Write a small file that must not be there yet; of two who do it at once, one succeeds.
+
+    :raises FileExistsError: it is there.
+    """
+    if not isinstance(fs, LocalFileSystem):
+        fs.pipe_file(path, document, mode="create")
+        return
+    folder, _, name = path.rpartition("/")
+    draft = f"{folder}/.{hashlib.sha256(document).hexdigest()[:16]}.{name[-80:]}.part"
+    fs.pipe_file(draft, document)
+    try:
+        fs.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a mount without links
+        with fs.open(path, "xb") as file:
+            file.write(document)
+    finally:
+        fs.rm_file(draft)
+
+
 @contextmanager
 def storing(place: str) -> Iterator[None]:
     """Say which place does not take a file, and that the file is not lost."""
@@ -147,6 +170,6 @@ def storing(place: str) -> Iterator[None]:
                 f"There is no room at {place!r} ({one_line(exc)}); free some, or choose another destination. {NOT_LOST}"
             ) from exc
         raise KlingStorageError(
-            f"{place!r} cannot be written ({one_line(exc) or type(exc).__name__}); check that the bucket or folder "
-            f"exists and that its connection may write there. {NOT_LOST}"
+            f"{place!r} cannot be used ({one_line(exc) or type(exc).__name__}); check that the bucket or folder "
+            f"exists and that its connection may read and write there. {NOT_LOST}"
         ) from exc

@@ -116,6 +116,18 @@ def test_a_download_can_be_truncated(client):
     assert client.get(url).content[4:8] == b"ftyp"
 
 
+def test_the_rest_of_a_truncated_download_can_be_asked_for(client):
+    url = client.run(MODEL, **PROMPT).json()["output"]
+    client.simulator.order_fault("truncate", path="/generations/*")
+    with client.get(url, stream=True) as broken:
+        half = broken.raw.read(1000)
+    rest = client.get(url, headers={"Range": "bytes=1000-", "If-Range": broken.headers["ETag"]})
+    whole = client.get(url)
+    assert rest.status_code == 206
+    assert rest.headers["ETag"] == broken.headers["ETag"] == whole.headers["ETag"]
+    assert half + rest.content == whole.content
+
+
 def test_an_answer_replaced_after_acceptance_leaves_a_job(client, jobs_left):
     client.simulator.order_fault("replace_after", status=504, body={"error": "Request timed out"})
     assert client.submit(MODEL, **PROMPT).status_code == 504

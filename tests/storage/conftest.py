@@ -42,6 +42,9 @@ class FileHost:
     #: Answers given first: status and headers.
     first: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     announced: int | None = None
+    #: After how many bytes each answer waits for ``go``.
+    holds_at: int | None = None
+    go: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     #: The Range of each request for the file, or None.
     asked: list[str | None] = field(default_factory=list)
@@ -90,6 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
         end = next((cut for cut in host.cuts if cut > begin), None)
         if end is not None:
             host.cuts.remove(end)
+        if host.holds_at is not None and begin < host.holds_at:
+            self.wfile.write(host.body[begin : host.holds_at])
+            begin = host.holds_at
+            host.go.wait(60)
         self.wfile.write(host.body[begin:end])
         host.sent += len(host.body[begin:end])
         if end is not None or host.announced:

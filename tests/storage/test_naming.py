@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kling.segmind.errors import SegmindInputError
@@ -70,6 +70,7 @@ def test_a_template_of_jinja_is_checked_when_it_is_filled_in():
         render("../{index}.{ext}", VALUES)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(values=st.fixed_dictionaries({name: st.text() for name in PLACEHOLDERS}))
 def test_no_value_leads_out_of_the_destination(values):
     stem = render("a/{dag_id}/{run_id}/{task_id}-{map_index}/{index}{request_id}{model}.{ext}", values).stem

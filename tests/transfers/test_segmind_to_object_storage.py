@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
 from tests.conftest import AIRFLOW_3
-from tests.storage.conftest import FileHost, film, serving  # noqa: F401 film is a fixture
+from tests.transfers.conftest import ID, result_of
 
 IMPORT = """
     from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
@@ -30,20 +30,11 @@ KEEP = (
     SegmindToObjectStorageOperator(task_id="keep", result={result!r}, destination={folder!r}, {more})
 """
 )
-ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
 
 
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "kept"
-
-
-@pytest.fixture
-def host(film, set_connection):  # noqa: F811 the fixture
-    """Serve a film from a host that the connection names."""
-    with serving(FileHost(film)) as host:
-        set_connection(extra={"storage_host": host.url})
-        yield host
 
 
 def files(folder: Path) -> list[str]:
@@ -58,10 +49,6 @@ def only_sidecar(folder: Path) -> dict:
 def keep(run_dag, folder, result, more="", **kwargs):
     more = f"segmind_conn_id='segmind_other', {more}"
     return run_dag(KEEP.format(result=result, folder=str(folder), more=more), **kwargs)
-
-
-def result_of(host, request_id=ID, **facts) -> dict:
-    return {"request_id": request_id, "model": "kling-o3-text2video", "urls": [host.link], **facts}
 
 
 @pytest.mark.parametrize("result", ["done.output", "submit.output", "\"{{ ti.xcom_pull(task_ids='done') }}\""])
@@ -193,7 +180,7 @@ def test_a_retry_fetches_nothing_that_is_there(host, run_dag, folder):
     assert len(files(folder)) == 2
 
 
-def test_a_file_that_somebody_cut_short_is_fetched_again(host, run_dag, folder, film):  # noqa: F811 the fixture
+def test_a_file_that_somebody_cut_short_is_fetched_again(host, run_dag, folder, film):
     name = "name='x/{index}.{ext}'"
     keep(run_dag, folder, result_of(host), name)
     (folder / "x" / "0.mp4").write_bytes(film[:100])
@@ -216,7 +203,7 @@ def test_a_name_that_belongs_to_another_job_is_refused_and_its_file_is_left(host
     assert "put {request_id}" in out
 
 
-def test_two_tasks_with_one_name_at_the_same_time_leave_one_whole_file(host, run_dag, folder, film):  # noqa: F811
+def test_two_tasks_with_one_name_at_the_same_time_leave_one_whole_file(host, run_dag, folder, film):
     results = [result_of(host, f"00000000-0000-0000-0000-00000000000{n}") for n in range(4)]
     run = run_dag(
         IMPORT
@@ -240,6 +227,25 @@ def test_a_file_that_nobody_described_is_not_overwritten(host, run_dag, folder, 
     assert files(folder) == ["film.mp4"]
     assert (folder / "film.mp4").read_bytes() == b"mine"
     assert "nothing beside it says whose it is" in capfd.readouterr().out
+
+
+def test_a_json_file_of_the_users_own_is_not_overwritten(host, run_dag, folder, capfd):
+    folder.mkdir()
+    (folder / "film.json").write_text('{"mine": true}')
+    run = keep(run_dag, folder, result_of(host), "name='film.{ext}'")
+    assert run.task_state("keep") == "failed"
+    assert files(folder) == ["film.json"]
+    assert (folder / "film.json").read_text() == '{"mine": true}'
+    assert "not the description of a file" in capfd.readouterr().out
+
+
+def test_a_download_that_the_service_breaks_off_is_finished_and_nothing_is_paid_twice(sim, conn_id, run_dag, folder):
+    sim.order_fault("truncate", method="GET", path="/generations/*")
+    run = run_dag(CHAIN.format(result="done.output", folder=str(folder), more=""))
+    assert run.state == "success"
+    assert len(sim.downloads()) == 2
+    assert len(files(folder)) == 2
+    assert sim.ledger()["accepted"] == 1
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -1,0 +1,82 @@
+"""What the tests of transfers share: a host that the connection names, and DAGs in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.storage.conftest import FileHost, make_film, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
+SCRIPT = """
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
+
+with DAG({dag_id!r}, schedule=None) as dag:
+    SegmindToObjectStorageOperator(task_id="keep", segmind_conn_id="segmind_other", {arguments})
+if __name__ == "__main__":
+    print("STATE", str(dag.test().state))
+"""
+
+
+@pytest.fixture(scope="session")
+def film() -> bytes:
+    """Return a real film of some megabytes."""
+    return make_film()
+
+
+@pytest.fixture
+def host(film, set_connection) -> Iterator[FileHost]:
+    """Serve a film from a host that the connection ``segmind_other`` names."""
+    with serving(FileHost(film)) as host:
+        set_connection(extra={"storage_host": host.url})
+        yield host
+
+
+def result_of(host: FileHost, request_id: str = ID, **facts) -> dict:
+    """Return what a sensor would have returned for the host's film."""
+    return {"request_id": request_id, "model": "kling-o3-text2video", "urls": [host.link], **facts}
+
+
+@pytest.fixture
+def start(airflow_db: str, tmp_path_factory) -> Iterator[Callable[..., subprocess.Popen]]:
+    """
+    Return a function that keeps a file in a process of its own; what it prints is read at its end.
+
+    Each has a database of its own: SQLite lets one process write at a time.
+    """
+    started: list[subprocess.Popen] = []
+
+    def run(**arguments) -> subprocess.Popen:
+        listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        home = tmp_path_factory.mktemp("home")
+        shutil.copy(Path(airflow_db, "airflow.db"), home)
+        script = home / "dags" / f"test_{uuid.uuid4().hex[:8]}.py"
+        script.parent.mkdir()
+        script.write_text(SCRIPT.format(dag_id=script.stem, arguments=listed))
+        environment = {
+            **os.environ,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(script.parent),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        }
+        process = subprocess.Popen(  # noqa: S603 own code
+            [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()

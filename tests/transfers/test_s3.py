@@ -1,0 +1,130 @@
+"""Results kept in an object store: an S3 that answers over a real socket."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from moto.server import ThreadedMotoServer
+
+from tests.transfers.conftest import ID, result_of
+
+KEEP = """
+    from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
+
+    SegmindToObjectStorageOperator(
+        task_id="keep", result={result!r}, destination={destination!r}, name={name!r}, retries=1,
+        segmind_conn_id="segmind_other", storage_conn_id="store",
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """Yield the address of an S3; one for all tests, because Airflow keeps a store once it is attached."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    name, port = server.get_host_and_port()
+    yield f"http://{name}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint, monkeypatch):
+    """Yield a client of an S3 with one empty bucket, which the connection ``store`` leads to."""
+    extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_STORE",
+        json.dumps({"conn_type": "aws", "login": "k", "password": "not-a-real-secret", "extra": extra}),
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="k",
+        aws_secret_access_key="not-a-real-secret",
+    )
+    client.create_bucket(Bucket="bucket")
+    yield client
+    for key in objects(client):
+        client.delete_object(Bucket="bucket", Key=key)
+    client.delete_bucket(Bucket="bucket")
+
+
+def objects(s3) -> list[str]:
+    return sorted(item["Key"] for item in s3.list_objects_v2(Bucket="bucket").get("Contents", []))
+
+
+def body(s3, key: str) -> bytes:
+    return s3.get_object(Bucket="bucket", Key=key)["Body"].read()
+
+
+def keep(run_dag, result, destination="s3://bucket/films", name="{index}.{ext}"):
+    return run_dag(KEEP.format(result=result, destination=destination, name=name))
+
+
+def test_a_file_and_its_description_are_kept_and_can_be_opened_by_what_the_task_returns(s3, host, run_dag, film):
+    run = keep(run_dag, result_of(host))
+    assert run.state == "success"
+    assert objects(s3) == ["films/0.json", "films/0.mp4"]
+    assert body(s3, "films/0.mp4") == film
+    (kept,) = run.xcom("keep")
+    assert kept["path"] == "s3://store@bucket/films/0.mp4"
+    assert ObjectStoragePath(kept["path"]).read_bytes() == film
+    assert json.loads(ObjectStoragePath(kept["sidecar"]).read_bytes())["sha256"] == kept["sha256"]
+    assert (kept["width"], kept["height"]) == (256, 256)
+    assert round(kept["duration"]) == 2
+
+
+def test_a_second_run_fetches_nothing(s3, host, run_dag):
+    keep(run_dag, result_of(host))
+    assert keep(run_dag, result_of(host)).state == "success"
+    assert host.asked == [None]
+
+
+def test_a_download_that_breaks_off_goes_on_into_the_same_upload(s3, host, run_dag, film):
+    host.cuts = [len(film) // 3, len(film) * 2 // 3]
+    assert keep(run_dag, result_of(host)).state == "success"
+    assert body(s3, "films/0.mp4") == film
+    assert host.sent < 1.2 * len(film)
+
+
+def test_a_host_that_cannot_resume_starts_a_new_upload(s3, host, run_dag, film):
+    host.cuts, host.ranges = [len(film) // 2], False
+    assert keep(run_dag, result_of(host)).state == "success"
+    assert objects(s3) == ["films/0.json", "films/0.mp4"]
+    assert body(s3, "films/0.mp4") == film
+
+
+@pytest.mark.parametrize("trouble", ["page", "short", "undecodable"])
+def test_what_is_not_a_whole_film_leaves_no_object(s3, host, run_dag, film, trouble):
+    if trouble == "page":
+        host.body = b"<!doctype html><html>Sign in</html>"
+    elif trouble == "short":
+        host.announced = len(film) + 1
+    else:
+        host.body = film[: len(film) // 2]
+    assert keep(run_dag, result_of(host)).task_state("keep") == "failed"
+    assert objects(s3) == []
+
+
+def test_a_name_of_another_job_is_refused(s3, host, run_dag, film, capfd):
+    keep(run_dag, result_of(host))
+    described = body(s3, "films/0.json")
+    run = keep(run_dag, result_of(host, "00000000-0000-0000-0000-000000000001"))
+    assert run.task_state("keep") == "failed"
+    assert run.task("keep").try_number == 1
+    assert f"belongs to output 0 of request {ID}" in capfd.readouterr().out
+    assert body(s3, "films/0.json") == described
+    assert body(s3, "films/0.mp4") == film
+
+
+def test_a_bucket_that_is_not_there_is_named_and_not_made(s3, host, run_dag, capfd):
+    run = keep(run_dag, result_of(host), "s3://bukcet/films")
+    assert run.task_state("keep") == "failed"
+    out = capfd.readouterr().out
+    assert "'bukcet/films" in out
+    assert "check that the bucket or folder exists" in out
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["bucket"]
