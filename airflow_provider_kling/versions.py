@@ -84,7 +84,7 @@ def announce_through(context: Context, alias: AssetAlias, uri: str, facts: Mappi
 
 
 def _store_alias(name: str) -> None:
-    from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]  # Airflow 2 has it
+    from airflow.models.dataset import DatasetAliasModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
