@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -20,16 +21,19 @@ from demo import pictures as input_pictures
 from demo import report
 from demo.airflow_home import ROOT, AirflowHome, connection_json, stop
 from demo.leaks import find_leaks
-from demo.media import describe, download
+from demo.lineage import chain
+from demo.media import describe
 from demo.problems import DemoError
 from demo.progress import Progress
-from demo.steps import DAG_ID, STEPS, read_outcome
+from demo.steps import COST_TASK, DAG_ID, STEPS, read_outcome
 from demo.target import Target, choose_live, random_key
 
 if TYPE_CHECKING:
     from demo.steps import Outcome
 
 OUTPUT = ROOT / "demo-output"
+#: Where the DAG keeps what it made, in there.
+FILES = "files"
 
 
 def main() -> int:
@@ -67,18 +71,13 @@ def _demo(console: Console) -> None:
         log = stack.enter_context((output / "airflow.log").open("wb"))
         progress.say("airflow db migrate")
         home.run("db", "migrate", log=log)
-        if live:
-            progress.say("Uploading the two input pictures")
-            pictures = input_pictures.upload(pictures, home)
-        code = _run(home, pictures, log, progress)
+        code = _run(home, pictures, output / FILES, log, progress)
         _check_leaks(target, home, output)  # a run that fails has the most reasons to write down what it was given
         if code or home.record.run_state() != "success":
             raise _failure(home, Path(log.name), progress)
         outcomes = [read_outcome(home.record, step) for step in STEPS]
         for outcome in outcomes:
-            file = output / outcome.step.file_name
-            download(outcome.url, file)
-            progress.say(f"[bold]{outcome.step.title}[/] downloaded: {describe(file)}")
+            progress.say(f"[bold]{outcome.step.title}[/] kept: {describe(outcome.file)}")
         report.write_summary(output / "summary.json", outcomes, pictures, target)
         report.draw_storyboard(output / "storyboard.png", outcomes, pictures, target)
         progress.say("Storyboard drawn")
@@ -87,8 +86,14 @@ def _demo(console: Console) -> None:
         if not live:
             _check_bill(simulator, outcomes)
         console.print(report.table(outcomes))
-        total = sum(outcome.cost for outcome in outcomes)
-        console.print(f"Billed: {len(outcomes)} jobs, ${total:.3f}. The API key is in no file the run left.")
+        cost = home.record.xcoms(COST_TASK)["return_value"].value
+        console.print(
+            f"Billed: {cost['jobs']} jobs, ${cost['total']:.3f} of a budget of ${cost['limit']:.2f} for the run. "
+            "The API key is in no file the run left.",
+            highlight=False,
+        )
+        console.print(f"{outcomes[-1].sidecar.name} leads back: {chain(outcomes[-1].sidecar)}", highlight=False)
+        console.print(f"Files with their descriptions: {outcomes[0].file.parent.relative_to(ROOT)}/", highlight=False)
         console.print(f"Look at {output.relative_to(ROOT)}/storyboard.png", highlight=False)
         if home.keep:
             console.print(f"AIRFLOW_HOME was kept: {home.path}", highlight=False)
@@ -101,13 +106,16 @@ def _make_output(live: bool) -> Path:
     for file in output.glob("*.*"):
         if file.is_file():
             file.unlink()
+    shutil.rmtree(output / FILES, ignore_errors=True)
     return output
 
 
-def _run(home: AirflowHome, pictures: input_pictures.Pictures, log: IO[bytes], progress: Progress) -> int:
+def _run(home: AirflowHome, pictures: input_pictures.Pictures, files: Path, log: IO[bytes], progress: Progress) -> int:
     """Run the DAG with Airflow's own command line; give the exit code."""
     progress.say(f"airflow dags test {DAG_ID}")
-    run = home.start("dags", "test", DAG_ID, "--conf", json.dumps(pictures.params), log=log)
+    run = home.start(
+        "dags", "test", DAG_ID, "--conf", json.dumps({**pictures.params, "destination": files.as_uri()}), log=log
+    )
     try:
         return progress.follow(run, home.record)
     finally:

@@ -36,7 +36,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             outcome.request_id,
             f"{outcome.seconds:.1f}",
             f"${outcome.cost:.3f}",
-            outcome.step.file_name,
+            outcome.file.name,
         )
     return result
 
@@ -57,8 +57,9 @@ def write_summary(file: Path, outcomes: Sequence[Outcome], pictures: Pictures, t
                 "cost": outcome.cost,
                 "metrics": outcome.metrics,
                 "url": outcome.url,
-                "file": outcome.step.file_name,
-                "media": describe(file.parent / outcome.step.file_name),
+                "file": str(outcome.file.relative_to(file.parent)),
+                "description": str(outcome.sidecar.relative_to(file.parent)),
+                "media": describe(outcome.file),
             }
             for outcome in outcomes
         ],
@@ -73,7 +74,7 @@ def draw_storyboard(file: Path, outcomes: Sequence[Outcome], pictures: Pictures,
         Scene(
             title=f"{outcome.step.number}   {outcome.step.name.capitalize()}",
             details=(outcome.model, f"{outcome.seconds:.1f} s", f"${outcome.cost:.3f}"),
-            file=file.parent / outcome.step.file_name,
+            file=outcome.file,
         )
         for outcome in outcomes
     )

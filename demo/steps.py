@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.problems import DemoError
@@ -11,17 +12,19 @@ if TYPE_CHECKING:
     from demo.run_record import RunRecord
 
 DAG_ID = "kling_image_to_video_to_edit"
+#: The task that adds up what the run cost.
+COST_TASK = "run_cost"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A submission and the sensor that waits for it."""
+    """A submission, the sensor that waits for it, and the task that keeps what it made."""
 
     number: int
     name: str
     submit_task: str
     wait_task: str
-    file_name: str
+    keep_task: str
 
     @property
     def title(self) -> str:
@@ -30,9 +33,9 @@ class Step:
 
 
 STEPS = (
-    Step(1, "image", "submit_image", "image", "1-image.png"),
-    Step(2, "video", "submit_video", "video", "2-video.mp4"),
-    Step(3, "edit", "submit_edit", "edit", "3-edit.mp4"),
+    Step(1, "image", "submit_image", "image", "keep_image"),
+    Step(2, "video", "submit_video", "video", "keep_video"),
+    Step(3, "edit", "submit_edit", "edit", "keep_edit"),
 )
 
 
@@ -47,19 +50,24 @@ class Outcome:
     cost: float
     metrics: dict[str, Any]
     seconds: float
+    file: Path
+    sidecar: Path
 
 
 def read_outcome(record: RunRecord, step: Step) -> Outcome:
     """Read what a step left behind; raises when any of it is missing."""
     submitted = record.xcoms(step.submit_task)
     waited = record.xcoms(step.wait_task)
+    kept = record.xcoms(step.keep_task)
     wanted = {
         step.submit_task: {"return_value", "model"} - submitted.keys(),
         step.wait_task: {"return_value", "url", "cost", "metrics"} - waited.keys(),
+        step.keep_task: {"return_value"} - kept.keys(),
     }
     for task, missing in wanted.items():
         if missing:
             raise DemoError(f"Task {task} left no XCom {' and no '.join(sorted(missing))}")
+    (stored,) = kept["return_value"].value
     return Outcome(
         step=step,
         model=submitted["model"].value,
@@ -68,4 +76,10 @@ def read_outcome(record: RunRecord, step: Step) -> Outcome:
         cost=float(waited["cost"].value),
         metrics=waited["metrics"].value,
         seconds=(waited["return_value"].stored_at - submitted["return_value"].stored_at).total_seconds(),
+        file=_local(stored["path"]),
+        sidecar=_local(stored["sidecar"]),
     )
+
+
+def _local(url: str) -> Path:
+    return Path(url.removeprefix("file://"))

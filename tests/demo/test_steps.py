@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ XCOMS = {
     ("image", "url"): "https://images.segmind.com/x.png",
     ("image", "cost"): 0.035,
     ("image", "metrics"): {"cost": 0.035},
+    ("keep_image", "return_value"): [{"path": "file:///out/1-image.png", "sidecar": "file:///out/1-image.json"}],
 }
 
 
@@ -43,6 +45,7 @@ def test_a_step_is_read_from_the_database(tmp_path, encode, column):
     assert (outcome.model, outcome.request_id, outcome.cost) == ("kling-o1", "3f2c", 0.035)
     assert outcome.url == "https://images.segmind.com/x.png"
     assert outcome.seconds == 4.0
+    assert (outcome.file, outcome.sidecar) == (Path("/out/1-image.png"), Path("/out/1-image.json"))
     assert record.run_state() == "success"
     assert record.states() == {"image": "success"}
 

@@ -16,6 +16,7 @@ import requests
 from PIL import Image
 
 from airflow_provider_kling.simulator import Simulator
+from demo.lineage import chain
 from tests.conftest import connection_json
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
@@ -35,7 +36,8 @@ def finished(tmp_path_factory):
             "AIRFLOW_CONN_SEGMIND_DEFAULT": connection_json(sim),
         }
         inputs = f"{sim.url}/simulator/inputs"
-        conf = {"figure_url": f"{inputs}/robot.png", "place_url": f"{inputs}/beach.png"}
+        files = (home / "files").as_uri()
+        conf = {"figure": f"{inputs}/robot.png", "place": f"{inputs}/beach.png", "destination": files}
         airflow = [sys.executable, "-m", "airflow"]
         subprocess.run([*airflow, "db", "migrate"], env=env, check=True, capture_output=True)  # noqa: S603
         ran = subprocess.run(  # noqa: S603 is Airflow's own command
@@ -59,6 +61,18 @@ def test_it_leaves_exactly_three_billed_jobs_each_fed_by_the_one_before(finished
     assert all(job["cost_billed"] > 0 for job in ledger["jobs"])
     assert video["inputs"]["image_urls"] == [image["url"]]
     assert edit["inputs"]["video_url"] == video["url"]
+
+
+def test_it_keeps_each_file_with_a_description_that_leads_back_to_the_first_pictures(finished):
+    sim, home, output = finished
+    kept = sorted((home / "files").rglob("?-*"), key=lambda file: file.name)
+    assert [file.name for file in kept] == [
+        f"{name}.{suffix}"
+        for name, media in (("1-image", "png"), ("2-video", "mp4"), ("3-edit", "mp4"))
+        for suffix in sorted(("json", media))
+    ]
+    assert chain(kept[-2]).endswith("<- robot.png, beach.png")
+    assert f"${sim.ledger()['billed']:.3f}" in output  # what the run cost
 
 
 def test_its_files_open_with_the_right_size_duration_and_frames(finished):
