@@ -32,7 +32,7 @@ def install() -> None:
 
 
 def read(home: Path) -> list[dict]:
-    """Return the stalls: seconds, and in how many of the samples the provider was at work."""
+    """Return the stalls: how many seconds each took, and for how many of them the provider was at work."""
     file = home / "stalls.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -58,6 +58,6 @@ def _watch() -> None:
 def _note(busy: list[list[str]]) -> None:
     ours = [stack for stack in busy if any(PACKAGE in line for line in stack)]
     typical = (ours or busy)[len(ours or busy) // 2][:6]
-    stall = {"seconds": len(busy) * SAMPLE_SECONDS, "share": len(ours) / len(busy), "stack": typical}
+    stall = {"seconds": len(busy) * SAMPLE_SECONDS, "ours": len(ours) * SAMPLE_SECONDS, "stack": typical}
     with (Path(os.environ["AIRFLOW_HOME"]) / "stalls.jsonl").open("a") as file:
         file.write(json.dumps(stall) + "\n")
