@@ -1,0 +1,171 @@
+"""Every example, run on a real Airflow against the simulator: counted are the jobs billed and the files on disk."""
+
+from __future__ import annotations
+
+import json
+
+import av
+import pytest
+import requests
+from PIL import Image
+
+from airflow_provider_kling.simulator import Simulator
+from tests.conftest import AIRFLOW_3, AIRFLOW_3_3, connection_json
+from tests.example_dags.conftest import EXAMPLES, billed, dag_bag
+
+#: What does not work on every Airflow, and from which on it does.
+NEWER = {"kling_approved_by_a_person": AIRFLOW_3, "kling_retry_policies": AIRFLOW_3_3}
+
+
+def posts(sim):
+    return [request for request in sim.requests() if request["method"] == "POST"]
+
+
+@pytest.fixture
+def inputs(sim, pictures):
+    """Return the parameters of an example that begins with a figure and a place."""
+    return {"figure_url": pictures[0], "place_url": pictures[1]}
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """Return a folder with three product shots and something else."""
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for name, colour in (("mug.png", "red"), ("lamp.jpg", "yellow"), ("chair.JPEG", "green")):
+        Image.new("RGB", (640, 360), colour).save(folder / name)
+    (folder / "notes.txt").write_text("the lamp is the new one")
+    return folder
+
+
+def seconds(film):
+    """Return how long a video is, having read all of it."""
+    with av.open(str(film)) as container:
+        return sum(1 for _ in container.decode(video=0)) / float(container.streams.video[0].average_rate)
+
+
+# --- all of them
+
+
+def test_each_file_can_be_read_holds_its_dag_where_airflow_is_new_enough_and_has_a_lesson():
+    bag = dag_bag(EXAMPLES)
+    assert bag.import_errors == {}
+    names = {file.stem for file in EXAMPLES.glob("*.py")}
+    assert set(bag.dags) == {name for name in names if NEWER.get(name, True)}
+    for dag in bag.dags.values():
+        assert dag.doc_md.startswith("### ")
+        assert "**To run it**" in dag.doc_md
+        assert "nothing on the simulator" in dag.doc_md.replace("\n", " ")
+        assert {"example", "kling"} <= set(dag.tags)
+        assert all(dag.params.get_param(name).schema.get("title") for name in dag.params)
+
+
+def test_reading_the_folder_asks_nothing_of_segmind(airflow_db, conn_id, sim):
+    assert dag_bag(EXAMPLES).import_errors == {}
+    assert sim.requests() == []
+
+
+# --- fan out
+
+
+def test_a_list_of_prompts_becomes_as_many_videos_and_the_run_tells_what_they_cost(sim, run_example, capfd):
+    run = run_example("kling_fan_out")
+    assert run.state == "success"
+    assert sorted(job["inputs"]["prompt"] for job in billed(sim)) == [
+        "A fox in the snow",
+        "A hare in the corn",
+        "A heron in the reeds",
+        "An owl at dusk",
+    ]
+    cost = run.xcom("run_cost")
+    assert (cost["jobs"], cost["limit"]) == (4, 5.0)
+    assert cost["total"] == pytest.approx(sim.ledger()["billed"], abs=0.001)
+
+
+def test_a_list_that_is_too_long_stops_at_the_budget_and_the_run_says_so(sim, run_example, capfd):
+    run = run_example("kling_fan_out", {"prompts": [f"A street at {hour} o'clock" for hour in range(12)]})
+    assert run.state == "failed"
+    assert 0 < sim.ledger()["billed"] <= 5
+    states = [run.task_state("video", index) for index in range(12)]
+    assert states.count("success") == len(billed(sim)) == len(posts(sim)) < 12
+    assert states.count("failed") == 12 - len(billed(sim))
+    assert run.task_state("run_cost") == "success"
+    assert run.xcom("run_cost")["jobs"] == len(billed(sim))
+    assert "The budget of this DAG run is $5.00" in capfd.readouterr().out
+
+
+# --- product shots
+
+
+def test_a_folder_of_pictures_becomes_a_folder_of_described_videos_once(sim, run_example, shots, tmp_path):
+    videos = tmp_path / "videos"
+    conf = {"shots": f"file://{shots}", "videos": f"file://{videos}"}
+    run = run_example("kling_product_shots", conf)
+    assert run.state == "success"
+    names = ["chair.JPEG", "lamp.jpg", "mug.png"]
+    assert sorted(file.name for file in videos.iterdir()) == sorted(f"{n}.{e}" for n in names for e in ("json", "mp4"))
+    assert len(billed(sim)) == len(sim.uploads()) == 3
+    for name in names:
+        assert seconds(videos / f"{name}.mp4") == pytest.approx(5)
+        told = json.loads((videos / f"{name}.json").read_text())
+        assert name in json.dumps(told)
+        assert told["cost"] > 0
+
+    Image.new("RGB", (640, 360), "blue").save(shots / "sofa.png")
+    assert run_example("kling_product_shots", conf).state == "success"
+    assert len(billed(sim)) == 4
+    assert run_example("kling_product_shots", conf).task_state("video") == "skipped"
+    assert len(billed(sim)) == 4
+
+
+# --- TaskFlow
+
+
+def test_the_chain_in_functions_bills_three_jobs_and_keeps_the_last_video(sim, run_example, inputs, tmp_path):
+    run = run_example("kling_taskflow", {**inputs, "folder": f"file://{tmp_path}"})
+    assert run.state == "success"
+    image, video, edit = billed(sim)
+    assert sim.ledger()["accepted"] == 3
+    assert video["inputs"]["image_urls"] == [image["url"]]
+    assert edit["inputs"]["video_url"] == video["url"]
+    (film,) = tmp_path.rglob("*.mp4")
+    assert film.read_bytes() == requests.get(edit["url"], timeout=10).content
+    described = film.with_suffix(".json").read_text()
+    assert all(job["request_id"] in described for job in (image, video, edit))
+
+
+# --- retry policies
+
+needs_policies = pytest.mark.skipif(not AIRFLOW_3_3, reason="retry policies came with Airflow 3.3")
+#: The test waits shorter than a user; that a minute is what it says stands in the file.
+SOON = {"retry_delay=timedelta(minutes=1)": "retry_delay=timedelta(seconds=0)"}
+
+
+@needs_policies
+def test_a_rate_limit_is_waited_out_and_one_job_is_billed(sim, run_example, pictures):
+    sim.order_fault("respond", method="POST", status=429, body={"error": "Too many requests"})
+    run = run_example("kling_retry_policies", {"picture_url": pictures[0]}, instead=SOON)
+    assert run.state == "success"
+    assert run.task("picture").try_number == 2
+    assert len(posts(sim)) == 2
+    assert len(billed(sim)) == sim.ledger()["accepted"] == 1
+
+
+@needs_policies
+def test_a_blocked_prompt_is_not_tried_again(sim, run_example, pictures, capfd):
+    sim.order_fault("fail_job", error="Content policy violation", times=4)
+    run = run_example("kling_retry_policies", {"picture_url": pictures[0]})
+    assert run.state == "failed"
+    assert run.task("picture").try_number == 1
+    assert sim.ledger()["accepted"] == 1
+    assert billed(sim) == []
+    assert "What was blocked would be blocked again" in capfd.readouterr().out
+
+
+@needs_policies
+def test_an_empty_balance_is_not_tried_again(monkeypatch, run_example, pictures):
+    with Simulator(time_scale=400, requests_per_minute=0, height=72, credits=0.01) as poor:
+        monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(poor))
+        run = run_example("kling_retry_policies", {"picture_url": pictures[0]})
+        assert run.task("picture").try_number == len(posts(poor)) == 1
+        assert poor.ledger()["accepted"] == 0
