@@ -29,7 +29,7 @@ def dag_bag(folder: Path) -> Any:
 
 
 @pytest.fixture
-def run_example(airflow_db: str, conn_id: str) -> Callable[..., Run]:  # noqa: ARG001 examples use the connection
+def run_example(airflow_db: str, conn_id: str) -> Callable[..., Run]:
     """Return a function that puts an example into the DAG folder and runs it to its end, triggers included."""
 
     def run(name: str, conf: dict[str, Any] | None = None, instead: dict[str, str] | None = None) -> Run:
