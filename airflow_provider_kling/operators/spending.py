@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kling.budget import KlingBudget, checked_cost
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
-from airflow_provider_kling.segmind.bills import over
+from airflow_provider_kling.segmind.dollars import over
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.segmind.spending import Purse, too_dear
 

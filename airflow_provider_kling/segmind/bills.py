@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from airflow_provider_kling.segmind.dollars import dollars
 from airflow_provider_kling.segmind.matching import canonical_id
 
 if TYPE_CHECKING:
@@ -114,16 +115,6 @@ def read_bills(published: Iterable[Any]) -> dict[str, Bill]:
             continue
         bills[canonical_id(bill.request_id)] = bill
     return bills
-
-
-def over(amount: float, limit: float) -> bool:
-    """Whether an amount is above a limit by more than the error of adding floating numbers."""
-    return round(amount - limit, 6) > 0
-
-
-def dollars(amount: float) -> str:
-    """Return an amount with cents, and a third digit where it counts."""
-    return f"${amount:.3f}".removesuffix("0")
 
 
 def _jobs(count: int) -> str:

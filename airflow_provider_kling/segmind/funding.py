@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.bills import dollars, over
+from airflow_provider_kling.segmind.dollars import dollars, over
 from airflow_provider_kling.segmind.polling import FINAL, GiveUp, LookAgain
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.bills import dollars, is_asking
+from airflow_provider_kling.segmind.bills import is_asking
+from airflow_provider_kling.segmind.dollars import dollars
 from airflow_provider_kling.segmind.matching import canonical_id
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.bills import Spent, dollars, is_asking, over, tally
+from airflow_provider_kling.segmind.bills import Spent, is_asking, tally
+from airflow_provider_kling.segmind.dollars import dollars, over
 from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindInsufficientCreditsError
 
 if TYPE_CHECKING:
