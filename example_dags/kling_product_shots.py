@@ -11,7 +11,7 @@ videos are an asset too, so that a next DAG can be scheduled on them.
 
 **To run it**: the connection `segmind_default` (type Segmind) with your API key, and some PNG or JPEG files in the
 folder. Trigger it by hand, let a DAG with `outlets=[Asset("file:///tmp/kling/shots")]` fill the folder, or create the
-event of the asset in Airflow's UI. A video costs about $0.91 on Segmind, a run never more than $10, and nothing on
+event of the asset in Airflow's UI. A video costs about $0.91 on Segmind; the budget of a run is $10. It costs nothing on
 the simulator.
 """
 
@@ -27,7 +27,7 @@ from airflow_provider_kling.storage.store import Store
 
 SHOTS = "file:///tmp/kling/shots"
 VIDEOS = "file:///tmp/kling/videos"
-#: Its price is not published, only an average of $0.91; at twice that nothing costs more than the budget.
+#: No price is published, $0.91 is the average; the budget counts each video at twice that until its bill is known.
 DEAREST = {O1ImageToVideo.slug: 1.82}
 
 with DAG(

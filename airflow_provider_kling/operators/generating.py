@@ -89,6 +89,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; wait for it."""
+        self._check_store(context)
         submitted = self._submit(context)
         if not self.wait_for_completion:
             return submitted.request_id
@@ -97,6 +98,15 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             self._submit(context, instead_of=failed)
         with self._endings(context):
             return self._look_then_defer(context) if self.deferrable else self._wait_here(context)
+
+    def _check_store(self, context: Context) -> None:
+        """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""
+        if self.store is None:
+            return
+        try:
+            self.store.resolve(context).folder()
+        except SegmindInputError as error:
+            fail(self, error.followed_by("Mend that, then clear this task."))
 
     def _made_in_vain(self, context: Context) -> str | None:
         """Return the job of an earlier attempt, if it FAILED and may be made again."""

@@ -68,30 +68,26 @@ def test_reading_the_folder_asks_nothing_of_segmind(airflow_db, conn_id, sim):
 # --- fan out
 
 
-def test_a_list_of_prompts_becomes_as_many_videos_and_the_run_tells_what_they_cost(sim, run_example, capfd):
-    run = run_example("kling_fan_out")
+def test_a_list_of_prompts_becomes_as_many_pictures_and_the_run_tells_what_they_cost(sim, run_example, pictures):
+    run = run_example("kling_fan_out", {"picture_url": pictures[0]})
     assert run.state == "success"
-    assert sorted(job["inputs"]["prompt"] for job in billed(sim)) == [
-        "A fox in the snow",
-        "A hare in the corn",
-        "A heron in the reeds",
-        "An owl at dusk",
-    ]
+    prompts = ["@Image1 at dusk", "@Image1 in a cornfield", "@Image1 in the reeds", "@Image1 in the snow"]
+    assert sorted(job["inputs"]["prompt"] for job in billed(sim)) == prompts
     cost = run.xcom("run_cost")
-    assert (cost["jobs"], cost["limit"]) == (4, 5.0)
-    assert cost["total"] == pytest.approx(sim.ledger()["billed"], abs=0.001)
+    assert (cost["jobs"], cost["total"], cost["left"]) == (4, 0.14, 0.11)
+    assert sim.ledger()["billed"] == 0.14
 
 
-def test_a_list_that_is_too_long_stops_at_the_budget_and_the_run_says_so(sim, run_example, capfd):
-    run = run_example("kling_fan_out", {"prompts": [f"A street at {hour} o'clock" for hour in range(12)]})
+def test_a_list_that_is_too_long_stops_at_the_budget_and_the_run_says_so(sim, run_example, pictures, capfd):
+    prompts = [f"@Image1 at {hour} o'clock" for hour in range(9)]
+    run = run_example("kling_fan_out", {"picture_url": pictures[0], "prompts": prompts})
     assert run.state == "failed"
-    assert 0 < sim.ledger()["billed"] <= 5
-    states = [run.task_state("video", index) for index in range(12)]
-    assert states.count("success") == len(billed(sim)) == len(posts(sim)) < 12
-    assert states.count("failed") == 12 - len(billed(sim))
-    assert run.task_state("run_cost") == "success"
-    assert run.xcom("run_cost")["jobs"] == len(billed(sim))
-    assert "The budget of this DAG run is $5.00" in capfd.readouterr().out
+    assert len(billed(sim)) == len(posts(sim)) == 7
+    assert sim.ledger()["billed"] == 0.245
+    assert sorted(run.task_state("picture", index) for index in range(9)) == ["failed"] * 2 + ["success"] * 7
+    assert all(run.task("picture", index).try_number == 1 for index in range(9))
+    assert run.xcom("run_cost")["total"] == 0.245
+    assert "The budget of this DAG run is $0.25: $0.245 is billed (7 jobs)" in capfd.readouterr().out
 
 
 # --- product shots

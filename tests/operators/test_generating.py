@@ -106,6 +106,33 @@ def test_its_files_are_kept_and_described(sim, conn_id, run_dag, tmp_path, way):
     assert sidecar["payload"] == job["inputs"]
 
 
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [
+        (
+            'Store("/tmp", name="{{ params.shot }}.{ext}"), params={"shot": "mug #2.png"}',
+            "which is not safe in the name",
+        ),
+        (
+            'Store("{{ params.folder }}"), params={"folder": "s4://bucket"}',
+            "destination: 's4://bucket' cannot be reached",
+        ),
+        ('Store("{{ params.folder }}"), params={"folder": "videos"}', "would be looked for wherever a worker happens"),
+    ],
+)
+def test_a_place_that_only_shows_when_rendered_and_cannot_work_is_found_before_anything_is_paid(
+    sim, conn_id, run_dag, capfd, store, words
+):
+    tasks = "from airflow_provider_kling.storage.store import Store\n" + GENERATE
+    run = run_dag(tasks.format(retries=2, arguments=f"store={store}"))
+    assert run.state == "failed"
+    assert run.task("made").try_number == 1
+    assert sim.requests() == []
+    out = capfd.readouterr().out
+    assert words in out
+    assert "Mend that, then clear this task." in out
+
+
 def test_a_file_that_cannot_be_kept_at_first_costs_no_second_generation(sim, conn_id, run_dag, tmp_path):
     sim.order_fault("respond", method="GET", path="/generations/*", times=30, status=503, body="busy")
     arguments = f'store="{tmp_path}"'
