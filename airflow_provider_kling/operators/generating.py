@@ -18,6 +18,7 @@ from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.announcing import outlet_for
 from airflow_provider_kling.storage.keeping import keep
 from airflow_provider_kling.storage.store import Store
+from airflow_provider_kling.versions import task_state_store
 from airflow_provider_kling.waiting import Awaited, WaitsForJob
 
 if TYPE_CHECKING:
@@ -159,6 +160,12 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
         if not isinstance(error, KlingGenerationFailedError):
+            if task_state_store(context) is None:
+                job = self._awaited(context).request_id
+                error = error.followed_by(
+                    "(Below Airflow 3.3 only a retry does: a task that is cleared submits a new job, unless it is "
+                    f"given adopt_request_id={job!r}.)"
+                )
             super()._end_with(context, error)
         self._push_bill(context, error)
         told = _retold(error, self._awaited(context).model)

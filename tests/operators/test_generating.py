@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
 from airflow_provider_kling.segmind.errors import SegmindInputError
@@ -53,6 +54,16 @@ def test_a_retry_delivers_the_job_of_the_attempt_before_it(sim, conn_id, run_dag
     assert run.state == "success"
     assert run.task("made").try_number > 1
     assert len(jobs(sim)) == 1
+
+
+def test_a_deadline_that_passes_says_what_a_retry_and_clearing_do(sim, conn_id, run_dag, capfd):
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", times=99, status=200, body={"status": "PROCESSING"})
+    run = run_dag(GENERATE.format(retries=0, arguments="timeout=0.5, poll_interval=0.2"))
+    assert run.state == "failed"
+    out = capfd.readouterr().out
+    assert "waits on for the same job" in out
+    forgets = tuple(map(int, airflow_version.split(".")[:2])) < (3, 3)
+    assert (f"adopt_request_id='{jobs(sim)[0]['request_id']}'" in out) == forgets
 
 
 @pytest.mark.parametrize("way", WAYS)
