@@ -11,9 +11,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.addresses import is_file, is_path, path_text
+from airflow_provider_kling.payloads.annotations import bare_type, item_type
+from airflow_provider_kling.payloads.checking import check_unrendered
 from airflow_provider_kling.payloads.files import media_of
 from airflow_provider_kling.payloads.limits import Media
-from airflow_provider_kling.payloads.templates import as_plain, renders_to_nothing
+from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
@@ -22,7 +24,7 @@ from airflow_provider_kling.storage.sources import UnfitFileError, expanded, obj
 from airflow_provider_kling.storage.uploads import Uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
@@ -38,7 +40,8 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
 
     What is uploaded can be read by whoever knows the address, and Segmind offers no way to delete it.
 
-    XComs: the return value is the address of a single file, or the list of those of several, in their order;
+    XComs: the return value is the address of a single file, or the list of those of several, in their order
+    (with ``payload`` a list of payloads);
     ``kling_uploads`` is what other tasks of the run look at.
 
     :param source: an absolute path on the worker, a URL in object storage (``s3://bucket/a.png``,
@@ -50,11 +53,13 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
     :param model: the slug of the model that the files are for; with ``field`` they are checked against its limits.
         (templated)
     :param field: the parameter that takes them, such as ``"video_url"``. (templated)
+    :param payload: the model's other parameters; then a payload for each file is returned, as a list for
+        ``KlingGenerateOperator.partial(model=…).expand(payload=…)``. (templated)
     :raises SegmindInputError: a file is missing, too large or not what the field takes; nothing was uploaded.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`.
     """
 
-    template_fields: Sequence[str] = ("source", "segmind_conn_id", "storage_conn_id", "model", "field")
+    template_fields: Sequence[str] = ("source", "segmind_conn_id", "storage_conn_id", "model", "field", "payload")
     ui_color = "#e8e1ff"
 
     def __init__(
@@ -65,23 +70,30 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
         storage_conn_id: str | None = None,
         model: str | None = None,
         field: str | None = None,
+        payload: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if (model is None) != (field is None):
             raise SegmindInputError("model, field: each needs the other; leave both out to check type and size only.")
+        if payload is not None:
+            if model is None:
+                raise SegmindInputError("payload: needs model and field, which say where the files belong.")
+            if not is_template(field):  # with any address in place of the files', so that a mistake shows now
+                check_unrendered(self._with_file(payload, model, field, "https://segmind.com/file"), model)
         self.source = source
         self.segmind_conn_id = segmind_conn_id
         self.storage_conn_id = storage_conn_id
         self.model = model
         self.field = field
+        self.payload = None if payload is None else dict(payload)
 
     @cached_property
     def hook(self) -> SegmindHook:
         """The hook that uploads."""
         return SegmindHook(self.segmind_conn_id)
 
-    def execute(self, context: Context) -> str | list[str]:
+    def execute(self, context: Context) -> Any:
         """Check all files, then upload those that the run has not uploaded yet."""
         try:
             media = self._media()
@@ -96,9 +108,19 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
                     raise SegmindInputError(f"source: {told}; {self.model} takes {media}. Nothing was uploaded.")
                 addresses = Uploads(context, self.hook, self.log).addresses(files)
                 found = [addresses[file.sha256] for file in files]
+                if self.payload is not None:
+                    return [self._with_file(self.payload, self.model, self.field, address) for address in found]
                 return found[0] if self._is_single([file.source for file in files]) else found
         except SegmindError as error:
             fail(self, error)
+
+    @staticmethod
+    def _with_file(payload: Mapping[str, Any], model: Any, field: Any, address: str) -> dict[str, Any]:
+        """Return a payload with a file in its field, as the only one where that takes several."""
+        payload_class = None if is_template(model) else get_payload_class(model)
+        described = payload_class.model_fields.get(field) if payload_class else None
+        several = described is not None and item_type(bare_type(described.annotation)) is not None
+        return {**payload, field: [address] if several else address}
 
     def _media(self) -> Media:
         """Return what the files have to be."""

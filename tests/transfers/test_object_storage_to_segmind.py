@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 from PIL import Image
@@ -102,3 +103,47 @@ def test_what_cannot_be_uploaded_is_told_before_anything_is_and_uses_no_retry(
 def test_model_and_field_need_each_other():
     with pytest.raises(SegmindInputError, match="each needs the other"):
         ObjectStorageToSegmindOperator(task_id="x", source="/data/a.png", model="kling-o1")
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "value", "prompt"),
+    [
+        ("kling-o1", "image_urls", lambda url: [url], "@Image1 at night"),
+        ("kling-o1-image-to-video", "start_image_url", lambda url: url, "it turns"),
+    ],
+)
+def test_a_folder_of_pictures_becomes_a_folder_of_results_with_no_python_in_between(
+    sim, conn_id, run_dag, folder, model, field, value, prompt
+):
+    run = run_dag(
+        IMPORT
+        + f"""
+    from airflow_provider_kling.operators.kling import KlingGenerateOperator
+    shots = ObjectStorageToSegmindOperator(
+        task_id="shots", source="{folder}/*.png", model="{model}", field="{field}", payload={{"prompt": "{prompt}"}}
+    )
+    KlingGenerateOperator.partial(task_id="made", model="{model}", store="{folder}/out").expand(payload=shots.output)
+"""
+    )
+    assert run.state == "success"
+    jobs = sim.ledger()["jobs"]
+    assert sorted(map(str, (job["inputs"][field] for job in jobs))) == sorted(
+        str(value(url)) for url in addresses(sim, folder, "a.png", "b.png", "c.png")
+    )
+    descriptions = list((folder / "out").rglob("*.json"))
+    assert len(descriptions) == len(jobs) == 3
+    sources = {json.loads(file.read_text())["inputs"][0]["path"] for file in descriptions}
+    assert sources <= {str(folder / name) for name in ("a.png", "b.png", "c.png")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"payload": {"prompt": "x"}}, "needs model and field"),
+        ({"payload": {"promt": "x"}, "model": "kling-o1", "field": "image_urls"}, "did you mean 'prompt'"),
+        ({"payload": {"prompt": "@Image2"}, "model": "kling-o1", "field": "image_urls"}, "@Image2"),
+    ],
+)
+def test_a_payload_around_files_is_checked_when_the_dag_is_parsed(arguments, words):
+    with pytest.raises(SegmindInputError, match=words):
+        ObjectStorageToSegmindOperator(task_id="a", source="/data/*.png", **arguments)
