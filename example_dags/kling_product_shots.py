@@ -12,7 +12,7 @@ videos are an asset too, so that a next DAG can be scheduled on them.
 **To run it**: the connection `segmind_default` (type Segmind) with your API key, and some PNG or JPEG files in the
 folder. Trigger it by hand, let a DAG with `outlets=[Asset("file:///tmp/kling/shots")]` fill the folder, or create the
 event of the asset in Airflow's UI.
-A video costs about $0.91 on Segmind, a run at most $10, and nothing on the simulator.
+A video costs about $0.91 on Segmind, and nothing on the simulator; a run that nears $10 submits no more.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -29,7 +29,7 @@ def dag_bag(folder: Path) -> Any:
 
 
 @pytest.fixture
-def run_example(airflow_db: str, conn_id: str) -> Callable[..., Run]:  # noqa: ARG001 examples use the connection
+def run_example(airflow_db: str, conn_id: str) -> Callable[..., Run]:
     """Return a function that puts an example into the DAG folder and runs it to its end, triggers included."""
 
     def run(name: str, conf: dict[str, Any] | None = None, instead: dict[str, str] | None = None) -> Run:
@@ -50,7 +50,7 @@ def run_example(airflow_db: str, conn_id: str) -> Callable[..., Run]:  # noqa: A
 
 
 @pytest.fixture
-def api(airflow_db: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: ARG001 needs its tables
+def api(airflow_db: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Yield a client of Airflow's own API, which is what its UI asks (Airflow 3)."""
     monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
     from airflow.api_fastapi.app import create_app

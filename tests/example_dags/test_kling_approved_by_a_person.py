@@ -22,7 +22,7 @@ RUNS = f"dags/{NAME}/dagRuns"
 
 @pytest.fixture
 def answered(airflow_db, conn_id, api, sim, pictures):
-    """Return a function that runs the example and answers it: it returns its states, the request and the bill by then."""
+    """Return a function that runs the example and answers it: it returns states, request and bill by then."""
     file = shutil.copy(EXAMPLES / f"{NAME}.py", Path(airflow_db, "dags"))
     conf = json.dumps({"figure_url": pictures[0], "place_url": pictures[1]})
     command = [sys.executable, "-m", "airflow", "dags", "test", NAME, "--conf", conf]
