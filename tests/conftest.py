@@ -38,6 +38,8 @@ from airflow_provider_kling.simulator import Simulator  # noqa: E402 as above
 
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
 AIRFLOW_3 = _VERSION >= (3, 0)
+#: Whether a task can ask a person.
+AIRFLOW_3_1 = _VERSION >= (3, 1)
 #: Whether providers can add commands to Airflow's own.
 AIRFLOW_3_2 = _VERSION >= (3, 2)
 #: Whether task state outlives an attempt.

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import AIRFLOW_3, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
@@ -47,6 +47,19 @@ def run_example(airflow_db: str, conn_id: str) -> Callable[..., Run]:
             file.unlink()
 
     return run
+
+
+@pytest.fixture
+def api(airflow_db: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Yield a client of Airflow's own API, which is what its UI asks (Airflow 3)."""
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+    from airflow.api_fastapi.app import create_app
+    from starlette.testclient import TestClient
+
+    with TestClient(create_app(apps="core"), base_url="http://testserver/api/v2/") as client:
+        token = client.get("http://testserver/auth/token").json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
 
 
 def billed(sim: Any) -> list[dict[str, Any]]:

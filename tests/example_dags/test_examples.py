@@ -10,11 +10,11 @@ import requests
 from PIL import Image
 
 from airflow_provider_kling.simulator import Simulator
-from tests.conftest import AIRFLOW_3, AIRFLOW_3_3, connection_json
+from tests.conftest import AIRFLOW_3_1, AIRFLOW_3_3, connection_json
 from tests.example_dags.conftest import EXAMPLES, billed, dag_bag
 
 #: What does not work on every Airflow, and from which on it does.
-NEWER = {"kling_approved_by_a_person": AIRFLOW_3, "kling_retry_policies": AIRFLOW_3_3}
+NEWER = {"kling_approved_by_a_person": AIRFLOW_3_1, "kling_retry_policies": AIRFLOW_3_3}
 
 
 def posts(sim):
@@ -101,6 +101,7 @@ def test_a_folder_of_pictures_becomes_a_folder_of_described_videos_once(sim, run
     names = ["chair.JPEG", "lamp.jpg", "mug.png"]
     assert sorted(file.name for file in videos.iterdir()) == sorted(f"{n}.{e}" for n in names for e in ("json", "mp4"))
     assert len(billed(sim)) == len(sim.uploads()) == 3
+    assert sorted(run.task("video", index).rendered_map_index for index in range(3)) == names
     for name in names:
         assert seconds(videos / f"{name}.mp4") == pytest.approx(5)
         told = json.loads((videos / f"{name}.json").read_text())
@@ -112,6 +113,26 @@ def test_a_folder_of_pictures_becomes_a_folder_of_described_videos_once(sim, run
     assert len(billed(sim)) == 4
     assert run_example("kling_product_shots", conf).task_state("video") == "skipped"
     assert len(billed(sim)) == 4
+
+
+@pytest.mark.skipif(not AIRFLOW_3_1, reason="Airflow 2 has no API for this without a web server")
+def test_whoever_updates_the_asset_of_the_pictures_starts_it_and_its_videos_update_theirs(
+    run_example, api, shots, tmp_path
+):
+    conf = {"shots": f"file://{shots}", "videos": f"file://{tmp_path}/videos"}
+    run = run_example("kling_product_shots", conf)
+    assets = {asset["uri"]: asset["id"] for asset in api.get("assets").raise_for_status().json()["assets"]}
+
+    events = api.get("assets/events", params={"asset_id": assets["file:///tmp/kling/videos"]}).json()["asset_events"]
+    told = [event for event in events if event["source_run_id"] == run.dag_run.run_id]
+    assert sorted(file["path"] for event in told for file in event["extra"]["files"]) == [
+        f"file://{tmp_path}/videos/{name}.mp4" for name in ("chair.JPEG", "lamp.jpg", "mug.png")
+    ]
+
+    api.patch("dags/kling_product_shots", json={"is_paused": False}).raise_for_status()
+    api.post("assets/events", json={"asset_id": assets["file:///tmp/kling/shots"]}).raise_for_status()
+    waiting = api.get("dags/kling_product_shots/assets/queuedEvents").raise_for_status().json()
+    assert [event["asset_id"] for event in waiting["queued_events"]] == [assets["file:///tmp/kling/shots"]]
 
 
 # --- TaskFlow
