@@ -11,13 +11,8 @@ videos are an asset too, so that a next DAG can be scheduled on them.
 
 **To run it**: the connection `segmind_default` (type Segmind) with your API key, and some PNG or JPEG files in the
 folder. Trigger it by hand, let a DAG with `outlets=[Asset("file:///tmp/kling/shots")]` fill the folder, or create the
-<<<<<<< HEAD
-event of the asset in Airflow's UI. A video costs about $0.91 on Segmind; the budget of a run is $10. It costs nothing
-on the simulator.
-=======
 event of the asset in Airflow's UI.
-A video costs about $0.91 on Segmind, and nothing on the simulator; a run that nears $10 submits no more.
->>>>>>> 7780727dbcf7c7271d699c02ff9a500360fae772
+A video costs about $0.91 on Segmind, a run at most $10, and nothing on the simulator.
 """
 
 from datetime import UTC, datetime, timedelta
