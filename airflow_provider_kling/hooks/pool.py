@@ -141,7 +141,7 @@ class Pool:
         try:
             return call.read(status_code, headers, settings.hide_key(body))
         except SegmindRateLimitError as error:
-            self._pause(error)
+            await self._pause(error)
             raise
 
     def _open(self, settings: Settings) -> aiohttp.ClientSession:
@@ -193,13 +193,15 @@ class Pool:
             self._budget = Budget(self._settings.requests_per_minute)
         return self._budget
 
-    def _pause(self, error: SegmindRateLimitError) -> None:
+    async def _pause(self, error: SegmindRateLimitError) -> None:
         now = time.time()
         reset = datetime.fromisoformat(error.reset_at).timestamp() if error.reset_at else now + UNTOLD_RESET
         budget = self._budget_now()
         if reset > budget.next_slot(now):
             budget.pause(reset)
-            log.warning(
+            # In a thread: logs go through a pipe to another process, which may be busy.
+            await asyncio.to_thread(
+                log.warning,
                 "%s No job is asked for through connection %r until %s UTC.",
                 error,
                 self.conn_id,

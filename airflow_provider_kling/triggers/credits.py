@@ -75,5 +75,6 @@ class KlingCreditsTrigger(BaseTrigger):
                         return
                     case LookAgain(seconds=seconds, concern=concern):
                         if concern:
-                            self.log.warning("%s Looking again in %.0f s.", concern, seconds)
+                            # In a thread: logs go through a pipe to another process, which may be busy.
+                            await asyncio.to_thread(self.log.warning, "%s Looking again in %.0f s.", concern, seconds)
                         await asyncio.sleep(seconds)

@@ -19,7 +19,7 @@ import psutil
 import psycopg2
 import requests
 
-from tests.e2e import stalls
+from tests.e2e import turns
 from tests.e2e.postgres import free_port, postgres
 from tests.e2e.proxy import Proxy
 
@@ -170,7 +170,7 @@ def airflow(connection: str) -> Iterator[Airflow]:
         home = Path(tempfile.mkdtemp(prefix="kling-e2e-"))
         (home / "dags").mkdir()
         (home / "config").mkdir()
-        (home / "config" / "airflow_local_settings.py").write_text(stalls.LOCAL_SETTINGS)
+        (home / "config" / "airflow_local_settings.py").write_text(turns.LOCAL_SETTINGS)
         port, proxy_port = free_port(), free_port()
         env = _environment(home, database, port, proxy_port, connection)
         try:
