@@ -222,14 +222,14 @@ def _environment(home: Path, database: str, port: int, proxy_port: int, connecti
         "LOGGING__BASE_LOG_FOLDER": home / "logs",
         "SCHEDULER__JOB_HEARTBEAT_SEC": 1,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 5,
-        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 8,
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": 2,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 15,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
         "SECRETS__USE_CACHE": "False",
         "TRIGGERER__CAPACITY": 5000,
         "TRIGGERER__JOB_HEARTBEAT_SEC": 1,
-        "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": 8,
+        "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": 20,
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
