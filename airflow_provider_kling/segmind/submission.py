@@ -172,16 +172,17 @@ class Submission:
         if record.request_id is None:
             found = yield from self._search(record)
             return found or (yield from self._post(record, gone=True))
-        if record.delivered and cleared:
-            yield Tell("info", f"The task was cleared after request {record.request_id}: a new one is submitted.")
-            return (yield from self._post(record))
-        # While this task was being started again, its claim was gone, and a sibling may have taken the job.
+        # While this task was being started again, its claim was gone, and a sibling may have taken the job. Then its
+        # own is left for this task, even for one that was cleared and would submit anew.
         siblings = read_claims((yield AskSiblings()), besides=self.task)
         takers = [claim for claim in siblings if canonical_id(record.request_id) in _jobs(claim.record)]
         if takers:
             swapped = _let_go(record, takers)
             found = yield from self._search(swapped)
             return found or (yield from self._post(swapped, gone=True))
+        if record.delivered and cleared:
+            yield Tell("info", f"The task was cleared after request {record.request_id}: a new one is submitted.")
+            return (yield from self._post(record))
         yield Tell("info", f"Request {record.request_id} of an earlier attempt is adopted; nothing is sent.")
         return record
 

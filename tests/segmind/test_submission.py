@@ -228,10 +228,11 @@ def test_while_a_sibling_is_still_sending_the_same_no_job_is_taken():
     assert play.posts == 0
 
 
-def test_a_job_that_a_sibling_took_while_this_task_was_gone_is_left_to_it_and_its_own_is_looked_for():
+@pytest.mark.parametrize(("record", "max_tries"), [(ACCEPTED, 2), (DELIVERED, 5)], ids=["retried", "cleared"])
+def test_a_job_that_a_sibling_took_while_this_task_was_gone_is_left_to_it_and_its_own_is_looked_for(record, max_tries):
     taker = Claim(task="submit[1]", record=DELIVERED.model_copy(update={"intended_at": NOW - timedelta(minutes=5)}))
     left = row(IDS[1], NOW - timedelta(minutes=5))
-    play = Play(ACCEPTED, looks=[[left, row(IDS[0])]], siblings=[taker])
+    play = Play(record, max_tries=max_tries, looks=[[left, row(IDS[0])]], siblings=[taker])
     assert play.run().request_id == IDS[1]
     assert play.posts == 0
 
