@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -96,9 +97,9 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
                 raise self._timed_out(context, "no triggerer looked in time; check that one runs")
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
+    @abstractmethod
     def _awaited(self, context: Context) -> Awaited:
         """Return the job that is waited for."""
-        raise NotImplementedError
 
     def _traced(self, context: Context, awaited: Awaited) -> Awaited:  # noqa: ARG002 what others look in
         """Return the job with what the task that submitted it tells."""
@@ -156,9 +157,9 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
             timeout=wait.deadline - datetime.now(tz=UTC) + TRIGGER_GRACE,
         )
 
+    @abstractmethod
     def _pause(self, awaited: Awaited, now: datetime) -> float:
         """Return how many seconds a worker that waits leaves the job alone."""
-        raise NotImplementedError
 
     def _wait(self, awaited: Awaited, deadline: datetime) -> Wait:
         from airflow_provider_kling.segmind.polling import Wait

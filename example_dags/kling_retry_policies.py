@@ -57,7 +57,7 @@ if AIRFLOW_V_3_3_PLUS:  # no earlier Airflow has retry policies, so there this f
             RetryRule(
                 KlingGenerationFailedError,
                 action=RetryAction.FAIL,
-                reason="What was blocked would be blocked again: change the prompt or the picture.",
+                reason="The job FAILED. What was blocked would be blocked again: change the prompt or the picture.",
             ),
             RetryRule(
                 SegmindInsufficientCreditsError,

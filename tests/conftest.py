@@ -44,6 +44,7 @@ AIRFLOW_3_1 = _VERSION >= (3, 1)
 AIRFLOW_3_2 = _VERSION >= (3, 2)
 #: Whether task state outlives an attempt.
 AIRFLOW_3_3 = _VERSION >= (3, 3)
+needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a record outlives an attempt from Airflow 3.3 on")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

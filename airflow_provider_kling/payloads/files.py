@@ -60,6 +60,12 @@ def media_of(payload_class: type[Checked], name: str) -> Media | None:
     return next((mark for mark in reversed(marks_of(field)) if isinstance(mark, Media)), Media())
 
 
+def lone_file(payload_class: type[Checked] | None, name: str, address: str) -> str | list[str]:
+    """Return what a field takes for one file: its address, in a list where there may be several."""
+    field = payload_class.model_fields.get(name) if payload_class is not None else None
+    return address if field is None or item_type(bare_type(field.annotation)) is None else [address]
+
+
 def replaced(value: Any, new: Mapping[Place, Any], place: Place = ()) -> Any:
     """Return parameters with other values in some places."""
     if place in new:

@@ -11,9 +11,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.addresses import is_file, is_path, path_text
-from airflow_provider_kling.payloads.annotations import bare_type, item_type
 from airflow_provider_kling.payloads.checking import check_unrendered
-from airflow_provider_kling.payloads.files import media_of
+from airflow_provider_kling.payloads.files import lone_file, media_of
 from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.retries import fail
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
 T = TypeVar("T")
+
+#: Stands for the files of a payload that is checked before there are any addresses.
+ANY_ADDRESS = "https://segmind.com/file"
 
 
 class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
@@ -79,8 +81,9 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
         if payload is not None:
             if model is None:
                 raise SegmindInputError("payload: needs model and field, which say where the files belong.")
-            if not is_template(field):  # with any address in place of the files', so that a mistake shows now
-                check_unrendered(self._with_file(payload, model, field, "https://segmind.com/file"), model)
+            if not is_template(field):
+                payload_class = None if is_template(model) else get_payload_class(str(model))
+                check_unrendered({**payload, field: lone_file(payload_class, str(field), ANY_ADDRESS)}, model)
         self.source = source
         self.segmind_conn_id = segmind_conn_id
         self.storage_conn_id = storage_conn_id
@@ -109,18 +112,14 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
                 addresses = Uploads(context, self.hook, self.log).addresses(files)
                 found = [addresses[file.sha256] for file in files]
                 if self.payload is not None:
-                    return [self._with_file(self.payload, self.model, self.field, address) for address in found]
+                    payload_class = get_payload_class(str(self.model))
+                    return [
+                        {**self.payload, self.field: lone_file(payload_class, str(self.field), address)}
+                        for address in found
+                    ]
                 return found[0] if self._is_single([file.source for file in files]) else found
         except SegmindError as error:
             fail(self, error)
-
-    @staticmethod
-    def _with_file(payload: Mapping[str, Any], model: Any, field: Any, address: str) -> dict[str, Any]:
-        """Return a payload with a file in its field, as the only one where that takes several."""
-        payload_class = None if is_template(model) else get_payload_class(model)
-        described = payload_class.model_fields.get(field) if payload_class else None
-        several = described is not None and item_type(bare_type(described.annotation)) is not None
-        return {**payload, field: [address] if several else address}
 
     def _media(self) -> Media:
         """Return what the files have to be."""

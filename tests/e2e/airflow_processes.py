@@ -120,6 +120,16 @@ class Airflow:
         """Return the state of a run."""
         return str(self.rows("select state from dag_run where run_id = %s", run_id)[0][0])
 
+    def run_ends(self, run_id: str, *, seconds: float = 240) -> str:
+        """Wait until a run is over and return its state."""
+        state = self.wait_until(
+            lambda: (now := self.run_state(run_id)) in {"success", "failed"} and now,
+            f"{run_id} ends",
+            seconds=seconds,
+            every=0.4,
+        )
+        return str(state)
+
     def task_process(self, run_id: str, task_id: str, map_index: int = -1) -> psutil.Process | None:
         """Return the process in which a task runs now: the one that runs the user's code, not its supervisor."""
         found = self.rows(

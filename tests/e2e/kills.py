@@ -177,12 +177,7 @@ def _killed(stage: Stage, contestant: Contestant, moment: Moment, tally: Tally) 
     if hold is not None:
         hold.let_go.set()
     tally.kills[moment] += killed
-    tally.runs[run_id] = airflow.wait_until(
-        lambda: (state := airflow.run_state(run_id)) in {"success", "failed"} and state,
-        f"{run_id} ({moment}) ends",
-        seconds=RUN_SECONDS,
-        every=0.5,
-    )
+    tally.runs[run_id] = airflow.run_ends(run_id, seconds=RUN_SECONDS)
     return killed
 
 

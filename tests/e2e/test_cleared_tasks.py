@@ -28,11 +28,6 @@ def jobs(sim, run_id):
     return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
 
 
-def ended(running, run_id):
-    state = lambda: running.run_state(run_id)  # noqa: E731 asked twice
-    return running.wait_until(lambda: state() in {"success", "failed"} and state(), f"{run_id} ends", every=0.3)
-
-
 def pulled(running, run_id):
     query = "select value from xcom where run_id = %s and task_id = 'submit' and key = 'return_value'"
     return str(running.rows(query, run_id)[0][0]).strip('"')
@@ -41,10 +36,10 @@ def pulled(running, run_id):
 def test_clearing_a_delivered_submit_makes_a_new_job_once(running, sim):
     running.write_dag("cleared", DAG_FILE)
     running.trigger("cleared", "cleared-1")
-    assert ended(running, "cleared-1") == "success"
+    assert running.run_ends("cleared-1") == "success"
     (first,) = jobs(sim, "cleared-1")
     running.clear("cleared", "cleared-1")
-    assert ended(running, "cleared-1") == "success", running.last_words()
+    assert running.run_ends("cleared-1") == "success", running.last_words()
     assert jobs(sim, "cleared-1")[0] == first
     assert len(jobs(sim, "cleared-1")) == 2
     assert pulled(running, "cleared-1") == jobs(sim, "cleared-1")[1]
@@ -56,8 +51,8 @@ def test_clearing_a_submit_that_failed_with_its_job_running_adopts_the_job(runni
     running.trigger("cleared", "cleared-2")
     running.wait_until(lambda: jobs(sim, "cleared-2"), "the job is accepted")
     assert sigkill(running.task_process("cleared-2", "submit"))
-    assert ended(running, "cleared-2") == "failed"
+    assert running.run_ends("cleared-2") == "failed"
     running.clear("cleared", "cleared-2")
-    assert ended(running, "cleared-2") == "success", running.last_words()
+    assert running.run_ends("cleared-2") == "success", running.last_words()
     (job,) = jobs(sim, "cleared-2")
     assert pulled(running, "cleared-2") == job

@@ -33,13 +33,7 @@ def test_killed_siblings_with_the_same_payload_get_one_job_each(running, sim):
     running.wait_until(lambda: len(accepted()) == SIBLINGS, "all are accepted")
     tasks = [running.task_process("siblings-1", "submit", index) for index in range(SIBLINGS)]
     assert [task is not None and sigkill(task) for task in tasks] == [True] * SIBLINGS
-    state = running.wait_until(
-        lambda: running.run_state("siblings-1") in {"success", "failed"} and running.run_state("siblings-1"),
-        "the run ends",
-        seconds=240,
-        every=0.5,
-    )
-    assert state == "success", running.last_words()
+    assert running.run_ends("siblings-1") == "success", running.last_words()
     assert len(accepted()) == SIBLINGS
     taken = running.rows(
         "select value from xcom where dag_id = 'siblings' and task_id = 'submit' and key = 'return_value'"

@@ -32,12 +32,7 @@ def test_tasks_that_ask_in_the_same_moment_use_the_budget_up_and_never_break_it(
     before = len(sim.requests())
     sim.order_fault("delay", method="POST", model="kling-o1", times=TASKS, seconds=1)
     running.trigger("budget", "budget-1")
-    state = running.wait_until(
-        lambda: running.run_state("budget-1") in {"success", "failed"} and running.run_state("budget-1"),
-        "the run ends",
-        seconds=300,
-        every=0.5,
-    )
+    state = running.run_ends("budget-1", seconds=300)
     sim.clear_faults()
     states = running.rows("select state from task_instance where run_id = 'budget-1' and task_id = 'submit'")
     ours = [job for job in sim.ledger()["jobs"] if str(job["inputs"].get("prompt")).startswith("budget ")]

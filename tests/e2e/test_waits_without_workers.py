@@ -60,10 +60,7 @@ def test_submit_and_wait_take_one_worker_process_and_leave_the_same_xcoms(runnin
     if end == "FAILED":
         sim.order_fault("fail_job", model=MODEL, error="Content policy violation")
     running.trigger("workerless", run_id)
-    state = running.wait_until(
-        lambda: (now := running.run_state(run_id)) in {"success", "failed"} and now, "the run ends", every=0.3
-    )
-    assert state == ("success" if end == "COMPLETED" else "failed"), running.last_words()
+    assert running.run_ends(run_id) == ("success" if end == "COMPLETED" else "failed"), running.last_words()
     tasks = running.rows("select task_id, id, state, try_number from task_instance where run_id = %s", run_id)
     starts = {task_id: running.proxy.worker_starts.count(str(ti_id)) for task_id, ti_id, _, _ in tasks}
     if end == "FAILED":

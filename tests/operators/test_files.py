@@ -10,9 +10,8 @@ import requests
 from PIL import Image
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from tests.conftest import AIRFLOW_3_3
+from tests.conftest import AIRFLOW_3_3, needs_a_record
 
-needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a record outlives an attempt from Airflow 3.3 on")
 below_3_3 = pytest.mark.skipif(AIRFLOW_3_3, reason="about Airflow below 3.3, where no record outlives an attempt")
 
 DIES = """

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from airflow import __version__ as airflow_version
 
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
 from airflow_provider_kling.segmind.errors import SegmindInputError
+from tests.conftest import AIRFLOW_3_3
 
 GENERATE = """
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
@@ -62,8 +62,7 @@ def test_a_deadline_that_passes_says_what_a_retry_and_clearing_do(sim, conn_id, 
     assert run.state == "failed"
     out = capfd.readouterr().out
     assert "waits on for the same job" in out
-    forgets = tuple(map(int, airflow_version.split(".")[:2])) < (3, 3)
-    assert (f"adopt_request_id='{jobs(sim)[0]['request_id']}'" in out) == forgets
+    assert (f"adopt_request_id='{jobs(sim)[0]['request_id']}'" in out) != AIRFLOW_3_3
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -12,9 +12,7 @@ from airflow.exceptions import AirflowTaskTimeout
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
 from airflow_provider_kling.segmind.errors import SegmindInputError
-from tests.conftest import AIRFLOW_3_3
-
-needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a record outlives an attempt from Airflow 3.3 on")
+from tests.conftest import AIRFLOW_3_3, needs_a_record
 
 SUBMIT = """
     submit = KlingSubmitOperator(
