@@ -3,7 +3,8 @@ The submission protocol against a model of Airflow and Segmind in which anything
 
 The protocol is the project's own generator, step by step; the model carries the steps out, loses replies,
 delays rows of the history, ends attempts before or after a step, clears tasks and changes payloads. What the
-model promises is what the grace period assumes: a POST is taken up, and shows in the history, within it.
+model promises is what the grace period assumes: a POST is taken up, and shows in the history, within it, and an
+attempt that lives and has its reply begins to store it within it.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class Task:
     wanted: str | None = None
     #: When the intent was made whose POST is still to come.
     intends: float | None = None
+    #: Until when it stores the id that it was told.
+    stores_by: float | None = None
     last_words: list[str] = field(default_factory=list)
 
     @property
@@ -143,7 +146,7 @@ class World(RuleBasedStateMachine):
         return dict(task.shared)
 
     def end(self, task: Task) -> None:
-        task.attempt = task.step = task.accepted = task.intends = None
+        task.attempt = task.step = task.accepted = task.intends = task.stores_by = None
 
     def answer(self, task: Task, value: object) -> None:
         """Hand the attempt what came of its step, and see how it goes on."""
@@ -157,7 +160,11 @@ class World(RuleBasedStateMachine):
                 task.step = task.attempt.send(value)
             match was, task.step:
                 case steps.Post(), _:
+                    if isinstance(value, Receipt) and task.intends is not None:
+                        task.stores_by = task.intends + GRACE - 1
                     task.intends = None
+                case steps.Keep(), _:
+                    task.stores_by = None
                 case _, steps.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
                     task.intends = claim.record.intended_at.timestamp()
         except StopIteration:
@@ -229,6 +236,8 @@ class World(RuleBasedStateMachine):
         for task in self.tasks:
             if task.intends:
                 seconds = min(seconds, task.intends + SLOWEST_POST - self.now)
+            if task.stores_by:
+                seconds = min(seconds, task.stores_by - self.now)
         self.now += max(seconds, 0)
 
     def running(self) -> list[Task]:
