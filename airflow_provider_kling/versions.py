@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
-#: Whether a task can start and end in the triggerer, with its templates rendered and its XComs kept.
+#: Whether a task can start and end in the triggerer, with its templates rendered and its XComs pushed.
 RUNS_IN_TRIGGERER = _VERSION >= (3, 3)
 
 
@@ -52,6 +52,25 @@ def earlier_attempts_began(context: Context) -> datetime | None:
         return None
     began = None if _VERSION >= (3, 0) else _first_start(ti, first_try)
     return began or context["dag_run"].start_date
+
+
+def push_from_trigger(ti: Any, xcoms: Mapping[str, Any], links: Mapping[str, str]) -> None:
+    """
+    Push XComs from a trigger, through the deployment's XCom backend, as a task does (Airflow 3.3 and later).
+
+    It blocks: call it in a thread. The XComs of a ``TaskSuccessEvent`` are no way: Airflow 3.3 encodes those once more
+    than a task decodes, and no XCom backend sees them (tried on 3.3.2).
+
+    :param ti: of the trigger.
+    :param xcoms: by key.
+    :param links: what the UI reads from its own database, whichever backend is configured; by key.
+    """
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time.xcom import XCom
+
+    for backend, values in ((XCom, xcoms), (BaseXCom, links)):
+        for key, value in values.items():
+            backend.set(key, value, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
 def mapped_instances(context: Context) -> int:

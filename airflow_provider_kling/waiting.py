@@ -68,7 +68,11 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
     segmind_conn_id: str
     timeout: Any
     poll_interval: float | None
-    end_from_trigger: bool
+
+    @property
+    def end_from_trigger(self) -> bool:
+        """Whether the task may end in the triggerer."""
+        return False
 
     @cached_property
     def hook(self) -> SegmindHook:

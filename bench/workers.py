@@ -48,5 +48,4 @@ def _starts(running: Airflow, dag_id: str) -> int:
     """Run a DAG and return how many worker processes its tasks took."""
     running.trigger(dag_id, dag_id)
     running.wait_until(lambda: running.run_state(dag_id) == "success", f"{dag_id} succeeds")
-    tasks = running.rows("select id from task_instance where run_id = %s", dag_id)
-    return sum(running.proxy.worker_starts.count(str(ti_id)) for (ti_id,) in tasks)
+    return sum(running.proxy.worker_starts.count(task["id"]) for task in running.tasks(dag_id))

@@ -79,8 +79,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         self.timeout = as_span("timeout", timeout).total_seconds()
         self.store = Store(store) if isinstance(store, str) else store
         self._job: Awaited | None = None
-        # The end is recorded, so that clearing the task begins anew; only a worker can do that.
-        self.end_from_trigger = False
         if self.store is not None and not self.outlets:
             self.outlets = [outlet_for(self, self.store.destination)]
 

@@ -17,7 +17,7 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
-from airflow_provider_kling.sensors.source import StartsInTriggerer, source_of
+from airflow_provider_kling.sensors.source import StartsInTriggerer, needs_worker_at_end, source_of
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, siblings
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER
 from airflow_provider_kling.waiting import TRIGGER_GRACE, Awaited, WaitsForJob
@@ -93,13 +93,7 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
         self.segmind_conn_id = segmind_conn_id
         self.deferrable = mode is None if deferrable is None else deferrable
         self.submitted_at = submitted_at
-        # Only a worker registers the assets of a task, and runs the hooks around its execution.
-        self.end_from_trigger = (
-            RUNS_IN_TRIGGERER
-            and end_from_trigger
-            and not self.outlets
-            and getattr(self, "_post_execute_hook", None) is None
-        )
+        self._end_from_trigger = end_from_trigger
         self.start_from_trigger = (
             RUNS_IN_TRIGGERER
             and start_from_trigger
@@ -108,6 +102,11 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
             and getattr(self, "_pre_execute_hook", None) is None
             and self._prepare_start()
         )
+
+    @property
+    def end_from_trigger(self) -> bool:
+        """Whether the task may end in the triggerer: only a worker does all that Airflow does at a task's end."""
+        return self._end_from_trigger and RUNS_IN_TRIGGERER and not needs_worker_at_end(self)
 
     def _prepare_start(self) -> bool:
         """Say what the triggerer is to start with; return False where only a worker can tell."""

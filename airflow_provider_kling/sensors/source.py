@@ -15,7 +15,7 @@ LARGEST_DAG = 25
 
 class StartsInTriggerer:
     """
-    A sensor's ``start_from_trigger``: what it asked for, unless its DAG turns out to be large.
+    A sensor's ``start_from_trigger``: what it asked for, unless its DAG turns out to be large or to map over it.
 
     Airflow reads it when the DAG is complete. On the class it is False, which is what a mapped sensor takes.
     """
@@ -24,10 +24,31 @@ class StartsInTriggerer:
         if sensor is None:
             return False
         asked: bool = sensor.__dict__.get("_start_from_trigger", False)
-        return asked and not (sensor.has_dag() and len(sensor.dag.task_dict) > LARGEST_DAG)
+        return asked and not (sensor.has_dag() and (len(sensor.dag.task_dict) > LARGEST_DAG or is_mapped_over(sensor)))
 
     def __set__(self, sensor: Any, asked: bool) -> None:
         sensor.__dict__["_start_from_trigger"] = asked
+
+
+def is_mapped_over(sensor: Any) -> bool:
+    """Whether a task is expanded over the sensor's result, so that Airflow has to be told its length."""
+    return sensor.has_dag() and next(sensor.iter_mapped_dependants(), None) is not None
+
+
+def needs_worker_at_end(sensor: Any) -> bool:
+    """
+    Whether the end of a sensor takes more than its XComs, which only a worker does.
+
+    That is: assets, the author's ``post_execute``, one XCom for each key of the result, the result of the DAG, or
+    the length of what a task is expanded over.
+    """
+    return bool(
+        sensor.outlets
+        or getattr(sensor, "_post_execute_hook", None)
+        or sensor.multiple_outputs
+        or getattr(sensor, "returns_dag_result", False)
+        or is_mapped_over(sensor)
+    )
 
 
 @dataclass(frozen=True, slots=True)

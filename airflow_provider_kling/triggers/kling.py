@@ -17,6 +17,8 @@ from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.pacing import Job
 from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
+from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.versions import push_from_trigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 #: How long a triggerer may fail to read a connection that a worker has just used.
 SETTINGS_GRACE = timedelta(minutes=5)
+#: Seconds for which a wait that a worker began sends no worker back. Airflow's scheduler fails a task that is queued
+#: again before the end of its first process was reported (seen on 3.1.8 and, twice in a hundred, on 3.3.2).
+SETTLING_SECONDS = 5.0
 
 
 class KlingTrigger(BaseTrigger):
@@ -43,9 +48,13 @@ class KlingTrigger(BaseTrigger):
     :param usual_latency: how many seconds the model usually takes, where that is known.
     :param timeout: seconds, where there is no deadline: Airflow started the wait without a worker, and ends
         it by itself some time later.
-    :param end_from_trigger: end the task here when the job is COMPLETED, with its XComs (Airflow 3.3+).
+    :param end_from_trigger: end the task here when the job is COMPLETED, with its XComs (Airflow 3.3+). Where they
+        cannot be pushed from here, a worker ends it.
     :param push_result: whether the whole result is among them, as the return value.
     """
+
+    #: Whether this process has said that it cannot push XComs.
+    _told_no_xcoms = False
 
     def __init__(  # noqa: PLR0913 because it is what another process needs to know
         self,
@@ -95,6 +104,7 @@ class KlingTrigger(BaseTrigger):
         """Look, wait, look again; end with one event."""
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
             durations, now = hook.pool.durations, datetime.now(tz=UTC)
+            settled = asyncio.get_running_loop().time() + (SETTLING_SECONDS if self._must_settle else 0.0)
             submitted = now if renders_to_nothing(self.submitted_at) else datetime.fromisoformat(str(self.submitted_at))
             model = None if renders_to_nothing(self.model) else self.model
             expectation = durations.expect(model, self.usual_latency)
@@ -112,9 +122,16 @@ class KlingTrigger(BaseTrigger):
                 match decision:
                     case Done(result=result):
                         durations.observe(model, self.usual_latency, result.metrics.total_time or 0.0)
-                        yield await self._done(model, result)
+                        end = await self._end(model, result)
+                        if end is None:
+                            await _until(settled)
+                            end = TriggerEvent(
+                                {"request_id": self.request_id, "result": result.model_dump(mode="json")}
+                            )
+                        yield end
                         return
                     case GiveUp(error=error):
+                        await _until(settled)
                         yield TriggerEvent({"request_id": self.request_id, "error": error.to_dict()})
                         return
                     case LookAgain(seconds=seconds, concern=concern):
@@ -132,19 +149,37 @@ class KlingTrigger(BaseTrigger):
                         job.expectation = durations.expect(model, self.usual_latency)
                         await asyncio.sleep(seconds)
 
-    async def _done(self, model: str | None, result: Result) -> TriggerEvent:
-        """Return the event of a COMPLETED job; one that ends the task carries what the sensor would have pushed."""
-        if not self.end_from_trigger:
-            return TriggerEvent({"request_id": self.request_id, "result": result.model_dump(mode="json")})
-        from airflow.triggers.base import TaskSuccessEvent
+    @property
+    def _must_settle(self) -> bool:
+        """Whether a worker has begun the wait, in a triggerer: not in ``dag.test()``, which has no scheduler."""
+        return self.deadline is not None and self.trigger_id is not None
 
-        await self._write("info" if result.url else "warning", summary(self.request_id, result))
+    async def _end(self, model: str | None, result: Result) -> TriggerEvent | None:
+        """Push what the sensor would have pushed, and return the event that ends the task; None where a worker must."""
+        if not self.end_from_trigger or self.task_instance is None:
+            return None
         handed_on = xcoms(self.request_id, model, result)
         if not self.push_result:
             del handed_on["return_value"]
-        if result.url:
-            handed_on[KlingOutputLink().xcom_key] = result.url
-        return TaskSuccessEvent(xcoms=handed_on)
+        links = {KlingOutputLink().xcom_key: result.url} if result.url else {}
+        try:
+            # If this triggerer dies before the task has ended, another one finds the job COMPLETED and pushes the same.
+            await asyncio.to_thread(push_from_trigger, self.task_instance, handed_on, links)
+        except Exception as exc:  # noqa: BLE001 because an XCom backend may raise anything; a worker has another try
+            await self._tell_once(one_line(exc))
+            return None
+        from airflow.triggers.base import TaskSuccessEvent
+
+        await self._write("info" if result.url else "warning", summary(self.request_id, result))
+        return TaskSuccessEvent()
+
+    async def _tell_once(self, reason: str) -> None:
+        if not KlingTrigger._told_no_xcoms:
+            KlingTrigger._told_no_xcoms = True
+            await self._write(
+                "info",
+                f"This triggerer cannot push XComs ({reason}): workers end the waits. Nothing is lost or paid twice.",
+            )
 
     async def _write(self, level: str, line: str) -> None:
         """Write a line of the log in a thread: logs go through a pipe to another process, which may be busy."""
@@ -165,3 +200,8 @@ class KlingTrigger(BaseTrigger):
                 decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         job.seen(datetime.now(tz=UTC).timestamp())
         return decision
+
+
+async def _until(moment: float) -> None:
+    """Sleep until a moment of the event loop's clock."""
+    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))

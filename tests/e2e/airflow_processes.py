@@ -1,4 +1,8 @@
-"""A real Airflow: its four components as processes of their own, on PostgreSQL, to be killed and started again."""
+"""
+A real Airflow: its components as processes of their own, on PostgreSQL, to be killed and started again.
+
+What happened is read as a user reads it: through the public REST API, or by the tasks of a DAG themselves.
+"""
 
 from __future__ import annotations
 
@@ -16,42 +20,70 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import psycopg2
-import requests
 
+from tests.conftest import AIRFLOW_3
 from tests.e2e import turns
 from tests.e2e.postgres import free_port, postgres
 from tests.e2e.proxy import Proxy
+from tests.e2e.rest_api import RestApi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
+#: The components of a small deployment, by the names of Airflow's own commands.
+COMPONENTS = (
+    ("api-server", "dag-processor", "scheduler", "triggerer") if AIRFLOW_3 else ("webserver", "scheduler", "triggerer")
+)
 START_SECONDS = 180
+#: The most task instances that Airflow's API tells at once.
+PAGE = 100
+UNFINISHED = {"queued", "running"}
 
 
 class Airflow:
-    """A running Airflow, and what a test asks of it."""
+    """
+    A running Airflow, and what a test asks of it.
 
-    def __init__(self, home: Path, database: str, proxy: Proxy, env: dict[str, str], port: int) -> None:
+    :param home: its ``AIRFLOW_HOME``.
+    :param api: its public REST API.
+    :param env: what its processes run with.
+    :param proxy: between its workers and its API server; Airflow 2 has nothing there.
+    """
+
+    def __init__(self, home: Path, api: RestApi, env: dict[str, str], proxy: Proxy | None = None) -> None:
         self.home = home
-        self.proxy = proxy
-        self._database = database
+        self.api = api
+        self._proxy = proxy
         self._env = env
-        self._url = f"http://127.0.0.1:{port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._dag_of: dict[str, str] = {}
 
-    def start(self, component: str) -> None:
-        """Start a component, in a process group of its own."""
-        log = (self.home / f"{component}.log").open("ab")
-        self._processes[component] = subprocess.Popen(  # noqa: S603 Airflow's own command
-            [sys.executable, "-m", "airflow", component], env=self._env, stdout=log, stderr=log, start_new_session=True
+    @property
+    def proxy(self) -> Proxy:
+        """What stands between the workers and the API server."""
+        assert self._proxy is not None, "there is nothing between the workers of Airflow 2 and its database"
+        return self._proxy
+
+    def start(self, component: str, name: str | None = None, *arguments: str, **env: str) -> None:
+        """
+        Start a component, in a process group of its own.
+
+        :param name: under which it is known here; the component's, where there is one of it.
+        """
+        name = name or component
+        log = (self.home / f"{name}.log").open("ab")
+        self._processes[name] = subprocess.Popen(  # noqa: S603 Airflow's own command
+            [sys.executable, "-m", "airflow", *component.split(), *arguments],
+            env={**self._env, **env},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         log.close()
 
-    def kill(self, component: str) -> None:
+    def kill(self, name: str) -> None:
         """Kill a component and all that it has started, as a machine that dies does."""
-        process = self._processes.pop(component)
+        process = self._processes.pop(name)
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for member in family:
             member.kill()
@@ -62,63 +94,66 @@ class Airflow:
         """End everything."""
         for process in self._processes.values():
             process.terminate()
-        for component in list(self._processes):
+        for name in list(self._processes):
             try:
-                self._processes[component].wait(8)
+                self._processes[name].wait(8)
             except subprocess.TimeoutExpired:
-                self.kill(component)
+                self.kill(name)
 
     def write_dag(self, name: str, text: str) -> None:
         """Write a DAG file and wait until Airflow knows its DAGs, whose ids begin with the name."""
-        (self.home / "dags" / f"{name}.py").write_text(text)
+        self.write_file(name, text)
         self.wait_until(
-            lambda: self.rows("select count(*) from dag where dag_id like %s and not is_stale", f"{name}%")[0][0] > 0,
+            lambda: self.api.get("dags", dag_id_pattern=f"{name}%")["total_entries"] > 0 or self.import_errors(),
             f"DAG file {name} is parsed",
             seconds=120,
+            every=0.5,
         )
-        errors = self.rows("select stacktrace from import_error")
-        assert not errors, errors[0][0]
+        errors = self.import_errors()
+        assert not errors, errors[0]
+
+    def write_file(self, name: str, text: str) -> None:
+        """Write a file into the folder of DAGs."""
+        (self.home / "dags" / f"{name}.py").write_text(text)
+
+    def import_errors(self) -> list[str]:
+        """Return what keeps DAG files from being read."""
+        return [error["stack_trace"] for error in self.api.get("importErrors")["import_errors"]]
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
         """Start a run."""
-        self._ask(f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}})
+        date = {"logical_date": None} if AIRFLOW_3 else {}
+        self.api.post(f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "conf": conf or {}, **date})
+        self._dag_of[run_id] = dag_id
 
     def add_connection(self, conn_id: str, connection: str) -> None:
         """Store a connection, given as JSON."""
         fields = json.loads(connection)
-        self._ask("connections", {"connection_id": conn_id, **fields, "extra": json.dumps(fields.get("extra", {}))})
+        self.api.post("connections", {"connection_id": conn_id, **fields, "extra": json.dumps(fields.get("extra", {}))})
 
-    def clear(self, dag_id: str, run_id: str) -> None:
-        """Clear all tasks of a run, as a user does in the UI."""
-        self._ask(
-            f"dags/{dag_id}/clearTaskInstances",
-            {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True},
+    def clear(self, dag_id: str, run_id: str, *task_ids: str, downstream: bool = True, **options: Any) -> None:
+        """
+        Clear tasks of a run and, as the UI does, those downstream of them; all tasks, where none is named.
+
+        :param options: more fields of the request, such as ``only_failed``.
+        """
+        chosen = {"task_ids": list(task_ids), "include_downstream": downstream} if task_ids else {}
+        wanted = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
+        before = self.run(run_id)
+        self.api.post(f"dags/{dag_id}/clearTaskInstances", {**wanted, **chosen, **options})
+        self.wait_until(
+            lambda: (now := self.run(run_id))["state"] in UNFINISHED or now["end_date"] != before["end_date"],
+            f"{run_id} is cleared",
         )
-        self.wait_until(lambda: self.run_state(run_id) in {"queued", "running"}, f"{run_id} is cleared")
 
-    def _ask(self, path: str, body: dict[str, Any]) -> None:
-        """Ask Airflow's public API for something."""
-        token = requests.get(f"{self._url}/auth/token", timeout=30)
-        token.raise_for_status()
-        answer = requests.post(
-            f"{self._url}/api/v2/{path}",
-            json=body,
-            headers={"Authorization": f"Bearer {token.json()['access_token']}"},
-            timeout=60,
-        )
-        assert answer.ok, answer.text
-
-    def rows(self, query: str, *values: Any) -> list[Any]:
-        """Ask the database."""
-        with psycopg2.connect(f"postgresql://airflow@{self._database}") as connection, connection.cursor() as cursor:
-            cursor.execute(query, values)
-            found = cursor.fetchall()
-        connection.close()
+    def run(self, run_id: str) -> dict[str, Any]:
+        """Return what the API says of a run that was triggered here."""
+        found: dict[str, Any] = self.api.get(f"dags/{self._dag_of[run_id]}/dagRuns/{run_id}")
         return found
 
     def run_state(self, run_id: str) -> str:
         """Return the state of a run."""
-        return str(self.rows("select state from dag_run where run_id = %s", run_id)[0][0])
+        return str(self.run(run_id)["state"])
 
     def run_ends(self, run_id: str, *, seconds: float = 240) -> str:
         """Wait until a run is over and return its state."""
@@ -126,24 +161,45 @@ class Airflow:
             lambda: (now := self.run_state(run_id)) in {"success", "failed"} and now,
             f"{run_id} ends",
             seconds=seconds,
-            every=0.4,
+            every=0.5,
         )
         return str(state)
 
+    def tasks(self, run_id: str, *task_ids: str) -> list[dict[str, Any]]:
+        """Return what the API says of the task instances of a run, each mapped one for itself; of all, or of some."""
+        path = f"dags/{self._dag_of[run_id]}/dagRuns/{run_id}/taskInstances"
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.api.get(path, limit=PAGE, offset=len(found))
+            found += page["task_instances"]
+            if len(found) >= page["total_entries"] or not page["task_instances"]:
+                return [task for task in found if not task_ids or task["task_id"] in task_ids]
+
+    def states(self, run_id: str, *task_ids: str) -> list[str]:
+        """Return the states of task instances, sorted."""
+        return sorted(str(task["state"]) for task in self.tasks(run_id, *task_ids))
+
+    def count(self, dag_id: str, state: str) -> int:
+        """Return how many task instances of a DAG, in all its runs, are in a state."""
+        found = self.api.get(f"dags/{dag_id}/dagRuns/~/taskInstances", state=state, limit=1)
+        return int(found["total_entries"])
+
+    def xcom(self, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """Return an XCom as the API shows it."""
+        return self.api.xcom(self._dag_of[run_id], run_id, task_id, key, map_index)
+
     def task_process(self, run_id: str, task_id: str, map_index: int = -1) -> psutil.Process | None:
         """Return the process in which a task runs now: the one that runs the user's code, not its supervisor."""
-        found = self.rows(
-            "select id, pid from task_instance where run_id = %s and task_id = %s and map_index = %s"
-            " and state = 'running'",
-            run_id,
-            task_id,
-            map_index,
-        )
-        if not found or found[0][1] is None:
-            return None
+        running = [
+            task
+            for task in self.tasks(run_id, task_id)
+            if (task["map_index"], task["state"]) == (map_index, "running") and task["pid"] is not None
+        ]
         try:
-            process = psutil.Process(found[0][1])
-            return process if str(found[0][0]) in " ".join(process.cmdline()) else None
+            process = psutil.Process(running[0]["pid"]) if running else None
+            # The id of a process that has just ended may be another's by now.
+            known = running[0]["id"] if AIRFLOW_3 else "airflow"
+            return process if process and known in " ".join(process.cmdline()) else None
         except psutil.Error:
             return None
 
@@ -169,28 +225,36 @@ class Airflow:
 
 
 @contextmanager
-def airflow(connection: str) -> Iterator[Airflow]:
+def airflow(
+    connection: str, *, settings: Mapping[str, Any] | None = None, components: Sequence[str] = COMPONENTS
+) -> Iterator[Airflow]:
     """
     Yield a running Airflow.
 
     :param connection: ``segmind_default`` as JSON.
+    :param settings: more of Airflow's settings, such as ``{"CORE__PARALLELISM": 2}``.
+    :param components: what is started, each once.
     """
     with ExitStack() as stack:
         database = stack.enter_context(postgres())
         home = Path(tempfile.mkdtemp(prefix="kling-e2e-"))
-        (home / "dags").mkdir()
-        (home / "config").mkdir()
+        for folder in ("dags", "config", "plugins"):
+            (home / folder).mkdir()
         (home / "config" / "airflow_local_settings.py").write_text(turns.LOCAL_SETTINGS)
+        (home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\nWTF_CSRF_ENABLED = False\n")
         port, proxy_port = free_port(), free_port()
-        env = _environment(home, database, port, proxy_port, connection)
+        own = {**_settings(home, database, port, proxy_port), **(settings or {})}
+        env = _environment(home, own, connection)
         try:
             subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
-            proxy = stack.enter_context(Proxy(f"http://127.0.0.1:{port}").serving(proxy_port))
-            running = Airflow(home, database, proxy, env, port)
+            proxy = Proxy(f"http://127.0.0.1:{port}") if AIRFLOW_3 else None
+            if proxy:
+                stack.enter_context(proxy.serving(proxy_port))
+            running = Airflow(home, RestApi(f"http://127.0.0.1:{port}"), env, proxy)
             stack.callback(running.stop)
-            for component in COMPONENTS:
+            for component in components:
                 running.start(component)
-            running.wait_until(lambda: _healthy(port), "Airflow is healthy", seconds=START_SECONDS, every=0.5)
+            running.wait_until(running.api.healthy, "Airflow is healthy", seconds=START_SECONDS, every=0.5)
             yield running
         finally:
             stack.close()
@@ -200,19 +264,43 @@ def airflow(connection: str) -> Iterator[Airflow]:
                 shutil.rmtree(home, ignore_errors=True)
 
 
-def _healthy(port: int) -> bool:
-    try:
-        health = requests.get(f"http://127.0.0.1:{port}/api/v2/monitor/health", timeout=5).json()
-    except (requests.RequestException, ValueError):
-        return False
-    return all(
-        health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
-    )
-
-
-def _environment(home: Path, database: str, port: int, proxy_port: int, connection: str) -> dict[str, str]:
-    """Return what every component runs with: quick to notice the dead, and blind to the caller's own Airflow."""
-    settings = {
+def _settings(home: Path, database: str, port: int, proxy_port: int) -> dict[str, Any]:
+    """Return Airflow's settings: quick to notice the dead, and out of the way of any other Airflow."""
+    both = {
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__DAGS_FOLDER": home / "dags",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__PARALLELISM": 8,
+        "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://airflow@{database}",
+        "LOGGING__BASE_LOG_FOLDER": home / "logs",
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": free_port(),
+        "LOGGING__WORKER_LOG_SERVER_PORT": free_port(),
+        "SCHEDULER__JOB_HEARTBEAT_SEC": 1,
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 5,
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
+        "TRIGGERER__JOB_HEARTBEAT_SEC": 1,
+        "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": 20,
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    if not AIRFLOW_3:
+        return {
+            **both,
+            "API__AUTH_BACKENDS": "airflow.api.auth.backend.default",  # whoever reaches this machine is an admin
+            "SCHEDULER__DAG_DIR_LIST_INTERVAL": 3,
+            "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": 2,
+            "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": 3,
+            "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": 15,
+            "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": 3,
+            "TRIGGERER__DEFAULT_CAPACITY": 5000,
+            "WEBSERVER__CONFIG_FILE": home / "webserver_config.py",
+            "WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "WEBSERVER__WEB_SERVER_PORT": port,
+            "WEBSERVER__WORKERS": 1,
+        }
+    return {
+        **both,
         "API__PORT": port,
         "API__HOST": "127.0.0.1",
         "API__BASE_URL": f"http://127.0.0.1:{port}",
@@ -220,28 +308,18 @@ def _environment(home: Path, database: str, port: int, proxy_port: int, connecti
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "CORE__DAGS_FOLDER": home / "dags",
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{proxy_port}/execution/",
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__LOAD_EXAMPLES": "False",
-        "CORE__PARALLELISM": 8,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
-        "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
-        "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://airflow@{database}",
-        "LOGGING__BASE_LOG_FOLDER": home / "logs",
-        "SCHEDULER__JOB_HEARTBEAT_SEC": 1,
-        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 5,
-        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": 2,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 15,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
         "SECRETS__USE_CACHE": "False",
         "TRIGGERER__CAPACITY": 5000,
-        "TRIGGERER__JOB_HEARTBEAT_SEC": 1,
-        "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": 20,
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+
+
+def _environment(home: Path, settings: Mapping[str, Any], connection: str) -> dict[str, str]:
+    """Return what every component runs with: nothing of the caller's own Airflow."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return {
         **inherited,

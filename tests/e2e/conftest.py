@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from airflow import __version__ as airflow_version
 
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json
@@ -27,7 +26,5 @@ def sim() -> Iterator[Simulator]:
 @pytest.fixture(scope="session")
 def running(sim: Simulator) -> Iterator[Airflow]:
     """Yield a running Airflow, connected to the simulator."""
-    if airflow_version.startswith("2."):
-        pytest.skip("these tests run the processes of Airflow 3")
     with airflow(connection_json(sim, extra={"time_scale": 60})) as processes:
         yield processes

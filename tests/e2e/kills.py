@@ -170,7 +170,7 @@ def _killed(stage: Stage, contestant: Contestant, moment: Moment, tally: Tally) 
     reached = _arrange(stage, contestant, moment)
     airflow.trigger(stage.dag_id, run_id)
     process = airflow.wait_until(
-        lambda: airflow.task_process(run_id, contestant.task_id), f"{run_id} runs", seconds=90, every=0.03
+        lambda: airflow.task_process(run_id, contestant.task_id), f"{run_id} runs", seconds=90, every=0.1
     )
     hold = reached()
     killed = sigkill(process)

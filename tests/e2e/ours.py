@@ -16,7 +16,7 @@ GRACE = 12
 _DAG_FILE = """
 from datetime import timedelta
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.sensors.kling import KlingSensor

@@ -104,7 +104,12 @@ class Proxy:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         try:
             async with self._session.request(
-                request.method, self._target + str(request.rel_url), data=body, headers=headers, allow_redirects=False
+                request.method,
+                self._target + str(request.rel_url),
+                data=body,
+                headers=headers,
+                skip_auto_headers=["Content-Type"],  # Airflow 3.0's workers send none, and its server refuses another
+                allow_redirects=False,
             ) as answer:
                 told = {
                     name: value

@@ -7,7 +7,7 @@ from tests.e2e.ours import GRACE
 
 MODEL = "kling-text2video"
 DAG_FILE = f"""
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.sensors.kling import KlingSensor
@@ -28,11 +28,6 @@ def jobs(sim, run_id):
     return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
 
 
-def pulled(running, run_id):
-    query = "select value from xcom where run_id = %s and task_id = 'submit' and key = 'return_value'"
-    return str(running.rows(query, run_id)[0][0]).strip('"')
-
-
 def test_clearing_a_delivered_submit_makes_a_new_job_once(running, sim):
     running.write_dag("cleared", DAG_FILE)
     running.trigger("cleared", "cleared-1")
@@ -42,7 +37,7 @@ def test_clearing_a_delivered_submit_makes_a_new_job_once(running, sim):
     assert running.run_ends("cleared-1") == "success", running.last_words()
     assert jobs(sim, "cleared-1")[0] == first
     assert len(jobs(sim, "cleared-1")) == 2
-    assert pulled(running, "cleared-1") == jobs(sim, "cleared-1")[1]
+    assert running.xcom("cleared-1", "submit") == jobs(sim, "cleared-1")[1]
 
 
 def test_clearing_a_submit_that_failed_with_its_job_running_adopts_the_job(running, sim):
@@ -55,4 +50,4 @@ def test_clearing_a_submit_that_failed_with_its_job_running_adopts_the_job(runni
     running.clear("cleared", "cleared-2")
     assert running.run_ends("cleared-2") == "success", running.last_words()
     (job,) = jobs(sim, "cleared-2")
-    assert pulled(running, "cleared-2") == job
+    assert running.xcom("cleared-2", "submit") == job

@@ -21,7 +21,7 @@ MODEL = "kling-3-text2image"
 DAG_FILE = """
 from datetime import timedelta
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
 from airflow_provider_kling.storage.store import Store

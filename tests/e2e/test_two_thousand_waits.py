@@ -28,7 +28,7 @@ TIME_SCALE = 0.15
 REQUESTS_PER_MINUTE = 3000
 
 DAG_FILE = f"""
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_kling.sensors.kling import KlingSensor
 
@@ -79,14 +79,13 @@ def test_two_thousand_waits_survive_the_death_of_their_triggerer(running, crowde
     for number in range(RUNS):
         ids = request_ids[number * WAITS_PER_RUN : (number + 1) * WAITS_PER_RUN]
         running.trigger("crowd", f"crowd-{number}", {"request_ids": ids})
-    count = "select count(*) from task_instance where run_id like 'crowd-%%' and state = %s"
-    running.wait_until(lambda: running.rows(count, "deferred")[0][0] == WAITS, "all wait", seconds=400, every=1)
+    running.wait_until(lambda: running.count("crowd", "deferred") == WAITS, "all wait", seconds=400, every=2)
     looked_at = polls(crowded)
     assert not {job["status"] for job in crowded.ledger()["jobs"]} & {"COMPLETED", "FAILED"}, "too early to tell"
     running.kill("triggerer")
     running.start("triggerer")
-    running.wait_until(lambda: running.rows(count, "deferred")[0][0] == 0, "all end", seconds=900, every=1)
-    running.wait_until(lambda: running.rows(count, "success")[0][0] == WAITS, "all succeed", seconds=60, every=1)
+    running.wait_until(lambda: running.count("crowd", "deferred") == 0, "all end", seconds=900, every=2)
+    running.wait_until(lambda: running.count("crowd", "success") == WAITS, "all succeed", seconds=60, every=2)
 
     assert looked_at.total() > 0
     jobs = {job["request_id"]: job for job in crowded.ledger()["jobs"]}

@@ -1,0 +1,16 @@
+"""The main job, as a user runs it: picture, video, edit. A task downstream asserts each type and value it is handed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.chains import GENERATES, PAIRS, assert_one_chain, dag_file
+
+
+@pytest.mark.parametrize(("name", "body"), [("pairs", PAIRS), ("generates", GENERATES)])
+def test_picture_video_and_edit_chain_and_hand_on_plain_values(running, sim, name, body):
+    running.write_dag(name, dag_file(body, name, sim))
+    running.trigger(name, f"{name}-1")
+    assert running.run_ends(f"{name}-1") == "success", running.last_words()
+    assert set(running.states(f"{name}-1")) == {"success"}
+    assert_one_chain(sim, f"{name}-1")
