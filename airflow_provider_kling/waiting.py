@@ -41,6 +41,10 @@ else:  # to Airflow's metaclass an operator among the bases is one whose __init_
 
 #: How long the trigger's own deadline goes before Airflow's, which also holds when no triggerer runs.
 TRIGGER_GRACE = timedelta(seconds=60)
+#: Why a wait ended that no trigger has ended.
+NO_TRIGGERER = (
+    "no triggerer looked in time: start one (`airflow triggerer`), or set deferrable=False to wait on a worker"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
         """Go on after the triggerer; past BaseSensorOperator's own, whose soft_fail skips any failure."""
         with self._endings(context):
             if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower():
-                raise self._timed_out(context, "no triggerer looked in time; check that one runs")
+                raise self._timed_out(context, NO_TRIGGERER)
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     @abstractmethod

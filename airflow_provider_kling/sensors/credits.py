@@ -23,7 +23,7 @@ from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsuffici
 from airflow_provider_kling.segmind.funding import Decision, Enough, TopUp, reached
 from airflow_provider_kling.segmind.polling import GiveUp, LookAgain
 from airflow_provider_kling.triggers.credits import KlingCreditsTrigger
-from airflow_provider_kling.waiting import TRIGGER_GRACE
+from airflow_provider_kling.waiting import NO_TRIGGERER, TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +101,7 @@ class KlingCreditsSensor(BaseSensorOperator):
         """Go on after the triggerer; past BaseSensorOperator's own, whose soft_fail skips any failure."""
         with self._endings():
             if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower():
-                raise self._wait(datetime.now(tz=UTC)).timed_out("no triggerer looked in time; check that one runs")
+                raise self._wait(datetime.now(tz=UTC)).timed_out(NO_TRIGGERER)
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def _look_then_defer(self) -> float:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-#: Seconds from one look to the next on a worker, where none are given.
+#: Seconds from one look to the next on a worker, where none are given; where each look takes a worker anew, longer.
 WORKER_INTERVAL = 5.0
+RESCHEDULE_INTERVAL = 30.0
 
 
 class KlingSensor(WaitsForJob, BaseSensorOperator):
@@ -50,7 +51,9 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
     :param poll_interval: a fixed number of seconds from one look to the next; ``poke_interval`` is the
-        same. By default the triggerer looks when the model's jobs are usually done, and a worker every 5 s.
+        same. By default the triggerer looks when the model's jobs are usually done, and a worker every 5 s, or every
+        30 s in mode ``reschedule``, where each look starts a process. Less than 10 s there can make Airflow's
+        scheduler fail the task; a retry of it waits on.
     :param timeout: seconds until the wait is given up; the job goes on. Segmind's API forgets a job an hour
         after it was submitted; from then on the request history is asked.
     :param submitted_at: when the job was submitted, ISO 8601; by default what the task that submitted it
@@ -82,8 +85,9 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         fixed = kwargs.pop("poke_interval", None) if poll_interval is None else poll_interval
+        usual = RESCHEDULE_INTERVAL if mode == "reschedule" else WORKER_INTERVAL
         super().__init__(
-            mode=mode or "poke", timeout=timeout, **kwargs, poke_interval=WORKER_INTERVAL if fixed is None else fixed
+            mode=mode or "poke", timeout=timeout, **kwargs, poke_interval=usual if fixed is None else fixed
         )
         if self.poke_interval <= 0:
             raise ValueError(f"poll_interval: {fixed!r} must be above 0 seconds.")

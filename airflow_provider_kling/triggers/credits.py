@@ -6,17 +6,20 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.funding import Enough, TopUp
 from airflow_provider_kling.segmind.polling import GiveUp, LookAgain
+from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.kling import SETTINGS_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from airflow.triggers.base import TriggerEvent
 
 
 class KlingCreditsTrigger(BaseTrigger):
@@ -60,6 +63,7 @@ class KlingCreditsTrigger(BaseTrigger):
         """Look, wait, look again; end with one event."""
         deadline, now = datetime.fromisoformat(self.deadline), datetime.now(tz=UTC)
         wait = TopUp(self.min_credits, deadline, self.poll_interval, settings_until=now + SETTINGS_GRACE)
+        handover = Handover(self)
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
             while True:
                 try:
@@ -68,10 +72,10 @@ class KlingCreditsTrigger(BaseTrigger):
                     decision = wait.after_error(error, now=datetime.now(tz=UTC))
                 match decision:
                     case Enough(balance=balance):
-                        yield TriggerEvent({"balance": balance})
+                        yield await handover.event({"balance": balance})
                         return
                     case GiveUp(error=ending):
-                        yield TriggerEvent({"error": ending.to_dict()})
+                        yield await handover.event({"error": ending.to_dict()})
                         return
                     case LookAgain(seconds=seconds, concern=concern):
                         if concern:

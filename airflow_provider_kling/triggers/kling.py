@@ -18,6 +18,7 @@ from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.pacing import Job
 from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.versions import push_from_trigger
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 #: How long a triggerer may fail to read a connection that a worker has just used.
 SETTINGS_GRACE = timedelta(minutes=5)
-#: Seconds for which a wait that a worker began sends no worker back. Airflow's scheduler fails a task that is queued
-#: again before the end of its first process was reported (seen on 3.1.8 and, twice in a hundred, on 3.3.2).
-SETTLING_SECONDS = 5.0
 
 
 class KlingTrigger(BaseTrigger):
@@ -104,7 +102,7 @@ class KlingTrigger(BaseTrigger):
         """Look, wait, look again; end with one event."""
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
             durations, now = hook.pool.durations, datetime.now(tz=UTC)
-            settled = asyncio.get_running_loop().time() + (SETTLING_SECONDS if self._must_settle else 0.0)
+            handover = Handover(self, deferred=self.deadline is not None)
             submitted = now if renders_to_nothing(self.submitted_at) else datetime.fromisoformat(str(self.submitted_at))
             model = None if renders_to_nothing(self.model) else self.model
             expectation = durations.expect(model, self.usual_latency)
@@ -122,17 +120,12 @@ class KlingTrigger(BaseTrigger):
                 match decision:
                     case Done(result=result):
                         durations.observe(model, self.usual_latency, result.metrics.total_time or 0.0)
-                        end = await self._end(model, result)
-                        if end is None:
-                            await _until(settled)
-                            end = TriggerEvent(
-                                {"request_id": self.request_id, "result": result.model_dump(mode="json")}
-                            )
-                        yield end
+                        yield await self._end(model, result) or await handover.event(
+                            {"request_id": self.request_id, "result": result.model_dump(mode="json")}
+                        )
                         return
                     case GiveUp(error=error):
-                        await _until(settled)
-                        yield TriggerEvent({"request_id": self.request_id, "error": error.to_dict()})
+                        yield await handover.event({"request_id": self.request_id, "error": error.to_dict()})
                         return
                     case LookAgain(seconds=seconds, concern=concern):
                         # After the first look, whose turn was waited for: thousands of lines at once, as when a
@@ -149,11 +142,6 @@ class KlingTrigger(BaseTrigger):
                         job.expectation = durations.expect(model, self.usual_latency)
                         await asyncio.sleep(seconds)
 
-    @property
-    def _must_settle(self) -> bool:
-        """Whether a worker has begun the wait, in a triggerer: not in ``dag.test()``, which has no scheduler."""
-        return self.deadline is not None and self.trigger_id is not None
-
     async def _end(self, model: str | None, result: Result) -> TriggerEvent | None:
         """Push what the sensor would have pushed, and return the event that ends the task; None where a worker must."""
         if not self.end_from_trigger or self.task_instance is None:
@@ -166,7 +154,7 @@ class KlingTrigger(BaseTrigger):
             # If this triggerer dies before the task has ended, another one finds the job COMPLETED and pushes the same.
             await asyncio.to_thread(push_from_trigger, self.task_instance, handed_on, links)
         except Exception as exc:  # noqa: BLE001 because an XCom backend may raise anything; a worker has another try
-            await self._tell_once(one_line(exc))
+            await self._tell_once(one_line(f"{type(exc).__name__}: {exc}"))
             return None
         from airflow.triggers.base import TaskSuccessEvent
 
@@ -200,8 +188,3 @@ class KlingTrigger(BaseTrigger):
                 decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         job.seen(datetime.now(tz=UTC).timestamp())
         return decision
-
-
-async def _until(moment: float) -> None:
-    """Sleep until a moment of the event loop's clock."""
-    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))

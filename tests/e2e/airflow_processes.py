@@ -47,14 +47,18 @@ class Airflow:
     :param home: its ``AIRFLOW_HOME``.
     :param api: its public REST API.
     :param env: what its processes run with.
+    :param database: the address of its PostgreSQL database, for tests that stop it at a moment.
     :param proxy: between its workers and its API server; Airflow 2 has nothing there.
     """
 
-    def __init__(self, home: Path, api: RestApi, env: dict[str, str], proxy: Proxy | None = None) -> None:
+    def __init__(
+        self, home: Path, api: RestApi, env: dict[str, str], database: str, proxy: Proxy | None = None
+    ) -> None:
         self.home = home
         self.api = api
+        self.database = database
+        self.env = env
         self._proxy = proxy
-        self._env = env
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._dag_of: dict[str, str] = {}
 
@@ -74,7 +78,7 @@ class Airflow:
         log = (self.home / f"{name}.log").open("ab")
         self._processes[name] = subprocess.Popen(  # noqa: S603 Airflow's own command
             [sys.executable, "-m", "airflow", *component.split(), *arguments],
-            env={**self._env, **env},
+            env={**self.env, **env},
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -104,13 +108,17 @@ class Airflow:
         """Write a DAG file and wait until Airflow knows its DAGs, whose ids begin with the name."""
         self.write_file(name, text)
         self.wait_until(
-            lambda: self.api.get("dags", dag_id_pattern=f"{name}%")["total_entries"] > 0 or self.import_errors(),
+            lambda: self.knows(f"{name}%") or self.import_errors(),
             f"DAG file {name} is parsed",
             seconds=120,
             every=0.5,
         )
         errors = self.import_errors()
         assert not errors, errors[0]
+
+    def knows(self, pattern: str) -> bool:
+        """Whether there is a DAG whose id is like this."""
+        return bool(self.api.get("dags", dag_id_pattern=pattern)["total_entries"])
 
     def write_file(self, name: str, text: str) -> None:
         """Write a file into the folder of DAGs."""
@@ -218,10 +226,14 @@ class Airflow:
             + sorted((self.home / "logs").rglob("attempt=*.log"), key=lambda log: log.stat().st_mtime)[-4:]
         )
         return "\n".join(
-            f"--- {log.relative_to(self.home)}\n"
-            + "\n".join(line[:400] for line in log.read_text(errors="replace").splitlines()[-lines:])
+            f"--- {log.relative_to(self.home)}\n" + "\n".join(line[:400] for line in _told(log)[-lines:])
             for log in logs
         )
+
+
+def _told(log: Path) -> list[str]:
+    """Return a log's lines, without the requests of whoever asked the API server."""
+    return [line for line in log.read_text(errors="replace").splitlines() if "http.access" not in line]
 
 
 @contextmanager
@@ -250,7 +262,7 @@ def airflow(
             proxy = Proxy(f"http://127.0.0.1:{port}") if AIRFLOW_3 else None
             if proxy:
                 stack.enter_context(proxy.serving(proxy_port))
-            running = Airflow(home, RestApi(f"http://127.0.0.1:{port}"), env, proxy)
+            running = Airflow(home, RestApi(f"http://127.0.0.1:{port}"), env, database, proxy)
             stack.callback(running.stop)
             for component in components:
                 running.start(component)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 
-from tests.e2e.kills import Moment, carry_out, schedule
+from tests.e2e.kills import MOMENTS, carry_out, schedule
 from tests.e2e.ours import OURS
 
 #: How many task processes are killed.
@@ -17,7 +17,7 @@ def test_whenever_a_task_process_is_killed_each_job_is_paid_once_and_every_run_s
     tally = carry_out(running, sim, OURS, schedule(KILLS))
     jobs = [job for job in sim.ledger()["jobs"] if job["inputs"]["prompt"].startswith(OURS.name)]
     bills = Counter(job["inputs"]["prompt"] for job in jobs)
-    lines = [f"{moment:40}{tally.kills[moment]:6}" for moment in Moment]
+    lines = [f"{moment:40}{tally.kills[moment]:6}" for moment in MOMENTS]
     lines.append(
         f"{'in all':40}{tally.kills.total():6}   {len(tally.runs)} jobs wanted, {bills.total()} billed, "
         f"{list(tally.runs.values()).count('success')} runs succeeded, {tally.seconds:.0f} s"
