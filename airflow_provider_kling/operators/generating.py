@@ -51,7 +51,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         model's jobs are usually done.
     :param timeout: seconds until the wait is given up; the job goes on, and a retry waits for it again.
     :param store: where the files are kept: a :class:`~airflow_provider_kling.storage.store.Store`, or the URL of a
-        folder. (templated)
+        folder. Each file is an event of that folder's asset, or of the one in ``outlets``. (templated)
     :raises KlingGenerationFailedError: the job FAILED.
     :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
     """

@@ -31,9 +31,8 @@ class SegmindToObjectStorageOperator(Traceable, BaseOperator):
     how it was made and of what. The name of another job's file is refused.
 
     The return value is a list with, for each file, ``path``, ``sha256``, ``size``, ``type``, ``width``,
-    ``height``, ``duration`` and ``sidecar``. Each file is announced as an asset event (on Airflow 2, a dataset
-    event) with the facts of its description: to every ``AssetAlias`` among the task's ``outlets``, and without
-    outlets to one that has the destination as its name, or ``dag_id.task_id`` where that is a template.
+    ``height``, ``duration`` and ``sidecar``. Each file is an event of one asset (on Airflow 2, of a dataset), with the
+    facts of its description: of each ``Asset`` among the task's ``outlets``, and without outlets of the destination.
 
     :param result: what :class:`KlingSensor` returned, or a request id. (templated)
     :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``. (templated)
