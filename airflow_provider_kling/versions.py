@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import AssetAlias, Context
+    from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
 
 
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
@@ -86,20 +86,36 @@ def mapped_instances(context: Context) -> int:
     return max(1, count or 1)
 
 
-def announce_through(context: Context, alias: AssetAlias, uri: str, facts: Mapping[str, Any]) -> None:
+def known_asset(context: Context, asset: Asset) -> Asset | None:
+    """
+    Return the asset with this URI, under the name that a DAG gives it; None where no DAG names it.
+
+    Airflow 2 does not tell, and passes over the events of what it does not know; Airflow 3.0 fails the task for them.
+    """
+    if _VERSION < (3, 0):
+        return asset
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        known: Any = context["outlet_events"][type(asset).ref(uri=asset.uri)].key
+    except AirflowRuntimeError:
+        return None
+    return type(asset)(name=known.name, uri=known.uri)
+
+
+def add_alias_event(context: Context, alias: AssetAlias, asset: Asset, facts: Mapping[str, Any]) -> None:
     """
     Add an event of an asset to those of an alias, which has to be among the task's outlets.
 
-    Airflow 2 takes plain values only, so the rest is JSON text there, and fails where the alias is not in its
-    database: a scheduler puts it there, ``dag.test()`` does not.
+    Airflow 2 and 3.0 take plain values only, so the rest is JSON text there. Airflow 2 fails where the alias is not in
+    its database: a scheduler puts it there, ``dag.test()`` does not.
     """
-    from airflow.providers.common.compat.sdk import Asset
-
     extra = dict(facts)
-    if _VERSION < (3, 0):
+    if _VERSION < (3, 1):
         extra = {name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in extra.items()}
+    if _VERSION < (3, 0):
         _store_alias(alias.name)
-    context["outlet_events"][alias].add(Asset(uri), extra=extra)
+    context["outlet_events"][alias].add(asset, extra=extra)
 
 
 def _store_alias(name: str) -> None:

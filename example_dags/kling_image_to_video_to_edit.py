@@ -8,7 +8,7 @@ Three Kling generations in a row, each fed by what the one before it left behind
 
 Each step is a submission, which is paid for, a sensor, which waits in the triggerer and holds no worker, and a task
 that keeps the file, with a description beside it that leads back to the two pictures. A budget limits what one run
-may cost, and the last task tells what it did cost.
+may cost, and the last task tells what it did cost. The folder is an asset, on which a next DAG can be scheduled.
 
 **To run it**: the connection `segmind_default` (type Segmind) with your API key. The default pictures are those
 of the simulator on this machine (`python -m airflow_provider_kling.simulator`); with Segmind itself give
@@ -18,7 +18,7 @@ Together the steps cost about $2.70 on Segmind, and nothing on the simulator.
 
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.providers.common.compat.sdk import DAG, Asset, Param
 
 from airflow_provider_kling.budget import KlingBudget
 from airflow_provider_kling.operators.cost import KlingRunCostOperator
@@ -27,6 +27,7 @@ from airflow_provider_kling.payloads import O1Image, O1ReferenceToVideo, O1Video
 from airflow_provider_kling.sensors.kling import KlingSensor
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
 
+FOLDER = "file:///tmp/kling"
 # Segmind publishes no range for the price of the two videos; this is above what they cost on average.
 budget = KlingBudget(
     max_cost_per_dag_run=4,
@@ -55,7 +56,7 @@ with DAG(
             description="A picture of where it happens",
         ),
         "destination": Param(
-            "file:///tmp/kling",
+            FOLDER,
             type="string",
             minLength=1,
             title="Folder",
@@ -79,6 +80,7 @@ with DAG(
         result=image.output,
         destination="{{ params.destination }}",
         name="{run_id}/1-image.{ext}",
+        outlets=[Asset(FOLDER)],
     )
 
     submit_video = KlingSubmitOperator(
@@ -96,6 +98,7 @@ with DAG(
         result=video.output,
         destination="{{ params.destination }}",
         name="{run_id}/2-video.{ext}",
+        outlets=[Asset(FOLDER)],
     )
 
     submit_edit = KlingSubmitOperator(
@@ -111,6 +114,7 @@ with DAG(
         result=edit.output,
         destination="{{ params.destination }}",
         name="{run_id}/3-edit.{ext}",
+        outlets=[Asset(FOLDER)],
     )
 
     [keep_image, keep_video, keep_edit] >> KlingRunCostOperator(task_id="run_cost")

@@ -15,6 +15,8 @@ from airflow_provider_kling.operators.generating import KlingGenerateOperator
 from airflow_provider_kling.payloads.checking import check_unrendered
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.storage.asset_events import outlets_for
+from airflow_provider_kling.storage.store import as_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -77,6 +79,9 @@ def kling_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any)
     :param python_callable: the function.
     :param kwargs: arguments of :class:`KlingGenerateOperator`; ``model`` is needed.
     """
+    if (store := as_store(kwargs.get("store"))) is not None:
+        # Also of a task that is mapped, which makes no operator before it runs.
+        kwargs["outlets"] = outlets_for(store.destination, kwargs.get("outlets"))
     # The function's dict is the payload, not the task's outputs.
     return task_decorator_factory(
         python_callable=python_callable,

@@ -15,9 +15,9 @@ from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.pacing import Durations, Job
 from airflow_provider_kling.siblings import RECORD_KEY
-from airflow_provider_kling.storage.announcing import outlet_for
+from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.keeping import keep
-from airflow_provider_kling.storage.store import Store
+from airflow_provider_kling.storage.store import Store, as_store
 from airflow_provider_kling.versions import task_state_store
 from airflow_provider_kling.waiting import Awaited, WaitsForJob
 
@@ -51,7 +51,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         model's jobs are usually done.
     :param timeout: seconds until the wait is given up; the job goes on, and a retry waits for it again.
     :param store: where the files are kept: a :class:`~airflow_provider_kling.storage.store.Store`, or the URL of a
-        folder. (templated)
+        folder. Each file is an event of that folder's asset, or of the one in ``outlets``. (templated)
     :raises KlingGenerationFailedError: the job FAILED.
     :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
     """
@@ -77,10 +77,18 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = as_span("timeout", timeout).total_seconds()
-        self.store = Store(store) if isinstance(store, str) else store
+        self.store = as_store(store)
         self._job: Awaited | None = None
-        if self.store is not None and not self.outlets:
-            self.outlets = [outlet_for(self, self.store.destination)]
+        if self.store is not None:
+            self.outlets = outlets_for(self.store.destination, self.outlets)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the operator to be mapped, with the outlets of its tasks, which Airflow has to know before."""
+        mapped = super().partial(**kwargs)
+        if (store := as_store(kwargs.get("store"))) is not None:
+            mapped.kwargs["outlets"] = outlets_for(store.destination, mapped.kwargs["outlets"])
+        return mapped
 
     @property
     def _waits(self) -> bool:  # type: ignore[override]  # here it is the author's choice
@@ -103,7 +111,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         if self.store is None:
             return
         try:
-            self.store.resolve(context).folder()
+            store = self.store.resolve(context)
+            store.folder()
+            check_assets(context, store)
         except SegmindInputError as error:
             fail(self, error.followed_by("Mend that, then clear this task."))
 

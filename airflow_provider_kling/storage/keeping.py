@@ -24,12 +24,13 @@ from airflow_provider_kling.segmind.errors import (
     SegmindError,
     SegmindRequestNotFoundError,
 )
-from airflow_provider_kling.storage.announcing import announce
+from airflow_provider_kling.siblings import FILES_KEY
+from airflow_provider_kling.storage.asset_events import register_events
 from airflow_provider_kling.storage.claiming import Claim
 from airflow_provider_kling.storage.finished import finished
 from airflow_provider_kling.storage.lineage import Lineage, describe, past, read_sidecar
 from airflow_provider_kling.storage.media import Shape, shape
-from airflow_provider_kling.storage.naming import Name, render
+from airflow_provider_kling.storage.naming import Name, render, task_values
 from airflow_provider_kling.storage.sidecar import Sidecar, bare
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def keep(
     payload: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """
-    Keep every file of a finished job, and announce them; what an earlier attempt kept is not fetched again.
+    Keep every file of a finished job, and add their asset events; what an earlier attempt kept is not fetched again.
 
     :param context: of the task that keeps them.
     :param result: what the sensor returned, or a request id.
@@ -100,7 +101,9 @@ def keep(
     except SegmindError as error:
         error.request_id = error.request_id or output["request_id"]
         raise
-    announce(context, kept)
+    register_events(context, kept, store.destination, log)
+    known = {file.link: {"path": file.path, "sidecar": file.sidecar, "sha256": file.facts["sha256"]} for file in kept}
+    context["ti"].xcom_push(key=FILES_KEY, value=known)
     return [file.as_xcom() for file in kept]
 
 
@@ -167,10 +170,7 @@ class _Keeper:
         return render(
             self.store.name,
             {
-                "dag_id": self.ti.dag_id,
-                "run_id": self.ti.run_id,
-                "task_id": self.ti.task_id,
-                "map_index": -1 if self.ti.map_index is None else self.ti.map_index,
+                **task_values(self.ti),
                 "index": index,
                 "request_id": self.request_id,
                 "model": self._model or "unknown",

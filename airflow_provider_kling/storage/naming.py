@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.errors import SegmindInputError
 
@@ -83,6 +83,12 @@ def render(template: str, values: Mapping[str, str | int]) -> Name:
     stem = _PLACEHOLDER.sub(lambda found: _safe(values[found[1]]), template.removesuffix(_ENDING))
     _check_path(stem, template)
     return Name(stem, fixed=not template.endswith(_ENDING))
+
+
+def task_values(ti: Any) -> dict[str, str | int]:
+    """Return the values of the placeholders that name the task instance."""
+    map_index = -1 if ti.map_index is None else ti.map_index
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index}
 
 
 def _safe(value: str | int) -> str:

@@ -71,6 +71,11 @@ class Store:
         return folder
 
 
+def as_store(store: Store | str | None) -> Store | None:
+    """Return what an author gives as ``store``: a store, the URL of a folder, or nothing."""
+    return Store(store) if isinstance(store, str) else store
+
+
 def _check_destination(destination: str) -> None:
     if not isinstance(destination, str) or not destination.strip():
         raise SegmindInputError(f"destination: {destination!r} is not the URL of a folder such as s3://bucket/prefix.")

@@ -11,7 +11,7 @@ from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.siblings import Traceable
-from airflow_provider_kling.storage.announcing import outlet_for
+from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.keeping import keep
 from airflow_provider_kling.storage.naming import DEFAULT_NAME
 from airflow_provider_kling.storage.store import DEFAULT_MAX_BYTES, Store
@@ -31,9 +31,8 @@ class SegmindToObjectStorageOperator(Traceable, BaseOperator):
     how it was made and of what. The name of another job's file is refused.
 
     The return value is a list with, for each file, ``path``, ``sha256``, ``size``, ``type``, ``width``,
-    ``height``, ``duration`` and ``sidecar``. Each file is announced as an asset event (on Airflow 2, a dataset
-    event) with the facts of its description: to every ``AssetAlias`` among the task's ``outlets``, and without
-    outlets to one that has the destination as its name, or ``dag_id.task_id`` where that is a template.
+    ``height``, ``duration`` and ``sidecar``. Each file is an event of one asset (on Airflow 2, of a dataset), with the
+    facts of its description: of each ``Asset`` among the task's ``outlets``, and without outlets of the destination.
 
     :param result: what :class:`KlingSensor` returned, or a request id. (templated)
     :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``. (templated)
@@ -68,8 +67,16 @@ class SegmindToObjectStorageOperator(Traceable, BaseOperator):
         self.storage_conn_id = storage_conn_id
         self.max_bytes = max_bytes
         self._store()  # what cannot work shows when the DAG file is parsed
-        if not self.outlets:
-            self.outlets = [outlet_for(self, destination)]
+        self.outlets = outlets_for(destination, self.outlets)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the operator to be mapped, with the outlets of its tasks, which Airflow has to know before."""
+        mapped = super().partial(**kwargs)
+        if "destination" in kwargs:
+            destination = Store(kwargs["destination"]).destination
+            mapped.kwargs["outlets"] = outlets_for(destination, mapped.kwargs["outlets"])
+        return mapped
 
     @cached_property
     def hook(self) -> SegmindHook:
@@ -79,7 +86,9 @@ class SegmindToObjectStorageOperator(Traceable, BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Keep the files that are not kept yet."""
         try:
-            return keep(context, self.result, self._store(), self.hook, self.log)
+            store = self._store()
+            check_assets(context, store)
+            return keep(context, self.result, store, self.hook, self.log)
         except SegmindError as error:
             fail(self, error)
 

@@ -125,7 +125,7 @@ def test_whoever_updates_the_asset_of_the_pictures_starts_it_and_its_videos_upda
 
     events = api.get("assets/events", params={"asset_id": assets["file:///tmp/kling/videos"]}).json()["asset_events"]
     told = [event for event in events if event["source_run_id"] == run.dag_run.run_id]
-    assert sorted(file["path"] for event in told for file in event["extra"]["files"]) == [
+    assert sorted(event["extra"]["path"] for event in told) == [
         f"file://{tmp_path}/videos/{name}.mp4" for name in ("chair.JPEG", "lamp.jpg", "mug.png")
     ]
 

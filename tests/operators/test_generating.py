@@ -128,13 +128,21 @@ def test_its_files_are_kept_and_described(sim, conn_id, run_dag, tmp_path, way):
             "destination: 's4://bucket' cannot be reached",
         ),
         ('Store("{{ params.folder }}"), params={"folder": "videos"}', "would be looked for wherever a worker happens"),
+        ('Store("{{ params.folder }}"), params={"folder": "/x" * 2000}', "cannot be an asset of Airflow"),
+        (
+            'Store("/tmp", name="{{ params.shot }}"), params={"shot": "東" * 400}, outlets=[AssetAlias("shots")]',
+            "cannot be an asset of Airflow",
+        ),
     ],
 )
 def test_a_place_that_only_shows_when_rendered_and_cannot_work_is_found_before_anything_is_paid(
     sim, conn_id, run_dag, capfd, store, words
 ):
-    tasks = "from airflow_provider_kling.storage.store import Store\n" + GENERATE
-    run = run_dag(tasks.format(retries=2, arguments=f"store={store}"))
+    imports = (
+        "from airflow.providers.common.compat.sdk import AssetAlias\n"
+        "from airflow_provider_kling.storage.store import Store\n"
+    )
+    run = run_dag((imports + GENERATE).format(retries=2, arguments=f"store={store}"))
     assert run.state == "failed"
     assert run.task("made").try_number == 1
     assert sim.requests() == []
