@@ -7,10 +7,14 @@ line goes into the documentation untried.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import requests
+from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +23,9 @@ if TYPE_CHECKING:
 
 #: Addresses on the pages that lead nowhere, and the simulator's pictures that are there instead.
 ELSEWHERE = {"https://example.com/mug.png": "robot.png"}
-#: The objects that the pages name, in a real S3.
+#: The pictures that the pages name, by the bucket of a real S3, and what size they are there.
 PICTURES = {"shop": ("mug.png", "shots/mug.png", "shots/lamp.png"), "bucket": ()}
+SIZE = (640, 360)
 
 HEADER = """
 from airflow.providers.common.compat.sdk import DAG, task
@@ -60,32 +65,33 @@ class Lesson:
     after: str = ""
 
     def dag_file(self, block: Block, pictures: str) -> str:
-        """Return the DAG file, in which the pictures of a simulator stand for those of the page."""
+        """Return the DAG file; the simulator's pictures, whose folder is given, stand for those out of reach."""
         text = block.text
         for address, name in ELSEWHERE.items():
             text = text.replace(address, f"{pictures}/{name}")
-        if f"DAG({self.dag_id!r}".replace("'", '"') in text:
+        if f'DAG("{self.dag_id}"' in text:
             return text
         body = textwrap.indent(f"{self.before}\n{text}\n{self.after}", "    ")
         return HEADER.format(picture=f"{pictures}/robot.png", dag_id=self.dag_id, body=body)
 
 
 def _each_feeds_the_next(jobs: list[dict[str, Any]]) -> bool:
-    return all(job["url"] == after["inputs"]["video_url"] for job, after in zip(jobs, jobs[1:], strict=False))
+    return all(job["url"] == after["inputs"]["video_url"] for job, after in pairwise(jobs))
 
 
 def _prompts(*wanted: str) -> Callable[[list[dict[str, Any]]], bool]:
     return lambda jobs: sorted(job["inputs"]["prompt"] for job in jobs) == sorted(wanted)
 
 
-def _are_uploads(jobs: list[dict[str, Any]]) -> bool:
-    return all(re.match("http://127.0.0.1:", job["inputs"]["image_url"]) for job in jobs)
+def _are_of_our_pictures(jobs: list[dict[str, Any]]) -> bool:
+    uploaded = [requests.get(job["inputs"]["image_url"], timeout=10).content for job in jobs]
+    return [Image.open(BytesIO(content)).size for content in uploaded] == [SIZE] * len(set(uploaded))
 
 
 #: By words that only they hold.
 LESSONS = {
-    'DAG("turntable"': Lesson("turntable", jobs=1, files=1, agrees=_are_uploads),
-    'task_id="shots"': Lesson("shots", jobs=2, files=2, agrees=_are_uploads),
+    'DAG("turntable"': Lesson("turntable", jobs=1, files=1, agrees=_are_of_our_pictures),
+    'task_id="shots"': Lesson("shots", jobs=2, files=2, agrees=_are_of_our_pictures),
     'DAG("product_clip"': Lesson("product_clip", jobs=2, agrees=_each_feeds_the_next),
     "def night(video)": Lesson(
         "night",
@@ -126,8 +132,8 @@ with DAG("my_dag", schedule=None) as my_dag:
     KlingGenerateOperator(task_id="clip", payload=O3TextToVideo(prompt="A mug on a wooden table", duration="3"))
 """
 
-#: What is not run here, by how it begins: the Makefile's own targets are what CI calls.
-ELSEWHERE_RUN = ("make ", "pip install ", "export SEGMIND_API_KEY=")
+#: Commands that are not run here, by how they begin: those of the Makefile, which CI calls, and of another tool.
+NOT_HERE = ("make ", "pip install ", "export SEGMIND_API_KEY=")
 #: The exit codes of commands that may have two: `diff` tells by it whether it found a difference.
 EXIT_CODES = {"airflow kling models diff": (0, 1)}
 

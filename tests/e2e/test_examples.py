@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import requests
-
 import pytest
+import requests
 from PIL import Image
 
 from tests.conftest import AIRFLOW_3_1
@@ -17,6 +16,8 @@ NAMES = sorted(file.stem for file in EXAMPLES.glob("*.py") if NEWER.get(file.ste
 FOLDER = "file:///tmp/kling"
 SHOTS = "kling_product_shots"
 APPROVED = "kling_approved_by_a_person"
+#: Seconds for a run: on a quiet machine each takes less than a minute.
+PATIENCE = 600
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def started(running, sim, folder):
 
 
 def ended(running, run_id):
-    assert running.run_ends(run_id) == "success", running.last_words()
+    assert running.run_ends(run_id, seconds=PATIENCE) == "success", running.last_words()
     assert set(running.states(run_id)) == {"success"}
 
 
