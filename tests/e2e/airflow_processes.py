@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,14 @@ from tests.e2e.proxy import Proxy
 from tests.e2e.rest_api import RestApi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 #: The components of a small deployment, by the names of Airflow's own commands.
 COMPONENTS = (
     ("api-server", "dag-processor", "scheduler", "triggerer") if AIRFLOW_3 else ("webserver", "scheduler", "triggerer")
 )
 START_SECONDS = 180
+PARSE_SECONDS = 120
 #: The most task instances that Airflow's API tells at once.
 PAGE = 100
 UNFINISHED = {"queued", "running"}
@@ -106,23 +108,30 @@ class Airflow:
 
     def write_dag(self, name: str, text: str) -> None:
         """Write a DAG file and wait until Airflow knows its DAGs, whose ids begin with the name."""
-        self.write_file(name, text)
-        self.wait_until(
-            lambda: self.knows(f"{name}%") or self.import_errors(),
-            f"DAG file {name} is parsed",
-            seconds=120,
-            every=0.5,
-        )
+        self.write_dags({name: text})
+
+    def write_dags(self, texts: Mapping[str, str]) -> None:
+        """Write DAG files, by their names, and wait until Airflow knows the DAGs of all."""
+        for name, text in texts.items():
+            self.write_file(name, text)
+        for name in texts:
+            self.wait_until(
+                partial(self._is_parsed, name), f"DAG file {name} is parsed", seconds=PARSE_SECONDS, every=0.5
+            )
         errors = self.import_errors()
         assert not errors, errors[0]
 
-    def knows(self, pattern: str) -> bool:
-        """Whether there is a DAG whose id is like this."""
-        return bool(self.api.get("dags", dag_id_pattern=pattern)["total_entries"])
+    def _is_parsed(self, name: str) -> bool:
+        return self.api.get("dags", dag_id_pattern=f"{name}%")["total_entries"] > 0 or bool(self.import_errors())
 
     def write_file(self, name: str, text: str) -> None:
         """Write a file into the folder of DAGs."""
         (self.home / "dags" / f"{name}.py").write_text(text)
+
+    def remove_files(self, names: Iterable[str]) -> None:
+        """Remove files from the folder of DAGs."""
+        for name in names:
+            (self.home / "dags" / f"{name}.py").unlink(missing_ok=True)
 
     def import_errors(self) -> list[str]:
         """Return what keeps DAG files from being read."""
@@ -133,6 +142,20 @@ class Airflow:
         date = {"logical_date": None} if AIRFLOW_3 else {}
         self.api.post(f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "conf": conf or {}, **date})
         self._dag_of[run_id] = dag_id
+
+    def runs(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs, whoever or whatever started them."""
+        found = [run["dag_run_id"] for run in self.api.get(f"dags/{dag_id}/dagRuns")["dag_runs"]]
+        self._dag_of.update(dict.fromkeys(found, dag_id))
+        return found
+
+    def update_asset(self, uri: str) -> None:
+        """Create an event of an asset, as a user does on its page."""
+        if AIRFLOW_3:
+            found = self.api.get("assets", uri_pattern=uri)["assets"]
+            self.api.post("assets/events", {"asset_id": next(asset["id"] for asset in found if asset["uri"] == uri)})
+        else:
+            self.api.post("datasets/events", {"dataset_uri": uri})
 
     def add_connection(self, conn_id: str, connection: str) -> None:
         """Store a connection, given as JSON."""
@@ -238,7 +261,11 @@ def _told(log: Path) -> list[str]:
 
 @contextmanager
 def airflow(
-    connection: str, *, settings: Mapping[str, Any] | None = None, components: Sequence[str] = COMPONENTS
+    connection: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    components: Sequence[str] = COMPONENTS,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Airflow]:
     """
     Yield a running Airflow.
@@ -246,6 +273,7 @@ def airflow(
     :param connection: ``segmind_default`` as JSON.
     :param settings: more of Airflow's settings, such as ``{"CORE__PARALLELISM": 2}``.
     :param components: what is started, each once.
+    :param variables: more of its processes' environment, not Airflow's own.
     """
     with ExitStack() as stack:
         database = stack.enter_context(postgres())
@@ -256,7 +284,7 @@ def airflow(
         (home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\nWTF_CSRF_ENABLED = False\n")
         port, proxy_port = free_port(), free_port()
         own = {**_settings(home, database, port, proxy_port), **(settings or {})}
-        env = _environment(home, own, connection)
+        env = {**_environment(home, own, connection), **(variables or {})}
         try:
             subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
             proxy = Proxy(f"http://127.0.0.1:{port}") if AIRFLOW_3 else None

@@ -1,14 +1,15 @@
-"""One Airflow and one simulator for all tests that kill."""
+"""One Airflow and one simulator for all tests here, and an S3 for those that ask for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json
 from tests.e2e.airflow_processes import airflow
+from tests.e2e.postgres import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,37 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def running(sim: Simulator) -> Iterator[Airflow]:
+def aws() -> dict[str, str]:
+    """Return the environment by which any AWS client finds the S3 of these tests, which need not run yet."""
+    return {
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "not-a-real-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+    }
+
+
+@pytest.fixture(scope="session")
+def running(sim: Simulator, aws: dict[str, str]) -> Iterator[Airflow]:
     """Yield a running Airflow, connected to the simulator."""
-    with airflow(connection_json(sim, extra={"time_scale": 60})) as processes:
+    with airflow(connection_json(sim, extra={"time_scale": 60}), variables=aws) as processes:
         yield processes
+
+
+@pytest.fixture(scope="session")
+def s3(aws: dict[str, str]) -> Iterator[Any]:
+    """Yield a client of an S3 that answers over a real socket, and that the running Airflow finds."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    host, port = aws["AWS_ENDPOINT_URL"].removeprefix("http://").split(":")
+    server = ThreadedMotoServer(ip_address=host, port=int(port), verbose=False)
+    server.start()
+    yield boto3.client(
+        "s3",
+        endpoint_url=aws["AWS_ENDPOINT_URL"],
+        region_name=aws["AWS_DEFAULT_REGION"],
+        aws_access_key_id=aws["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws["AWS_SECRET_ACCESS_KEY"],
+    )
+    server.stop()

@@ -26,13 +26,15 @@ def test_the_chain_and_each_wait_hand_on_the_same_through_object_storage(sim, tm
     }
     with airflow(connection_json(sim, extra={"time_scale": 60}), settings=settings) as running:
         runs = [f"{kept}-{name}" for name in ("pairs", "generates", "workerless")]
-        running.write_file("pairs", dag_file(PAIRS, "pairs", sim))
-        running.write_file("generates", dag_file(GENERATES, "generates", sim))
-        running.write_dag("workerless", DAG_FILE.format(model=MODEL, picture=""))
+        running.write_dags(
+            {
+                "pairs": dag_file(PAIRS, "pairs", sim),
+                "generates": dag_file(GENERATES, "generates", sim),
+                "workerless": DAG_FILE.format(model=MODEL, picture=""),
+            }
+        )
         for run_id in runs:
-            dag_id = run_id.rpartition("-")[2]
-            running.wait_until(lambda dag_id=dag_id: running.knows(dag_id), f"{dag_id} is parsed", every=0.5)
-            running.trigger(dag_id, run_id)
+            running.trigger(run_id.rpartition("-")[2], run_id)
         states = {run_id: running.run_ends(run_id) for run_id in runs}
         assert set(states.values()) == {"success"}, f"{states}\n{running.last_words()}"
         for run_id in runs[:2]:
