@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG, Context
 
 #: Where the record of a submission stands in the task's state, and as an XCom for sibling tasks.
 RECORD_KEY = "kling_submission"
@@ -29,6 +29,16 @@ class Submitter(Uploader):
 
 class TellsCost:
     """Marks an operator that tells what a job cost, so that submitting tasks and the run's sum find it."""
+
+
+def instance_name(context: Context) -> str:
+    """Return the task instance's name within its run, such as ``submit``, ``submit[3]`` or ``submit[loop 0]``."""
+    ti = context["ti"]
+    loop: Any = context.get("loop")  # from Airflow 3.4 on
+    places = [] if loop is None else [f"loop {loop.index}"]
+    if ti.map_index not in {None, -1}:
+        places.append(str(ti.map_index))
+    return f"{ti.task_id}[{', '.join(places)}]" if places else str(ti.task_id)
 
 
 def siblings(dag: DAG, kind: type) -> list[str]:

@@ -42,9 +42,9 @@ AIRFLOW_3 = _VERSION >= (3, 0)
 AIRFLOW_3_1 = _VERSION >= (3, 1)
 #: Whether providers can add commands to Airflow's own.
 AIRFLOW_3_2 = _VERSION >= (3, 2)
-#: Whether task state outlives an attempt.
+#: Whether there is task state.
 AIRFLOW_3_3 = _VERSION >= (3, 3)
-needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a record outlives an attempt from Airflow 3.3 on")
+needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a delivered job's record is kept from Airflow 3.3 on")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

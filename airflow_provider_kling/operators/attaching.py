@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.submission import read_record
-from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.attachments import attached
 from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
@@ -43,12 +43,12 @@ def read_files(context: Context, request: Request, *, required: bool) -> Iterato
 
 def _left_behind(context: Context) -> str | None:
     """Return what is to be said of a job that an earlier attempt may have submitted."""
-    store = task_state_store(context)
-    if store is None:
-        return None if earlier_attempts_began(context) is None else outlook.left_unknown()
     record = None
     with suppress(SegmindError):
-        record = read_record(store.get(RECORD_KEY))
-    if record is None or (record.delivered and record.max_tries != context["ti"].max_tries):
+        record = read_record(record_store(context).load())
+    if record is None:
+        untracked = task_state_store(context) is None and earlier_attempts_began(context) is not None
+        return outlook.left_unknown() if untracked else None
+    if record.delivered and record.max_tries != context["ti"].max_tries:
         return None
     return outlook.left_behind(record)

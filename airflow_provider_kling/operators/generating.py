@@ -18,7 +18,6 @@ from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.keeping import keep
 from airflow_provider_kling.storage.store import Store, as_store
-from airflow_provider_kling.versions import task_state_store
 from airflow_provider_kling.waiting import Awaited, WaitsForJob
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     It is :class:`KlingSubmitOperator` and :class:`~airflow_provider_kling.sensors.kling.KlingSensor` in one: arguments
     and guarantees of the first, result and XComs of the second. A retry adopts a job that runs and delivers one that
     is done, for nothing. After a job that FAILED and was not charged a retry submits a new one; where content rules
-    blocked it, the task fails at once. Clearing a task that has delivered submits a new job (below Airflow 3.3, any).
+    blocked it, the task fails at once. Clearing a task that has delivered submits a new job.
 
     XComs: the return value is the result as a dict (``request_id``, ``status``, ``url``, ``urls``, ``cost``,
     ``metrics``, ``output`` …, with ``store`` also ``files``); ``url``, ``urls``, ``cost`` (US dollars), ``metrics``,
@@ -168,12 +167,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
         if not isinstance(error, KlingGenerationFailedError):
-            if task_state_store(context) is None:
-                job = self._awaited(context).request_id
-                error = error.followed_by(
-                    "(Below Airflow 3.3 only a retry does: a task that is cleared submits a new job, unless it is "
-                    f"given adopt_request_id={job!r}.)"
-                )
             super()._end_with(context, error)
         self._push_bill(context, error)
         told = _retold(error, self._awaited(context).model)

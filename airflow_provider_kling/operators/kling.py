@@ -20,7 +20,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
-from airflow_provider_kling.siblings import Submitter
+from airflow_provider_kling.siblings import Submitter, instance_name
 from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
 if TYPE_CHECKING:
@@ -54,18 +54,19 @@ class KlingSubmitOperator(Submitter, BaseOperator):
     """
     Submit one Kling job and return its ``request_id``; :class:`KlingSensor` waits for it.
 
-    Each accepted submit is billed when the job completes, and cannot be cancelled. A retry adopts the
-    job of the attempt before it, from the task's record (Airflow 3.3+) or from Segmind's request
-    history, and sends nothing. Clearing the task after its id was delivered submits a new job.
+    Each accepted submit is billed when the job completes, and cannot be cancelled. A retry, or a clear before the id
+    was delivered, adopts the job of the attempt before it, from the task's record or from Segmind's request history,
+    and sends nothing. Clearing the task after its id was delivered submits a new job.
 
     XComs: the return value is the request id; ``model`` and ``submitted_at`` (ISO 8601, UTC) stand
     beside it, and ``kling_submission``, by which tasks of the run with the same payload tell their jobs apart,
     and ``kling_uploads``, by which they share what was uploaded.
 
     Files count by their content: another content is another payload, another path to the same is not. A retry
-    sends the addresses that the task's state keeps (Airflow 3.3+). Below 3.3 none are kept, and a row of the history
-    in which only the addresses of files differ may be this task's job or not: it is listed for a person, and
-    nothing is sent while it is there. Where that matters, upload in a task of its own
+    sends the addresses that the task's state keeps (Airflow 3.3+). Below 3.3 only the record of an undelivered job
+    keeps them. After a delivery, a row of the history in which only the addresses of files differ may be this task's
+    job or not: it is listed for a person, and nothing is sent while it is there. Where that matters, upload in a task
+    of its own
     (:class:`~airflow_provider_kling.transfers.object_storage_to_segmind.ObjectStorageToSegmindOperator`),
     whose addresses stay the same for all tries of this one.
 
@@ -177,7 +178,6 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             price = str(request.payload.estimate())
             expectation = f"It usually takes {request.payload.usual_latency:.0f} s. Price: {price}."
         high, purse = purse_for(self, request, max_cost=self.max_cost, budget=self.budget)
-        durable = task_state_store(context) is not None
         return Submission(
             model=request.model,
             payload=request.parameters,
@@ -187,15 +187,14 @@ class KlingSubmitOperator(Submitter, BaseOperator):
                 conn_id=self.segmind_conn_id,
                 api_key=self.hook.settings.api_key,
             ),
-            task=ti.task_id if ti.map_index in {None, -1} else f"{ti.task_id}[{ti.map_index}]",
+            task=instance_name(context),
             max_tries=ti.max_tries,
             clock=lambda: datetime.now(tz=UTC),
             price=price,
             high=high,
             purse=purse,
             expectation=expectation,
-            durable=durable,
-            untracked_since=None if durable else earlier_attempts_began(context),
+            untracked_since=None if task_state_store(context) is not None else earlier_attempts_began(context),
             grace=self.orphan_grace,
             on_orphaned_intent=self.on_orphaned_intent,
             history_timeout=self.history_timeout,

@@ -7,15 +7,15 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.delivery import BILL_KEY
+from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook, steps
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.spending import Funds
-from airflow_provider_kling.segmind.submission import concluded, read_record
 from airflow_provider_kling.segmind.uploaded import filled_in
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
 from airflow_provider_kling.storage.uploads import Uploads
-from airflow_provider_kling.versions import mapped_instances, task_state_store
+from airflow_provider_kling.versions import mapped_instances
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -29,16 +29,12 @@ if TYPE_CHECKING:
 
 def conclude(context: Context, log: Any) -> None:
     """
-    Record that nothing more is wanted of the task's job, where anything is recorded: clearing the task begins anew.
+    Record that nothing more is wanted of the task's job: clearing the task begins anew.
 
     A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
     """
-    store = task_state_store(context)
-    if store is None:
-        return
     try:
-        if (record := read_record(store.get(RECORD_KEY))) is not None:
-            store.set(RECORD_KEY, concluded(record, context["ti"].max_tries).model_dump(mode="json"))
+        record_store(context).conclude(context["ti"].max_tries)
     except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
         log.warning(
             "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
@@ -67,7 +63,7 @@ class SubmissionDriver:
     ) -> None:
         self.context = context
         self.ti = context["ti"]
-        self.store = task_state_store(context)
+        self.records = record_store(context)
         self.hook = hook
         self.request = request
         self.siblings = siblings(dag, Submitter)
@@ -84,15 +80,14 @@ class SubmissionDriver:
 
         :raises SegmindError: whatever went wrong, Airflow's own failures included.
         """
-        durable = self.store is not None
         try:
             return self._run(attempt)
         except SegmindError:
             raise
         except Exception as exc:
-            raise SegmindError(outlook.cut_short(one_line(exc), durable=durable)) from exc
+            raise SegmindError(outlook.cut_short(one_line(exc))) from exc
         except BaseException as exc:  # a timeout, or the worker is told to stop: Airflow has to see it as it is
-            self.log.error(outlook.cut_short(type(exc).__name__, durable=durable))  # noqa: TRY400 as just said
+            self.log.error(outlook.cut_short(type(exc).__name__))  # noqa: TRY400 as just said
             raise
 
     def _run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
@@ -131,11 +126,11 @@ class SubmissionDriver:
     def _carry_out_on_airflow(self, step: steps.Step) -> Any:
         match step:
             case steps.Recall():
-                return self.store.get(RECORD_KEY) if self.store else None
+                return self.records.load()
             case steps.Keep(record=record):
-                self._write(record)
+                self.records.save(record)
             case steps.Forget():
-                self._write(None)
+                self.records.delete()
             case steps.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
             case steps.Withdraw():
@@ -149,14 +144,6 @@ class SubmissionDriver:
                 self._push("model", self.request.model)
                 self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
         return None
-
-    def _write(self, record: steps.Record | None) -> None:
-        if self.store is None:
-            return
-        if record is None:
-            self.store.delete(RECORD_KEY)
-        else:
-            self.store.set(RECORD_KEY, record.model_dump(mode="json"))
 
     def _push(self, key: str, value: Any) -> None:
         self.ti.xcom_push(key=key, value=value)

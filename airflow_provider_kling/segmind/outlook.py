@@ -58,7 +58,7 @@ def unresolved(
     submission: Submission, intent: Record, candidates: tuple[HistoryRow, ...]
 ) -> SegmindUnresolvedSubmitError:
     """Return the error for several jobs in the history, one of which may be this task's."""
-    clearing = "clearing it without that looks again" if submission.durable else "clearing it without that submits anew"
+    clearing = f"clearing it without that {'submits anew' if _is_untracked(submission, intent) else 'looks again'}"
     return SegmindUnresolvedSubmitError(
         f"{_what(submission, intent)}: {len(candidates)} job(s) in Segmind's request history may be it, and each is "
         f"billed if it completes: {rows(candidates)}. Nothing more was sent. Set adopt_request_id to the one that "
@@ -87,22 +87,20 @@ def unrecorded(request_id: str, reason: Exception) -> SegmindAmbiguousSubmitErro
     )
 
 
-def undelivered(request_id: str | None, reason: Exception, *, durable: bool) -> SegmindError:
+def undelivered(request_id: str | None, reason: Exception) -> SegmindError:
     """Return the error for an accepted job whose id could not be handed on."""
-    clearing = "A retry, or clearing this task, adopts it" if durable else "A retry finds it in Segmind's history"
     return SegmindError(
         f"Request {request_id} was accepted, runs and is billed if it completes, but its id could not be pushed to "
-        f"XCom ({one_line(reason)}). {clearing} and sends nothing.",
+        f"XCom ({one_line(reason)}). A retry, or clearing this task, adopts it and sends nothing.",
         request_id=request_id,
     )
 
 
-def cut_short(reason: str, *, durable: bool) -> str:
+def cut_short(reason: str) -> str:
     """Return the line about an attempt that Airflow failed or ended before it was done."""
-    clearing = "A retry, or clearing this task," if durable else "A retry"
     return (
         f"Airflow cut this attempt short ({reason}). If its submit, or an earlier one, was accepted, the job runs and "
-        f"is billed once. {clearing} looks for it before anything is sent."
+        "is billed once. A retry, or clearing this task, looks for it before anything is sent."
     )
 
 
@@ -133,8 +131,8 @@ def left_behind(record: Record) -> str:
 def left_unknown() -> str:
     """Return the same where no record is kept."""
     return (
-        "An earlier attempt may have submitted, and this Airflow (below 3.3) keeps no record of it: look in Segmind's "
-        "request history, and take its job with adopt_request_id."
+        "An earlier attempt may have delivered a job, of which this Airflow (below 3.3) keeps no record: look in "
+        "Segmind's request history, and take its job with adopt_request_id."
     )
 
 
@@ -154,12 +152,17 @@ def rows(found_rows: Iterable[HistoryRow]) -> str:
 
 
 def _what(submission: Submission, intent: Record) -> str:
-    if intent.intended_at == submission.untracked_since:
+    if _is_untracked(submission, intent):
         return (
-            f"Whether an earlier attempt of this task (the first began {_time(intent.intended_at)}) submitted "
-            f"{intent.model} is unknown, because this Airflow (below 3.3) keeps no record across attempts"
+            f"Whether an earlier attempt of this task (the first began {_time(intent.intended_at)}) has delivered a "
+            f"job of {intent.model} is unknown, because this Airflow (below 3.3) keeps no record of what was delivered"
         )
     return f"Whether the submit of {intent.model} at {_time(intent.intended_at)} was accepted is unknown"
+
+
+def _is_untracked(submission: Submission, intent: Record) -> bool:
+    """Whether the intent stands for attempts of which there is no record."""
+    return intent.intended_at == submission.untracked_since
 
 
 def _next(submission: Submission, intent: Record) -> str:
@@ -170,7 +173,7 @@ def _next(submission: Submission, intent: Record) -> str:
         "looks in the history again: if the job is there it takes it and sends nothing; if it is not, it "
         f"{anew} from {_time(over)} on"
     )
-    if submission.durable:
+    if not _is_untracked(submission, intent):
         return f"A retry, or clearing this task, {looks}."
     return (
         f"A retry {looks}. Clearing this task submits anew without looking; with adopt_request_id it takes the job "

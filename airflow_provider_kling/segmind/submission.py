@@ -101,9 +101,8 @@ class Submission:
     :param high: US dollars that it costs at the most, where that is known.
     :param purse: what limits its cost, where anything does.
     :param expectation: what the log says of an accepted job, such as how long it takes.
-    :param durable: whether the record outlives the attempt.
-    :param untracked_since: where no record outlives an attempt and an earlier one may have submitted, when
-        the first one began.
+    :param untracked_since: where only the record of an undelivered job outlives an attempt, and an earlier one may
+        have delivered: when the first one began.
     :param grace: see :data:`ORPHAN_GRACE`.
     :param on_orphaned_intent: what to do when the history shows no job after the grace period.
     :param history_timeout: see :data:`HISTORY_TIMEOUT`.
@@ -123,7 +122,6 @@ class Submission:
     high: float | None = None
     purse: Purse | None = None
     expectation: str = ""
-    durable: bool = True
     untracked_since: datetime | None = None
     grace: timedelta = ORPHAN_GRACE
     on_orphaned_intent: OnOrphanedIntent = "submit"
@@ -151,7 +149,7 @@ class Submission:
             yield Deliver(self._claim(accepted), accepted.accepted_at or accepted.intended_at)
             yield Keep(delivered)
         except Exception as exc:
-            raise outlook.undelivered(accepted.request_id, exc, durable=self.durable) from exc
+            raise outlook.undelivered(accepted.request_id, exc) from exc
         return delivered
 
     def _accepted(self, record: Record | None) -> Generator[Step, Any, Record]:

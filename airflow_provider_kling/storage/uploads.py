@@ -3,7 +3,8 @@ Uploads, once for each content within a run.
 
 An upload costs nothing, but each one gives the same file another address, and a job is known again by
 the addresses it was sent with. So they are kept before anything is submitted: in the task's state, which
-outlives the attempt (Airflow 3.3+), and as an XCom, where the other tasks of the run look.
+outlives the attempt (Airflow 3.3+), and as an XCom, where the other tasks of the run look. What was submitted has
+its addresses in its record too.
 
 Two tasks that upload the same file in the same moment do not see each other, and both do. Below Airflow 3.3
 an attempt that uploads begins without the addresses of the one before it, whose XComs are gone.

@@ -12,7 +12,7 @@ from PIL import Image
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from tests.conftest import AIRFLOW_3_3, needs_a_record
 
-below_3_3 = pytest.mark.skipif(AIRFLOW_3_3, reason="about Airflow below 3.3, where no record outlives an attempt")
+below_3_3 = pytest.mark.skipif(AIRFLOW_3_3, reason="about Airflow below 3.3, where nothing tells what was delivered")
 
 DIES = """
     def die_once(context, result):
@@ -157,7 +157,6 @@ def test_an_unclear_answer_is_found_by_the_addresses_it_was_sent_with(sim, conn_
     ("fault", "arguments"),
     [
         (None, "post_execute=die_once"),
-        ({"kind": "reset_after", "row_after": 1}, "retry_delay=timedelta(seconds=2)"),
         ({"kind": "respond", "status": 500}, ""),
         ({"kind": "reset_before"}, "retry_delay=timedelta(seconds=3), orphan_grace=2"),
     ],
@@ -166,6 +165,13 @@ def test_a_retry_sends_the_addresses_of_the_attempt_before_it(sim, conn_id, run_
     if fault:
         sim.order_fault(fault.pop("kind"), method="POST", path="/v2/*", **fault)
     run = run_dag(DIES + submit(picture(), f"retries=1, {arguments}", history_timeout=0))
+    assert_one_upload_one_bill(sim, run)
+    assert run.task("submit").try_number == 2
+
+
+def test_a_retry_knows_the_job_of_a_lost_reply_by_the_addresses_it_was_sent_with(sim, conn_id, run_dag, picture):
+    sim.order_fault("reset_after", method="POST", path="/v2/*", row_after=1)
+    run = run_dag(submit(picture(), "retries=1, retry_delay=timedelta(seconds=2)", history_timeout=0))
     assert_one_upload_one_bill(sim, run)
     assert run.task("submit").try_number == 2
 

@@ -325,14 +325,14 @@ def test_an_id_that_airflow_does_not_store_is_in_the_error():
     assert caught.value.request_id == IDS[8]
 
 
-def test_without_a_durable_record_a_later_attempt_searches_from_the_start_of_the_first():
+def test_where_nothing_tells_what_was_delivered_a_later_attempt_searches_from_the_start_of_the_first():
     begun = NOW - timedelta(minutes=8)
-    found = Play(looks=[[row()]], durable=False, untracked_since=begun)
+    found = Play(looks=[[row()]], untracked_since=begun)
     assert found.run().request_id == IDS[0]
-    young = Play(looks=[[]], durable=False, untracked_since=begun)
+    young = Play(looks=[[]], untracked_since=begun)
     with pytest.raises(SegmindAmbiguousSubmitError, match="Clearing this task submits anew without looking"):
         young.run()
-    old = Play(at=NOW + timedelta(minutes=2), looks=[[]], durable=False, untracked_since=begun)
+    old = Play(at=NOW + timedelta(minutes=2), looks=[[]], untracked_since=begun)
     old.run()
     assert (found.posts, young.posts, old.posts) == (0, 0, 1)
 

@@ -12,15 +12,18 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from airflow_provider_kling.records import RecordStore
 from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
@@ -28,9 +31,11 @@ from airflow_provider_kling.segmind.errors import (
     SegmindServerError,
 )
 from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
-from airflow_provider_kling.segmind.steps import Record
-from airflow_provider_kling.segmind.submission import Submission, fingerprint
+from airflow_provider_kling.segmind.submission import Submission, fingerprint, read_record
 from airflow_provider_kling.segmind.uploaded import filled_in, stand_in
+
+if TYPE_CHECKING:
+    from airflow_provider_kling.segmind.steps import Record
 
 MODEL = "kling-o1"
 GRACE = 600
@@ -47,6 +52,31 @@ class AirflowDownError(Exception):
 
 
 @dataclass
+class Shelf:
+    """Keeps one value in Airflow, as task state or as a Variable."""
+
+    value: object = None
+    #: How many more writes the API server takes; None is as many as there are.
+    writes: list[int] | None = None
+
+    def get(self, *_: object) -> object:
+        return self.value
+
+    def set(self, *key_and_value: object) -> None:
+        self.write(key_and_value[-1])
+
+    def delete(self, *_: object) -> None:
+        self.write(None)
+
+    def write(self, value: object) -> None:
+        if self.writes is not None:
+            if not self.writes[0]:
+                raise AirflowDownError("503")
+            self.writes[0] -= 1
+        self.value = value
+
+
+@dataclass
 class Job:
     request_id: str
     prompt: str
@@ -60,7 +90,10 @@ class Task:
     name: str
     prompt: str
     max_tries: int = 3
-    store: dict | None = None
+    #: What Airflow keeps of it, as far as this Airflow keeps anything.
+    state: Shelf | None = field(default_factory=Shelf)
+    variable: Shelf | None = None
+    tries: int = 0
     xcom: dict | None = None
     #: Addresses of uploaded files: those that outlive an attempt, and those that siblings see.
     kept: dict = field(default_factory=dict)
@@ -70,7 +103,8 @@ class Task:
     #: What its POST has become, while the reply is on its way.
     accepted: Job | None = None
     done: bool = False
-    cleared: bool = False
+    #: Whether a user has cleared it after it had delivered, and so wants another job.
+    again: bool = False
     stuck: bool = False
     wanted: str | None = None
     #: When the intent was made whose POST is still to come.
@@ -79,15 +113,28 @@ class Task:
     stores_by: float | None = None
     last_words: list[str] = field(default_factory=list)
 
+    #: The job that its last successful attempt has handed on.
+    owns: str | None = None
+    #: When the first attempt since it was cleared began.
+    began: datetime | None = None
+
+    @property
+    def store(self) -> RecordStore:
+        return RecordStore(self.state, self.variable, first=self.tries == 1)
+
     @property
     def record(self) -> Record | None:
-        return None if self.store is None else Record.model_validate(self.store)
+        return read_record(self.store.load())
 
 
 class World(RuleBasedStateMachine):
-    """Three tasks of one run that may want the same picture."""
+    """Three tasks of one run that may want the same picture, on an Airflow whose task state outlives a clear (3.3)."""
 
     files = False
+    #: Whether a clear discards the task's state, and with it what the task has published (3.4).
+    drops = False
+    #: Whether there is task state at all (from 3.3 on).
+    has_state = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,6 +148,9 @@ class World(RuleBasedStateMachine):
     @initialize(prompts=st.lists(st.sampled_from(["a fox", "a fox", "an owl"]), min_size=1, max_size=3))
     def begin(self, prompts: list[str]) -> None:
         self.tasks = [Task(f"submit[{number}]", prompt) for number, prompt in enumerate(prompts)]
+        for task in self.tasks:
+            task.state = Shelf() if self.has_state else None
+            task.variable = Shelf() if self.drops or not self.has_state else None
 
     def clock(self) -> datetime:
         return datetime.fromtimestamp(self.now, UTC)
@@ -112,9 +162,12 @@ class World(RuleBasedStateMachine):
         task.shared = {}
         self.delete_xcom(task)
         key = task.prompt
-        if task.wanted != key or (task.cleared and task.record is not None and task.record.delivered):
+        if task.wanted != key or task.again:
             self.wanted[key] += 1
-        task.wanted, task.cleared = key, False
+            task.owns = None
+        task.wanted, task.again = key, False
+        task.tries += 1
+        earlier, task.began = task.began, task.began or self.clock()
         payload = self.payload(task)
         attempt = Submission(
             model=MODEL,
@@ -124,6 +177,7 @@ class World(RuleBasedStateMachine):
             max_tries=task.max_tries,
             clock=self.clock,
             grace=timedelta(seconds=GRACE),
+            untracked_since=None if self.has_state else earlier,
             **self.money(),
         ).attempt()
         task.attempt, task.step = attempt, next(attempt)
@@ -167,8 +221,8 @@ class World(RuleBasedStateMachine):
                     task.stores_by = None
                 case _, steps.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
                     task.intends = claim.record.intended_at.timestamp()
-        except StopIteration:
-            task.done = True
+        except StopIteration as end:
+            task.done, task.owns = True, end.value.request_id
             self.end(task)
         except (SegmindError, AirflowDownError) as error:
             task.last_words.append(str(error))
@@ -179,11 +233,11 @@ class World(RuleBasedStateMachine):
         """Do what any step but the POST asks for."""
         match task.step:
             case steps.Recall():
-                return task.store
+                return task.store.load()
             case steps.Keep(record=record):
-                task.store = record.model_dump(mode="json")
+                task.store.save(record)
             case steps.Forget():
-                task.store = None
+                task.store.delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
             case steps.AskSiblings():
@@ -211,6 +265,17 @@ class World(RuleBasedStateMachine):
             case steps.Tell(line=line):
                 task.last_words.append(line)
         return None
+
+    def carry_out_in_part(self, task: Task, writes: int) -> None:
+        """Do what a step asks for, as far as so many writes of the record go."""
+        shelves = [shelf for shelf in (task.state, task.variable) if shelf is not None]
+        left = [writes]
+        for shelf in shelves:
+            shelf.writes = left
+        with suppress(AirflowDownError):
+            self.carry_out(task)
+        for shelf in shelves:
+            shelf.writes = None
 
     def delete_xcom(self, task: Task) -> None:
         task.xcom = None
@@ -284,25 +349,26 @@ class World(RuleBasedStateMachine):
     @rule(
         choice=st.integers(0, 2),
         after=st.booleans(),
+        writes=st.integers(1, 2),
         row_after=st.one_of(st.none(), st.integers(0, LATEST_ROW)),
         later=st.integers(0, SLOWEST_POST),
     )
-    def a_worker_dies(self, choice: int, after: bool, row_after: int | None, later: int) -> None:
+    def a_worker_dies(self, choice: int, after: bool, writes: int, row_after: int | None, later: int) -> None:
         task = self.pick(self.running(), choice)
         STEPS["deaths"] += 1
         if isinstance(task.step, steps.Post):
             if row_after is not None and task.accepted is None:
                 self.accept(task, row_after, later)
         elif after:
-            self.carry_out(task)
+            self.carry_out_in_part(task, writes)
         self.end(task)
 
     @precondition(lambda self: any(self.may_fail(task) for task in self.tasks))
-    @rule(choice=st.integers(0, 2), done=st.booleans())
-    def airflow_does_not_answer(self, choice: int, done: bool) -> None:
+    @rule(choice=st.integers(0, 2), done=st.booleans(), writes=st.integers(1, 2))
+    def airflow_does_not_answer(self, choice: int, done: bool, writes: int) -> None:
         task = self.pick([task for task in self.tasks if self.may_fail(task)], choice)
         if done:
-            self.carry_out(task)
+            self.carry_out_in_part(task, writes)
         self.answer(task, AirflowDownError("503"))
 
     def may_fail(self, task: Task) -> bool:
@@ -326,7 +392,18 @@ class World(RuleBasedStateMachine):
         task = self.pick([task for task in self.tasks if task.attempt is None], choice)
         task.max_tries += 4
         task.done = task.stuck = False
-        task.cleared = True
+        task.again |= self.has_delivered(task)
+        task.began = None
+        if self.drops:
+            task.state = Shelf()
+            task.kept, task.shared = {}, {}
+            self.delete_xcom(task)
+
+    def has_delivered(self, task: Task) -> bool:
+        """Return whether the job that the task had last has reached somebody."""
+        if self.has_state:
+            return task.record is not None and task.record.delivered
+        return task.owns is not None and task.record is None
 
     @precondition(lambda self: any(task.attempt is None and not task.done for task in self.tasks))
     @rule(choice=st.integers(0, 2), prompt=st.sampled_from(["a fox", "an owl"]))
@@ -367,7 +444,7 @@ class World(RuleBasedStateMachine):
         for job in self.jobs:
             by_time = f"the submit of {MODEL} at"  # an abandoned intent is named by its time
             assert job.request_id in held or job.request_id in told or by_time in told, f"{job} is lost"
-        owners = [task.record.request_id for task in self.tasks if task.record is not None and task.done]
+        owners = [task.owns for task in self.tasks if task.done]
         assert len(owners) == len(set(owners)), "two tasks hold one job"
 
 
@@ -377,7 +454,23 @@ class WorldOfFiles(World):
     files = True
 
 
-@pytest.mark.parametrize("world", [World, WorldOfFiles])
+class WorldOfDroppedState(World):
+    """The same on an Airflow that discards a task's state when the task is cleared (3.4)."""
+
+    drops = True
+
+
+class WorldOfDroppedFiles(WorldOfDroppedState, WorldOfFiles):
+    """The same with pictures that are uploaded."""
+
+
+class WorldWithoutState(World):
+    """The same on an Airflow without task state (below 3.3)."""
+
+    has_state = False
+
+
+@pytest.mark.parametrize("world", [World, WorldOfFiles, WorldOfDroppedState, WorldOfDroppedFiles, WorldWithoutState])
 def test_nothing_is_paid_twice_and_nothing_paid_is_lost_whatever_dies_when(world):
     STEPS.clear()
     run_state_machine_as_test(

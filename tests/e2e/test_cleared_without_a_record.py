@@ -1,0 +1,113 @@
+"""
+What clearing a task does where Airflow drops the task's state (3.4), or has none (below 3.3), on a running Airflow.
+
+The same holds on 3.3, whose task state outlives a clear.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.airflow_processes import sigkill
+
+#: Longer than any test here lasts: whatever is sent again before it is over, is sent because of what is known.
+GRACE = 600
+DAG_FILE = f"""
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_kling.operators.kling import KlingGenerateOperator, KlingSubmitOperator
+from airflow_provider_kling.sensors.kling import KlingSensor
+
+PAYLOAD = {{"prompt": "{{{{ run_id }}}}"}}
+CERTAIN = {{"orphan_grace": {GRACE}, "history_timeout": 1}}
+
+with DAG("dropped_pair", schedule=None):
+    submit = KlingSubmitOperator(task_id="submit", model="kling-1.6-text2video", payload=PAYLOAD, **CERTAIN)
+    KlingSensor(task_id="done", request_id=submit.output, poll_interval=1)
+
+with DAG("dropped_generate", schedule=None):
+    KlingGenerateOperator(
+        task_id="generate", model="kling-text2video", payload=PAYLOAD, poll_interval=1, **CERTAIN
+    )
+"""
+SUBMITTED, GENERATED = "kling-1.6-text2video", "kling-text2video"
+
+
+@pytest.fixture(scope="module")
+def dropped(running):
+    """Return the running Airflow with the DAGs of this file."""
+    running.write_dag("dropped", DAG_FILE)
+    return running
+
+
+def jobs(sim, run_id):
+    return [job for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
+
+
+def looks(sim):
+    return sum(request["path"].endswith("/request-history") for request in sim.requests())
+
+
+def variables(dropped, run_id):
+    """Return the Variables that are kept for a run; on 3.3 there never is one."""
+    return [found for found in dropped.api.get("variables")["variables"] if f" run {run_id} " in found["description"]]
+
+
+def test_a_job_that_was_finished_while_nobody_had_its_id_is_adopted_by_the_cleared_task(dropped, sim):
+    sim.order_fault("hold_after", method="POST", model=SUBMITTED)
+    dropped.trigger("dropped_pair", "finished")
+    dropped.wait_until(lambda: jobs(sim, "finished"), "the job is accepted")
+    assert sigkill(dropped.task_process("finished", "submit"))
+    dropped.wait_until(lambda: jobs(sim, "finished")[0]["status"] == "COMPLETED", "the job is done")
+    assert dropped.run_ends("finished") == "failed"
+    dropped.clear("dropped_pair", "finished", "submit")
+    assert dropped.run_ends("finished") == "success", dropped.last_words()
+    (job,) = jobs(sim, "finished")
+    assert dropped.xcom("finished", "submit") == job["request_id"]
+    assert variables(dropped, "finished") == []
+
+
+def test_a_task_that_is_cleared_while_it_waits_waits_for_the_same_job(dropped, sim):
+    dropped.trigger("dropped_generate", "waiting")
+    dropped.wait_until(lambda: dropped.states("waiting") == ["deferred"], "the task waits", every=0.05)
+    dropped.clear("dropped_generate", "waiting", "generate")
+    assert dropped.run_ends("waiting") == "success", dropped.last_words()
+    (job,) = jobs(sim, "waiting")
+    assert dropped.xcom("waiting", "generate")["request_id"] == job["request_id"]
+    assert dropped.tasks("waiting")[0]["try_number"] > 1
+    assert variables(dropped, "waiting") == []
+
+
+@pytest.mark.parametrize(("dag", "task"), [("dropped_pair", "submit"), ("dropped_generate", "generate")])
+def test_a_task_that_has_delivered_makes_a_new_job_when_it_is_cleared_and_looks_for_none(dropped, sim, dag, task):
+    run_id, looked = f"again-{task}", looks(sim)
+    dropped.trigger(dag, run_id)
+    assert dropped.run_ends(run_id) == "success", dropped.last_words()
+    for count in (2, 3):
+        dropped.clear(dag, run_id, task)
+        assert dropped.run_ends(run_id) == "success", dropped.last_words()
+        assert len(jobs(sim, run_id)) == count
+    assert looks(sim) == looked
+    assert variables(dropped, run_id) == []
+
+
+def test_a_refused_submit_is_sent_at_once_when_the_task_is_cleared(dropped, sim):
+    sim.order_fault("respond", method="POST", model=SUBMITTED, status=401, body={"error": "no such key"})
+    looked = looks(sim)
+    dropped.trigger("dropped_pair", "refused")
+    assert dropped.run_ends("refused") == "failed"
+    assert (jobs(sim, "refused"), variables(dropped, "refused")) == ([], [])
+    dropped.clear("dropped_pair", "refused", "submit")
+    assert dropped.run_ends("refused") == "success", dropped.last_words()
+    assert len(jobs(sim, "refused")) == 1
+    assert looks(sim) == looked
+
+
+def test_a_submit_that_never_arrived_is_not_sent_by_a_cleared_task_while_it_may_still_turn_up(dropped, sim):
+    sim.order_fault("reset_before", method="POST", model=SUBMITTED)
+    dropped.trigger("dropped_pair", "lost")
+    assert dropped.run_ends("lost") == "failed"
+    for _ in range(2):
+        dropped.clear("dropped_pair", "lost", "submit")
+        assert dropped.run_ends("lost") == "failed"
+        assert jobs(sim, "lost") == []
