@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11, 3.12 or 3.13, git and make, and nothing else.
 #
 #   AIRFLOW=2.11.2   the Airflow to run on, one of constraints/airflow-*.txt (default 3.3.2)
-#   PYTHON=…         the interpreter to make environments with (default: the first one that fits)
+#   PYTHON=…         the interpreter to run on, in an environment of its own (default: the first one that fits)
 #   ARGS=…           more arguments for pytest, such as ARGS='-k storyboard -x'
 #   KILLS=…          how many task processes e2e and bench kill (default 50)
 
@@ -11,11 +11,13 @@
 
 AIRFLOW ?= 3.3.2
 KILLS ?= 50
+# A Python that is named has environments of its own: .venv-airflow-3.3.2-python3.12
+NAMED := $(if $(PYTHON),-python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 PYTHON ?= python3.11 python3.12 python3.13 python3
-# The newest Python that each Airflow, or its constraints, can be installed on.
-NEWEST_PYTHON := $(if $(filter 2.%,$(AIRFLOW)),3.12,3.13)
+# Airflow 2.11 and 3.0 are not for Python 3.13; no constraints were tried on 3.14.
+NEWEST_PYTHON := $(if $(filter 2.% 3.0.%,$(AIRFLOW)),3.12,3.13)
 
-VENV := .venv-airflow-$(AIRFLOW)
+VENV := .venv-airflow-$(AIRFLOW)$(NAMED)
 DIST ?= dist
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 READY := $(VENV)/.ready

@@ -18,8 +18,9 @@ It costs $0.035 on Segmind, and nothing on the simulator.
 
 from datetime import timedelta
 
+from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import DAG, Param
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from packaging.version import Version
 
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
 from airflow_provider_kling.payloads import O1Image
@@ -37,7 +38,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindUnresolvedSubmitError,
 )
 
-if AIRFLOW_V_3_3_PLUS:  # no earlier Airflow has retry policies, so there this file holds no DAG
+if Version(airflow_version) >= Version("3.3"):  # no earlier Airflow has retry policies, so there this file holds no DAG
     from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
     PATIENT_WHERE_IT_HELPS = ExceptionRetryPolicy(
