@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from tests.conftest import AIRFLOW_3, AIRFLOW_3_1
 
 
 def test_the_metadata_is_valid_against_the_schema_inside_this_airflow():
@@ -55,21 +56,30 @@ def test_airflow_finds_the_provider_its_connection_type_and_its_link(airflow_db)
     assert "airflow_provider_kling.links.kling.KlingOutputLink" in manager.extra_links_class_names
 
 
-def test_airflow_shows_a_form_with_every_field_of_the_connection(airflow_db):
+@pytest.mark.skipif(AIRFLOW_3, reason="Airflow 3 has another form")
+def test_airflow_2_shows_a_form_with_every_field_of_the_connection_and_help_texts(airflow_db):
     from airflow.providers_manager import ProvidersManager
 
     manager = ProvidersManager()
     manager.initialize_providers_hooks()
-    assert manager.hooks["segmind"] is not None  # on Airflow 2 this loads the hook, and with it the form
+    assert manager.hooks["segmind"] is not None  # this loads the hook, and with it the form
     shown = {name.removeprefix("extra__segmind__") for name in manager.connection_form_widgets if "segmind" in name}
     assert shown == set(CONNECTION_FIELDS)
     behaviour = manager.field_behaviours["segmind"]
     assert behaviour["relabeling"] == {"password": "API key", "host": "Base URL"}
     assert {"login", "schema", "port"} <= set(behaviour["hidden_fields"])
     assert behaviour["placeholders"]["host"] == "https://api.segmind.com"
-
-
-def test_the_form_of_airflow_2_has_help_texts():
-    pytest.importorskip("flask_appbuilder.fieldwidgets")
     for name, widget in SegmindHook.get_connection_form_widgets().items():
         assert widget.kwargs["description"] == CONNECTION_FIELDS[name]["description"]
+
+
+@pytest.mark.skipif(not AIRFLOW_3_1, reason="Airflow 3.0 shows no provider's fields without Flask-AppBuilder")
+def test_airflow_3_shows_a_form_with_every_field_of_the_connection(airflow_db):
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService  # what the UI asks
+
+    (form,) = [hook for hook in HookMetaService.hook_meta_data() if hook.connection_type == "segmind"]
+    assert set(form.extra_fields) == set(CONNECTION_FIELDS)
+    fields = form.standard_fields
+    assert (fields.password.title, fields.host.title) == ("API key", "Base URL")
+    assert all(field.hidden for field in (fields.login, fields.url_schema, fields.port))
+    assert fields.host.placeholder == "https://api.segmind.com"
