@@ -195,7 +195,7 @@ def test_two_hundred_waits_outlive_a_triggerer_a_scheduler_and_an_api_server_wit
     for number in range(RUNS):
         own = ids[number * WAITS_PER_RUN : (number + 1) * WAITS_PER_RUN]
         fleet.trigger("crowd", f"crowd-{number}", {"request_ids": own})
-    fleet.wait_until(lambda: fleet.count("crowd", "deferred") == WAITS, "all wait", seconds=400, every=1)
+    fleet.wait_until(lambda: fleet.count("crowd", "deferred") == WAITS, "all wait", seconds=900, every=1)
     fleet.wait_until(lambda: len(_polls(crowded)) == WAITS, "all are polled", seconds=120, every=1)
     waits_of = Counter(task["triggerer_job"]["id"] for task in fleet.tasks_of("crowd", state="deferred"))
     fleet.kill("triggerer")
