@@ -88,10 +88,10 @@ class Pool:
         return self._settings.time_scale if self._settings else 1.0
 
     async def leave(self) -> None:
-        """Count one user less; the last one closes the session. What was learned stays."""
+        """Count one user less; the last one closes the session. What was learned stays, and what was used up."""
         self.users -= 1
         if self.users == 0:
-            session, self._session, self._settings, self._budget = self._session, None, None, None
+            session, self._session, self._settings = self._session, None, None
             self._proxies.clear()
             if session is not None:
                 await session.close()
@@ -187,10 +187,11 @@ class Pool:
             return self._settings
 
     def _budget_now(self) -> Budget:
-        if self._budget is None:
-            if self._settings is None:
-                raise AssertionError("a turn is asked for after the settings were read")
-            self._budget = Budget(self._settings.requests_per_minute)
+        if self._settings is None:
+            raise AssertionError("a turn is asked for after the settings were read")
+        allowed = self._settings.requests_per_minute
+        if self._budget is None or self._budget.requests_per_minute != allowed:
+            self._budget = Budget(allowed)
         return self._budget
 
     async def _pause(self, error: SegmindRateLimitError) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,34 +75,42 @@ class Airflow:
         Start a component, in a process group of its own.
 
         :param name: under which it is known here; the component's, where there is one of it.
+        :param env: more of its environment; it starts in its ``HOME``, where that is given.
         """
         name = name or component
         log = (self.home / f"{name}.log").open("ab")
         self._processes[name] = subprocess.Popen(  # noqa: S603 Airflow's own command
             [sys.executable, "-m", "airflow", *component.split(), *arguments],
             env={**self.env, **env},
+            cwd=env.get("HOME"),
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
         log.close()
 
+    def family(self, name: str) -> list[psutil.Process]:
+        """Return the process of a component, and all that it has started."""
+        process = psutil.Process(self._processes[name].pid)
+        return [process, *process.children(recursive=True)]
+
     def kill(self, name: str) -> None:
         """Kill a component and all that it has started, as a machine that dies does."""
-        process = self._processes.pop(name)
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        family = self.family(name)
         for member in family:
-            member.kill()
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
         psutil.wait_procs(family, timeout=10)
-        process.wait(10)
+        self._processes.pop(name).wait(10)
 
     def stop(self) -> None:
         """End everything."""
         for process in self._processes.values():
             process.terminate()
+        deadline = time.monotonic() + 8
         for name in list(self._processes):
             try:
-                self._processes[name].wait(8)
+                self._processes[name].wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self.kill(name)
 
@@ -198,13 +206,22 @@ class Airflow:
 
     def tasks(self, run_id: str, *task_ids: str) -> list[dict[str, Any]]:
         """Return what the API says of the task instances of a run, each mapped one for itself; of all, or of some."""
-        path = f"dags/{self._dag_of[run_id]}/dagRuns/{run_id}/taskInstances"
+        found = self.tasks_of(self._dag_of[run_id], run_id)
+        return [task for task in found if not task_ids or task["task_id"] in task_ids]
+
+    def tasks_of(self, dag_id: str, run_id: str = "~", **chosen: Any) -> list[dict[str, Any]]:
+        """
+        Return what the API says of the task instances of a DAG, in one run or in all.
+
+        :param chosen: more of the query, such as their state.
+        """
         found: list[dict[str, Any]] = []
         while True:
-            page = self.api.get(path, limit=PAGE, offset=len(found))
+            path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+            page = self.api.get(path, limit=PAGE, offset=len(found), **chosen)
             found += page["task_instances"]
             if len(found) >= page["total_entries"] or not page["task_instances"]:
-                return [task for task in found if not task_ids or task["task_id"] in task_ids]
+                return found
 
     def states(self, run_id: str, *task_ids: str) -> list[str]:
         """Return the states of task instances, sorted."""
@@ -226,11 +243,13 @@ class Airflow:
             for task in self.tasks(run_id, task_id)
             if (task["map_index"], task["state"]) == (map_index, "running") and task["pid"] is not None
         ]
+        if not running:
+            return None
         try:
-            process = psutil.Process(running[0]["pid"]) if running else None
+            process = psutil.Process(running[0]["pid"])
             # The id of a process that has just ended may be another's by now.
             known = running[0]["id"] if AIRFLOW_3 else "airflow"
-            return process if process and known in " ".join(process.cmdline()) else None
+            return process if known in " ".join(process.cmdline()) else None
         except psutil.Error:
             return None
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.e2e.packages import found_or_installed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +23,11 @@ UNPRIVILEGED = "nobody"
 @contextmanager
 def postgres() -> Iterator[str]:
     """Yield the address of an empty database."""
-    programs = _programs()
+    programs = found_or_installed(
+        _found,
+        "postgresql",
+        "PostgreSQL's programs (initdb, postgres) are not on this machine; install PostgreSQL 13 or later.",
+    )
     folder = Path(tempfile.mkdtemp(prefix="kling-postgres-"))
     as_whom = {"user": UNPRIVILEGED} if os.geteuid() == 0 else {}
     if as_whom:
@@ -65,26 +71,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _programs() -> Path:
-    """Return the folder of PostgreSQL's programs; installs them where this is root on a Debian."""
-    if found := _found():
-        return found
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print("Installing PostgreSQL with apt-get …", flush=True)  # noqa: T201 a test that installs says so
-        for arguments in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", "postgresql"]):
-            subprocess.run(  # noqa: S603 fixed arguments
-                ["apt-get", *arguments],  # noqa: S607 wherever the system keeps it
-                check=True,
-                capture_output=True,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            )
-        if found := _found():
-            return found
-    raise RuntimeError(
-        "PostgreSQL's programs (initdb, postgres) are not on this machine; install PostgreSQL 13 or later."
-    )
 
 
 def _found() -> Path | None:

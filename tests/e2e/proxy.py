@@ -1,8 +1,13 @@
-"""A proxy between workers and Airflow's API server that can hold one request, so that its sender dies meanwhile."""
+"""
+A proxy in front of Airflow's API servers, one address for all of them.
+
+It can hold one request, so that its sender dies meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import threading
@@ -16,6 +21,8 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+#: What a load balancer may send to another server although the first one may have had it.
+_REPEATABLE = {"GET", "HEAD"}
 _HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "host", "content-encoding"}
 
 
@@ -40,10 +47,16 @@ class Hold:
 
 
 class Proxy:
-    """Forwards everything to the API server, save what is held."""
+    """
+    Forwards everything to the API servers in turn, save what is held.
 
-    def __init__(self, target: str) -> None:
-        self._target = target
+    :param targets: their addresses; one that does not answer is passed over, as a load balancer does.
+    """
+
+    def __init__(self, *targets: str) -> None:
+        self.targets = list(targets)
+        self.url = ""
+        self._turn = itertools.count()
         self._holds: list[Hold] = []
         #: The task instances that a worker has begun to run, one for each time.
         self.worker_starts: list[str] = []
@@ -69,6 +82,7 @@ class Proxy:
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", port).start()
             self._session = aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0))
+            self.url = f"http://127.0.0.1:{port}"
             started.set()
             await stop.wait()
             await self._session.close()
@@ -102,20 +116,33 @@ class Proxy:
             # Airflow's client sends again after a 5xx or a reset; after this it does not.
             return web.json_response({"detail": "the worker that sent this is gone"}, status=410)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
-        try:
-            async with self._session.request(
-                request.method,
-                self._target + str(request.rel_url),
-                data=body,
-                headers=headers,
-                skip_auto_headers=["Content-Type"],  # Airflow 3.0's workers send none, and its server refuses another
-                allow_redirects=False,
-            ) as answer:
-                told = {
-                    name: value
-                    for name, value in answer.headers.items()
-                    if name.lower() not in _HOP_BY_HOP - {"content-encoding"}
-                }
-                return web.Response(status=answer.status, body=await answer.read(), headers=told)
-        except aiohttp.ClientError as error:
-            return web.Response(status=502, text=str(error))
+        problem = "no server"
+        for _ in self.targets:
+            target = self.targets[next(self._turn) % len(self.targets)]
+            try:
+                return await self._forwarded(target, request, headers, body)
+            except aiohttp.ClientConnectorError as error:
+                problem = str(error)
+            except aiohttp.ClientError as error:
+                problem = str(error)
+                if request.method not in _REPEATABLE:
+                    break
+        return web.Response(status=502, text=problem)
+
+    async def _forwarded(
+        self, target: str, request: web.Request, headers: dict[str, str], body: bytes
+    ) -> web.StreamResponse:
+        async with self._session.request(
+            request.method,
+            target + str(request.rel_url),
+            data=body,
+            headers=headers,
+            skip_auto_headers=["Content-Type"],  # Airflow 3.0's workers send none, and its server refuses another
+            allow_redirects=False,
+        ) as answer:
+            told = {
+                name: value
+                for name, value in answer.headers.items()
+                if name.lower() not in _HOP_BY_HOP - {"content-encoding"}
+            }
+            return web.Response(status=answer.status, body=await answer.read(), headers=told)

@@ -84,6 +84,18 @@ async def test_the_requests_per_minute_are_never_exceeded_however_many_wait(monk
         assert {request["status"] for request in gets(sim)} == {200}
 
 
+async def test_a_wait_that_begins_after_the_last_one_has_ended_finds_its_requests_used_up(
+    sim, conn_id, request_id, set_connection
+):
+    other = set_connection(extra={"requests_per_minute": 60})
+    for polls in (9, 1):  # nine go out at once after a quiet time
+        async with SegmindAsyncHook(other) as hook:
+            for _ in range(polls):
+                await hook.get_status(request_id)
+    times = [request["time"] for request in gets(sim)]
+    assert times[8] - times[0] < 1 < times[9] - times[0]
+
+
 async def test_a_429_stops_all_of_the_connection_until_the_limit_is_reset_and_fails_no_job(
     sim, conn_id, request_id, caplog, set_connection
 ):
