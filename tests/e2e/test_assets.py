@@ -16,7 +16,7 @@ from tests.e2e.airflow_processes import PAGE
 TELLS_ALL = not airflow_version.startswith(("2.", "3.0", "3.1", "3.2", "3.3"))
 RUNS, FILES = 10, 3
 READ = """
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, task
 
@@ -24,6 +24,8 @@ from airflow_provider_kling.operators.kling import KlingGenerateOperator
 
 # Airflow's scheduler may fail a task whose wait is over at once.
 AGAIN = {"retries": 3, "retry_delay": timedelta(seconds=1)}
+
+START = datetime(2026, 1, 1, tzinfo=UTC)  # Airflow 2 wants one for a DAG that is scheduled
 
 def told(context):
     told = context.get("triggering_asset_events") or context["triggering_dataset_events"]
@@ -34,12 +36,12 @@ FOLDER = Template(
     + """
 FOLDER = Asset("$uri")
 
-with DAG("folder_is_filled", schedule=None, default_args=AGAIN):
+with DAG("folder_is_filled", schedule=None, default_args=AGAIN, max_active_runs=2):
     KlingGenerateOperator.partial(
-        task_id="clip", model="kling-text2video", store="file://$folder/{{ run_id }}"
+        task_id="clip", model="kling-text2video", deferrable=False, store="file://$folder/{{ run_id }}"
     ).expand(payload=[{"prompt": "{{ run_id }} %d" % number} for number in range($files)])
 
-with DAG("folder_is_read", schedule=[FOLDER]):
+with DAG("folder_is_read", schedule=[FOLDER], start_date=START):
 
     @task(inlets=[FOLDER])
     def read(**context):
@@ -51,7 +53,7 @@ with DAG("folder_is_read", schedule=[FOLDER]):
 OF_THE_RUN = Template(
     READ
     + """
-NAME = {} if $airflow_2 else {"name": "clips of $folder"}
+NAME = {} if $airflow_2 else {"name": "clips of this run"}
 
 with DAG("chosen_is_filled", schedule=None, default_args=AGAIN, params={"folder": "", "nowhere": ""}):
     for name in ("folder", "nowhere"):
@@ -60,7 +62,7 @@ with DAG("chosen_is_filled", schedule=None, default_args=AGAIN, params={"folder"
             store=f"{{{{ params.{name} }}}}",
         )
 
-with DAG("chosen_is_read", schedule=[Asset(uri="$uri", **NAME)]):
+with DAG("chosen_is_read", schedule=[Asset(uri="$uri", **NAME)], start_date=START):
 
     @task
     def read(**context):
@@ -77,7 +79,7 @@ with DAG("alias_is_filled", schedule=None, default_args=AGAIN):
         task_id="clip", model="kling-text2video", store="$folder", outlets=[AssetAlias("clips")]
     ).expand(payload=[{"prompt": "{{ run_id }} %d" % number} for number in range($files)])
 
-with DAG("alias_is_read", schedule=[AssetAlias("clips")]):
+with DAG("alias_is_read", schedule=[AssetAlias("clips")], start_date=START):
 
     @task
     def read(**context):

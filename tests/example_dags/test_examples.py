@@ -65,6 +65,21 @@ def test_reading_the_folder_asks_nothing_of_segmind(airflow_db, conn_id, sim):
     assert sim.requests() == []
 
 
+# --- image, video, edit
+
+
+@pytest.mark.skipif(not AIRFLOW_3_1, reason="Airflow 2 has no API for this without a web server")
+def test_the_folder_of_the_main_example_is_one_asset_with_an_event_for_each_file(run_example, api, pictures, tmp_path):
+    conf = {"figure": pictures[0], "place": pictures[1], "destination": f"file://{tmp_path}"}
+    runs = {run_example("kling_image_to_video_to_edit", conf).dag_run.run_id for _ in range(2)}
+    assets = api.get("assets", params={"dag_ids": "kling_image_to_video_to_edit"}).json()["assets"]
+    (folder,) = [asset for asset in assets if asset["uri"].startswith(("file:///tmp/kling", f"file://{tmp_path}"))]
+    events = api.get("assets/events", params={"asset_id": folder["id"]}).json()["asset_events"]
+    told = [event["extra"]["path"] for event in events if event["source_run_id"] in runs]
+    assert sorted(told) == sorted(f"file://{file}" for file in tmp_path.rglob("?-*") if file.suffix != ".json")
+    assert len(told) == 2 * 3
+
+
 # --- fan out
 
 
