@@ -374,6 +374,7 @@ def _settings(home: Path, database: str, port: int, proxy_port: int) -> dict[str
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 3,
         "SECRETS__USE_CACHE": "False",
         "TRIGGERER__CAPACITY": 5000,
+        "WORKERS__EXECUTION_API_TIMEOUT": 30,
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.conftest import AIRFLOW_3_2, connection_json
+from tests.conftest import AIRFLOW_3, AIRFLOW_3_2, connection_json
 from tests.e2e.bills import jobs_of
 from tests.e2e.documented import (
     EXIT_CODES,
@@ -21,6 +21,7 @@ from tests.e2e.documented import (
     MY_DAG,
     NOT_HERE,
     PICTURES,
+    PUBLISH,
     SIZE,
     USERS_TEST,
     words_in,
@@ -36,6 +37,12 @@ JSON_PAYLOAD = '{"prompt": "a mug on a wooden table", "duration": "3"}'
 COMMAND_SECONDS = 120
 #: Seconds for a run: on a quiet machine each takes less than a minute.
 PATIENCE = 600
+
+
+def the(words):
+    """Return the block with these words."""
+    (block,) = (block for known, block in KNOWN if known == words)
+    return block
 
 
 def run_id(lesson):
@@ -54,14 +61,17 @@ def started(running, sim, s3):
     connection = {"conn_type": "aws", "login": keys.access_key, "password": keys.secret_key, "extra": endpoint}
     running.add_connection("my_aws", json.dumps(connection))
     billed_before = sim.ledger()["accepted"]
+    publish = the(PUBLISH).text
+    if not AIRFLOW_3:  # as the page says
+        publish = publish.replace("triggering_asset_events", "triggering_dataset_events")
     texts = {lesson.dag_id: lesson.dag_file(block, f"{sim.url}/simulator/inputs") for lesson, block in DAGS}
     try:
-        running.write_dags(texts)
+        running.write_dags({**texts, "publish": publish})
         for lesson, _ in DAGS:
             running.trigger(lesson.dag_id, run_id(lesson))
         yield billed_before
     finally:
-        running.remove_files(texts)
+        running.remove_files([*texts, "publish"])
 
 
 def picture(shade):
@@ -81,7 +91,7 @@ def test_it_is_known_how_each_block_is_run(block):
 
 
 def test_what_is_known_stands_on_a_page():
-    assert sorted(words for words, _ in KNOWN) == sorted([*LESSONS, USERS_TEST])
+    assert sorted(words for words, _ in KNOWN) == sorted([*LESSONS, PUBLISH, USERS_TEST])
 
 
 def test_every_block_says_what_it_is_written_in():
@@ -107,6 +117,18 @@ def test_nothing_else_is_billed(started, running, sim):
     assert sim.ledger()["accepted"] - started == sum(lesson.jobs for lesson, _ in DAGS)
 
 
+def test_what_the_others_have_saved_starts_the_next_dag_which_reads_of_it(started, running, s3):
+    for lesson, _ in DAGS:
+        running.run_ends(run_id(lesson), seconds=PATIENCE)
+    runs = running.wait_until(lambda: running.runs("publish"), "a saved file starts a run")
+    for run in runs:
+        assert running.run_ends(run, seconds=PATIENCE) == "success", running.last_words()
+    logs = (running.home / "logs" / "dag_id=publish").rglob("attempt=1.log")
+    printed = " ".join(log.read_text() for log in logs)
+    saved = [item["Key"] for item in s3.list_objects_v2(Bucket="bucket")["Contents"]]
+    assert [key for key in saved if f"s3://bucket/{key} kling-o1 0.035" in printed], printed
+
+
 def files_of(s3, run):
     """Return the contents of the files that a run kept, having seen that each is described."""
     keys = {
@@ -121,11 +143,10 @@ def files_of(s3, run):
 
 
 def test_the_test_of_a_users_own_dag_passes(airflow_db, tmp_path):
-    (block,) = (block for words, block in KNOWN if words == USERS_TEST)
     dag_file = Path(airflow_db, "dags", "my_dag.py")
     dag_file.write_text(MY_DAG)
     test = tmp_path / "test_my_dag.py"
-    test.write_text(f"from my_dag import my_dag\n\n{block.text}")
+    test.write_text(f"from my_dag import my_dag\n\n{the(USERS_TEST).text}")
     try:
         ran = subprocess.run(  # noqa: S603 a test on a page of this project
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, test],
