@@ -1,12 +1,15 @@
 """
 A real Airflow in a temporary home, and a simulator on a real socket, for all tests.
 
-Airflow reads its environment when it is first imported, so the home is set here, before any test is.
+Airflow reads its environment when it is first imported, so the home is set here, before any test is. Each process
+that runs tests has a home and simulators of its own; their database is made once and copied.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
+import hashlib
 import json
 import os
 import runpy
@@ -16,6 +19,7 @@ import sys
 import tempfile
 import textwrap
 import uuid
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +36,7 @@ os.environ.update(
 )
 Path(_HOME, "dags").mkdir()
 
-from airflow import __version__ as airflow_version  # noqa: E402 needs the home above
-
-from airflow_provider_kling.simulator import Simulator  # noqa: E402 as above
-
-_VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
+_VERSION = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 AIRFLOW_3 = _VERSION >= (3, 0)
 #: Whether a task can ask a person.
 AIRFLOW_3_1 = _VERSION >= (3, 1)
@@ -51,6 +51,23 @@ if TYPE_CHECKING:
 
     from airflow.models.dagrun import DagRun
 
+    from airflow_provider_kling.simulator import Simulator
+
+#: The longest tests, longest first; begun last, one of them would keep one processor busy and leave the others idle.
+LONGEST = ("test_submission_machine", "test_spending_machine")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Choose no workers for a part of the tests: it has ended before they would have started."""
+    part = config.option.keyword or any(Path(argument.partition("::")[0]).is_file() for argument in config.args)
+    return 0 if part else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
 
 def connection_json(sim: Simulator, **fields: Any) -> str:
     """Return an Airflow connection to the simulator, as an environment variable holds it."""
@@ -58,17 +75,44 @@ def connection_json(sim: Simulator, **fields: Any) -> str:
     return json.dumps({"conn_type": "segmind", "host": sim.url, "password": sim.api_key, "extra": extra, **fields})
 
 
+def _migrated(folder: Path) -> Path:
+    """Return an empty database of the Airflow and the providers that are installed; it is made where there is none."""
+    packages = sorted(f"{package.name} {package.version}" for package in distributions())
+    database = folder / f"{hashlib.sha256(repr(packages).encode()).hexdigest()[:16]}.db"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the other workers wait
+        if not database.exists():
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            subprocess.run(command, check=True, capture_output=True, timeout=300)  # noqa: S603 is Airflow's own command
+            shutil.copy(Path(_HOME, "airflow.db"), folder / "draft")
+            (folder / "draft").rename(database)
+    return database
+
+
 @pytest.fixture(scope="session")
-def airflow_db() -> str:
+def empty_db(pytestconfig: pytest.Config) -> Path:
+    """Return a database to copy into another home."""
+    return _migrated(pytestconfig.cache.mkdir("airflow"))
+
+
+@pytest.fixture(scope="session")
+def airflow_db(empty_db: Path) -> str:
     """Return the home of an Airflow whose database is ready."""
-    command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)  # noqa: S603 is Airflow's own command
+    shutil.copy(empty_db, Path(_HOME, "airflow.db"))
     return _HOME
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a download that broke off go on at once."""
+    monkeypatch.setattr("airflow_provider_kling.storage.download.MAX_PAUSE", 0.01)
 
 
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     """Yield a simulator of its own for the test: what it lists as billed is what the test caused."""
+    from airflow_provider_kling.simulator import Simulator
+
     with Simulator(time_scale=400, requests_per_minute=0, height=72) as simulator:
         yield simulator
 

@@ -18,6 +18,8 @@ INSET_HEIGHT = 0.26
 WIDEST_FIGURE = 0.6
 WIDEST_PRINT = 0.42
 PROBE = 160
+# The fill from the border goes pixel by pixel, in Python.
+FILL = 80
 
 
 def merge(pictures: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image:
@@ -68,10 +70,10 @@ def _cut_out(picture: Image.Image) -> Image.Image:
     farthest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     figure = farthest.point(lambda value: min(255, max(0, (value - FIGURE_DISTANCE // 2) * 12)))
     # Light parts inside the figure belong to it: only what connects to the border is ground.
-    small = figure.resize((PROBE, PROBE), Image.Resampling.BOX).point(lambda value: 255 if value > 40 else 0)  # noqa: PLR2004
+    small = figure.resize((FILL, FILL), Image.Resampling.BOX).point(lambda value: 255 if value > 40 else 0)  # noqa: PLR2004
     framed = ImageOps.expand(small, 1, 0)
     ImageDraw.floodfill(framed, (0, 0), 128)
-    inside = framed.crop((1, 1, PROBE + 1, PROBE + 1)).point(lambda value: 0 if value == 128 else 255)  # noqa: PLR2004
+    inside = framed.crop((1, 1, FILL + 1, FILL + 1)).point(lambda value: 0 if value == 128 else 255)  # noqa: PLR2004
     inside = inside.filter(ImageFilter.MinFilter(3)).resize(picture.size, Image.Resampling.BILINEAR)
     alpha = ImageChops.lighter(figure, inside.point(lambda value: 255 if value > 250 else 0))  # noqa: PLR2004
     cut = picture.copy()

@@ -70,8 +70,11 @@ class Material:
     sound: Path | None = None
 
 
-def gather(model: Model, inputs: Mapping[str, Any], folder: Path) -> Material:
-    """Fetch everything the inputs point to; raises InputError for the first that will not do."""
+def gather(model: Model, inputs: Mapping[str, Any], folder: Path, detail: int) -> Material:
+    """Fetch everything the inputs point to, pictures with no less detail than that many pixels each way.
+
+    Raises InputError for the first that will not do.
+    """
     material = Material()
     for name, label, source in _sources(inputs):
         parameter = model.parameter(name)
@@ -86,7 +89,7 @@ def gather(model: Model, inputs: Mapping[str, Any], folder: Path) -> Material:
             else:
                 material.sound = file
         else:
-            material.pictures.append(_open_picture(name, label, content))
+            material.pictures.append(_open_picture(name, label, content, detail))
     return material
 
 
@@ -145,10 +148,11 @@ def _fetch(name: str, source: str, *, may_be_base64: bool) -> bytes:
     return content
 
 
-def _open_picture(name: str, label: str, content: bytes) -> Picture:
+def _open_picture(name: str, label: str, content: bytes, detail: int) -> Picture:
     try:
         whole = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-        return Picture(label, without_caption(whole).convert("RGB"), whole.size)
+        image = without_caption(whole).convert("RGB")
+        return Picture(label, image.reduce(max(1, max(image.size) // detail)), whole.size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise InputError(f"{name} is not an image") from None
 

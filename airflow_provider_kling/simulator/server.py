@@ -47,8 +47,10 @@ async def serve(settings: Settings, host: str, port: int) -> AsyncIterator[tuple
             yield f"http://{name}:{runner.addresses[0][1]}", service
         finally:
             service.closing.set()
-            await runner.cleanup()
+            # Before the server: a job fetches its inputs from it, and asyncio never answers a connection that is
+            # accepted while a server closes.
             await service.studio.close()
+            await runner.cleanup()
 
 
 class Simulator:

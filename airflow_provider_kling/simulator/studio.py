@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import logging
 import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ USUAL_SECONDS = 5.0
 LONGEST_SECONDS = 60.0
 # The widest and the tallest picture there is, whatever the input.
 STEEPEST = 2.5
+# Pixels of an input for each of the output's height; no output is wider, and more would be work for nothing.
+DETAIL = 5
 FORMATS = {
     "png": ("png", "image/png"),
     "jpg": ("jpg", "image/jpeg"),
@@ -37,6 +41,14 @@ FORMATS = {
 SAMPLES = {"robot.png": scenery.robot, "beach.png": scenery.beach}
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def _sample(name: str) -> bytes:
+    """Draw a sample picture, once for all simulators of a process: it takes longer than their other work."""
+    content = io.BytesIO()
+    SAMPLES[name]().save(content, "png")
+    return content.getvalue()
 
 
 class Studio:
@@ -49,9 +61,12 @@ class Studio:
         # Apart, so that an input that is slow to come does not keep other jobs from being drawn.
         self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="segmind-fetch")
         self._drawers = ThreadPoolExecutor(DRAWERS, thread_name_prefix="segmind-draw")
+        self._closed = False
 
     def begin(self, job: Job, conclude: Callable[[Job, Drawn | Failure], None], failure: str | None) -> None:
         """Start a job's run; `conclude` is told what came of it, in the event loop."""
+        if self._closed:
+            return
 
         async def run() -> None:
             conclude(job, Failure(failure) if failure else await self._make(job))
@@ -67,12 +82,13 @@ class Studio:
         file = self._folder / name
         if not file.exists():
             with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as draft:
-                SAMPLES[name]().save(draft, "png")
+                draft.write(_sample(name))
             Path(draft.name).replace(file)
         return file
 
     async def close(self) -> None:
         """Drop what has not begun and wait for what has: its files are about to be deleted."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         for pool in (self._fetchers, self._drawers):
@@ -84,7 +100,9 @@ class Studio:
         loop = asyncio.get_running_loop()
         try:
             with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as name:
-                material = await loop.run_in_executor(self._fetchers, gather, job.model, job.inputs, Path(name))
+                material = await loop.run_in_executor(
+                    self._fetchers, gather, job.model, job.inputs, Path(name), self._height * DETAIL
+                )
                 return await loop.run_in_executor(self._drawers, self._draw, job, material)
         except InputError as error:
             return Failure(str(error))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.conftest import AIRFLOW_3_1
-from tests.example_dags.conftest import EXAMPLES, billed
+from tests.example_dags.conftest import billed
 
 pytestmark = pytest.mark.skipif(not AIRFLOW_3_1, reason="asking a person came with Airflow 3.1")
 
@@ -21,40 +17,38 @@ RUNS = f"dags/{NAME}/dagRuns"
 
 
 @pytest.fixture
-def answered(airflow_db, conn_id, api, sim, pictures):
+def answered(run_example, api, sim, pictures):
     """Return a function that runs the example and answers it: it returns states, request and bill by then."""
-    file = shutil.copy(EXAMPLES / f"{NAME}.py", Path(airflow_db, "dags"))
-    conf = json.dumps({"figure_url": pictures[0], "place_url": pictures[1]})
-    command = [sys.executable, "-m", "airflow", "dags", "test", NAME, "--conf", conf]
+
+    def answer(choice):
+        request = _the_request(api)
+        bill = sim.ledger()["billed"]
+        run_id = request["task_instance"]["dag_run_id"]
+        hitl = f"{RUNS}/{run_id}/taskInstances/approval/-1/hitlDetails"
+        api.patch(hitl, json={"chosen_options": [choice]}).raise_for_status()
+        return request, bill
 
     def run(choice):
-        # A process of its own, which can be ended: what nobody answers waits for ever.
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 Airflow's
-        try:
-            request = _the_request(api, running)
-            bill = sim.ledger()["billed"]
-            path = f"{RUNS}/{request['task_instance']['dag_run_id']}"
-            answer = {"chosen_options": [choice]}
-            api.patch(f"{path}/taskInstances/approval/-1/hitlDetails", json=answer).raise_for_status()
-            running.wait(timeout=60)
-        finally:
-            running.kill()
-            running.wait()
-        tasks = api.get(f"{path}/taskInstances").json()["task_instances"]
-        return {"run": api.get(path).json()["state"], **{ti["task_id"]: ti["state"] for ti in tasks}}, request, bill
+        with ThreadPoolExecutor() as pool:
+            answering = pool.submit(answer, choice)
+            finished = run_example(NAME, {"figure_url": pictures[0], "place_url": pictures[1]})
+            request, bill = answering.result()
+        states = {ti.task_id: str(ti.state) for ti in finished.dag_run.get_task_instances()}
+        return {"run": finished.state, **states}, request, bill
 
-    yield run
-    Path(file).unlink()
+    return run
 
 
-def _the_request(api, running):
-    """Return what stands under Required Actions, once something does."""
+def _the_request(api):
+    """Return what stands under Required Actions, once something does; else end the run, which would wait for ever."""
     until = time.monotonic() + 60
-    while time.monotonic() < until and running.poll() is None:
+    while time.monotonic() < until:
         found = api.get(f"{RUNS}/~/hitlDetails", params={"response_received": False, "state": "awaiting_input"})
         if details := found.raise_for_status().json()["hitl_details"]:
             return details[0]
         time.sleep(0.2)
+    for run in api.get(RUNS, params={"state": "running"}).raise_for_status().json()["dag_runs"]:
+        api.patch(f"{RUNS}/{run['dag_run_id']}", json={"state": "failed"}).raise_for_status()
     raise TimeoutError("nothing stands under Required Actions")
 
 

@@ -24,10 +24,11 @@ KEY = "SG_5eed1e55c0ffee42"
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, empty_db):
     """Run the example once; return the simulator, the home and the output."""
     home = tmp_path_factory.mktemp("airflow")
     shutil.copytree(EXAMPLES, home / "dags")
+    shutil.copy(empty_db, home / "airflow.db")
     with Simulator(time_scale=100, height=144, api_key=KEY) as sim:
         env = {
             **os.environ,
@@ -38,10 +39,9 @@ def finished(tmp_path_factory):
         inputs = f"{sim.url}/simulator/inputs"
         files = (home / "files").as_uri()
         conf = {"figure": f"{inputs}/robot.png", "place": f"{inputs}/beach.png", "destination": files}
-        airflow = [sys.executable, "-m", "airflow"]
-        subprocess.run([*airflow, "db", "migrate"], env=env, check=True, capture_output=True)  # noqa: S603
+        command = [sys.executable, "-m", "airflow", "dags", "test", "kling_image_to_video_to_edit"]
         ran = subprocess.run(  # noqa: S603 is Airflow's own command
-            [*airflow, "dags", "test", "kling_image_to_video_to_edit", "--conf", json.dumps(conf)],
+            [*command, "--conf", json.dumps(conf)],
             env=env,
             check=False,
             capture_output=True,

@@ -108,16 +108,22 @@ def test_a_refused_submit_is_sent_once_and_not_billed(sim, hook, payload, code, 
     assert sim.ledger()["accepted"] == 0
 
 
-def closed_port():
+@pytest.fixture
+def closed():
+    """Yield a socket whose port is closed until it listens, and is nobody else's meanwhile."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+        yield sock
+
+
+def url_of(sock):
+    return "http://{}:{}".format(*sock.getsockname())
 
 
 @pytest.mark.parametrize("fault", ["port", "name", "tls"])
-def test_a_submit_of_which_nothing_left_says_so_and_may_be_repeated(sim, set_connection, payload, fault):
+def test_a_submit_of_which_nothing_left_says_so_and_may_be_repeated(sim, set_connection, payload, closed, fault):
     host = {
-        "port": f"http://127.0.0.1:{closed_port()}",
+        "port": url_of(closed),
         "name": "https://no-such-host.invalid",
         "tls": sim.url.replace("http://", "https://"),
     }[fault]
@@ -128,15 +134,14 @@ def test_a_submit_of_which_nothing_left_says_so_and_may_be_repeated(sim, set_con
     assert sim.ledger()["accepted"] == 0
 
 
-def test_a_submit_goes_through_once_the_port_opens(sim, set_connection, payload):
+def test_a_submit_goes_through_once_the_port_opens(sim, set_connection, payload, closed):
     """The first connection is refused; a forwarder opens the port while the hook backs off."""
-    port = closed_port()
-    hook = SegmindHook(set_connection(host=f"http://127.0.0.1:{port}"))
+    hook = SegmindHook(set_connection(host=url_of(closed)))
     target = int(sim.url.rsplit(":", 1)[1])
 
     async def open_later():
         await asyncio.sleep(0.3)
-        server = await asyncio.start_server(forward, "127.0.0.1", port)
+        server = await asyncio.start_server(forward, sock=closed)
         async with server:
             return await submitted
 
@@ -316,14 +321,14 @@ def test_one_request_of_the_history_is_read_in_any_shape(sim, hook, shape):
     assert hook.find_request("r1").url == "https://i/1.png"
 
 
-def test_the_connection_test_spends_nothing_and_says_whose_fault_a_failure_is(sim, conn_id, set_connection):
+def test_the_connection_test_spends_nothing_and_says_whose_fault_a_failure_is(sim, conn_id, set_connection, closed):
     good, words = SegmindHook(conn_id).test_connection()
     assert good
     assert "100.00" in words
     bad, words = SegmindHook(set_connection(password="SG_wrong")).test_connection()
     assert not bad
     assert "does not accept the API key" in words
-    bad, words = SegmindHook(set_connection(host=f"http://127.0.0.1:{closed_port()}")).test_connection()
+    bad, words = SegmindHook(set_connection(host=url_of(closed))).test_connection()
     assert not bad
     assert "check the network" in words
     bad, words = SegmindHook(set_connection(host="https://api.segmind.com/v2")).test_connection()
@@ -360,7 +365,7 @@ async def test_the_async_hook_tells_a_lost_answer(sim, conn_id, kind):
             await looking.get_credits()
 
 
-async def test_the_async_hook_tells_faults_as_the_sync_one_does(sim, conn_id, set_connection):
+async def test_the_async_hook_tells_faults_as_the_sync_one_does(sim, conn_id, set_connection, closed):
     async with SegmindAsyncHook(conn_id) as looking:
         sim.order_fault("respond", status=401, body={"error": f"key {sim.api_key} is invalid"})
         with pytest.raises(errors.SegmindAuthenticationError, match=r"key \*\*\* is invalid"):
@@ -373,7 +378,7 @@ async def test_the_async_hook_tells_faults_as_the_sync_one_does(sim, conn_id, se
     async with SegmindAsyncHook("nowhere") as looking:
         with pytest.raises(errors.SegmindSettingsError, match="does not exist"):
             await looking.get_credits()
-    async with SegmindAsyncHook(set_connection(host=f"http://127.0.0.1:{closed_port()}")) as looking:
+    async with SegmindAsyncHook(set_connection(host=url_of(closed))) as looking:
         with pytest.raises(errors.SegmindConnectionError, match="Nothing was sent"):
             await looking.get_credits()
     sim.order_fault("delay", seconds=5)

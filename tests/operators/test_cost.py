@@ -41,17 +41,20 @@ def test_it_adds_up_what_a_run_cost_after_a_failure_too_and_leaves_the_run_faile
 
 
 def test_a_job_that_no_sensor_saw_end_is_looked_up(sim, conn_id, run_dag):
-    run = run_dag("""
+    run = run_dag(f"""
         from airflow_provider_kling.operators.cost import KlingRunCostOperator
 
         first = KlingSubmitOperator(task_id="first", payload=O1Image(prompt="@Image1", image_urls=PICTURES))
 
         @task
-        def a_while():
+        def until_it_is_done():
             import time
-            time.sleep(2)
+            import requests
 
-        first >> a_while() >> KlingRunCostOperator(task_id="cost")
+            while requests.get("{sim.url}/simulator/ledger", timeout=10).json()["jobs"][0]["status"] != "COMPLETED":
+                time.sleep(0.05)
+
+        first >> until_it_is_done() >> KlingRunCostOperator(task_id="cost")
     """)
     assert run.state == "success"
     told = run.xcom("cost")

@@ -78,15 +78,18 @@ def test_looks_that_fail_cost_no_completed_job(sim, conn_id, run_dag, mode, faul
 
 
 def test_a_job_that_is_done_already_is_found_without_deferring(sim, conn_id, run_dag, capfd):
-    run = run_dag("""
+    run = run_dag(f"""
         submit = KlingSubmitOperator(task_id="submit", payload=O1Image(prompt="@Image1", image_urls=PICTURES))
 
         @task
-        def a_while():
+        def until_it_is_done():
             import time
-            time.sleep(2)
+            import requests
 
-        submit >> a_while() >> KlingSensor(task_id="done", request_id=submit.output)
+            while requests.get("{sim.url}/simulator/ledger", timeout=10).json()["jobs"][0]["status"] != "COMPLETED":
+                time.sleep(0.05)
+
+        submit >> until_it_is_done() >> KlingSensor(task_id="done", request_id=submit.output)
     """)
     assert run.state == "success"
     assert [request["path"].rsplit("/", 1)[-1] == "status" for request in polls(sim)] == [True, False]

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from tests.storage.conftest import FileHost, make_film, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
 SCRIPT = """
@@ -25,7 +25,7 @@ from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindTo
 with DAG({dag_id!r}, schedule=None) as dag:
     SegmindToObjectStorageOperator(task_id="keep", segmind_conn_id="segmind_other", {arguments})
 if __name__ == "__main__":
-    print("STATE", str(dag.test().state))
+    dag.test()
 """
 
 
@@ -49,9 +49,9 @@ def result_of(host: FileHost, request_id: str = ID, **facts) -> dict:
 
 
 @pytest.fixture
-def start(airflow_db: str, tmp_path_factory) -> Iterator[Callable[..., subprocess.Popen]]:
+def start(empty_db: Path, tmp_path_factory) -> Iterator[Callable[..., subprocess.Popen]]:
     """
-    Return a function that keeps a file in a process of its own; what it prints is read at its end.
+    Return a function that keeps a file in a process of its own, which can be killed; what it prints can be read.
 
     Each has a database of its own: SQLite lets one process write at a time.
     """
@@ -60,7 +60,7 @@ def start(airflow_db: str, tmp_path_factory) -> Iterator[Callable[..., subproces
     def run(**arguments) -> subprocess.Popen:
         listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         home = tmp_path_factory.mktemp("home")
-        shutil.copy(Path(airflow_db, "airflow.db"), home)
+        shutil.copy(empty_db, home / "airflow.db")
         script = home / "dags" / f"test_{uuid.uuid4().hex[:8]}.py"
         script.parent.mkdir()
         script.write_text(SCRIPT.format(dag_id=script.stem, arguments=listed))
