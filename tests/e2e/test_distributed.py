@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from airflow import __version__ as airflow_version
 
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.segmind.pacing import BURST_SECONDS, POLL_SHARE, Durations, Job
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from tests.e2e.airflow_processes import Airflow
 
 pytestmark = pytest.mark.distributed
+
+retries_after_a_lost_worker = pytest.mark.skipif(
+    airflow_version == "3.4.0b2",
+    reason="its schedulers die of a task without a heartbeat (UniqueViolation in prepare_db_for_next_try)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,7 @@ with DAG("lost", schedule=None, default_args=DEFAULTS):
 )
 
 
+@retries_after_a_lost_worker
 def test_workers_lost_with_their_disks_while_they_submit_cost_no_job_and_no_second_bill(fleet, sim):
     fleet.write_dag("lost", FLEET.format(model=FLEET_MODEL, grace=GRACE, picture=""))
     runs = [f"lost-{number}" for number in range(8)]
@@ -114,6 +121,7 @@ with DAG("stores", schedule=None, default_args=DEFAULTS):
 
 
 @needs_a_record
+@retries_after_a_lost_worker
 def test_each_attempt_on_another_empty_machine_pays_once_uploads_once_and_keeps_a_whole_file(fleet, sim, s3):
     s3.create_bucket(Bucket=BUCKET)
     picture = requests.get(f"{sim.url}/simulator/inputs/robot.png", timeout=60).content
