@@ -93,7 +93,6 @@ class Task:
     #: What Airflow keeps of it, as far as this Airflow keeps anything.
     state: Shelf | None = field(default_factory=Shelf)
     variable: Shelf | None = None
-    tries: int = 0
     xcom: dict | None = None
     #: Addresses of uploaded files: those that outlive an attempt, and those that siblings see.
     kept: dict = field(default_factory=dict)
@@ -121,7 +120,7 @@ class Task:
 
     @property
     def store(self) -> RecordStore:
-        return RecordStore(self.state, self.variable, first=self.tries == 1)
+        return RecordStore(self.state, self.variable)
 
     @property
     def record(self) -> Record | None:
@@ -167,7 +166,6 @@ class World(RuleBasedStateMachine):
             self.wanted[key] += 1
             task.handed_on = False
         task.wanted, task.again = key, False
-        task.tries += 1
         earlier, task.began = task.began, task.began or self.clock()
         payload = self.payload(task)
         attempt = Submission(
