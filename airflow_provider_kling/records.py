@@ -47,17 +47,15 @@ class RecordStore:
 
     :param state: the task's state, where Airflow has it.
     :param variable: holds the record while the job is undelivered; None where the state outlives a clear.
-    :param first: whether this is the task's first attempt, before which there is no variable.
     """
 
     state: TaskStateStore | None
     variable: Variable | None
-    first: bool = False
 
     def load(self) -> Any:
         """Return the record that earlier attempts have left, as JSON; None where there is none."""
         stored = None if self.state is None else self.state.get(RECORD_KEY)
-        if stored is not None or self.variable is None or self.first:
+        if stored is not None or self.variable is None:
             return stored
         text = self.variable.get()
         try:
@@ -102,4 +100,4 @@ def record_store(context: Context) -> RecordStore:
             f"The Kling job of task {task} in run {ti.run_id} of DAG {ti.dag_id}, until it is delivered: kept so that "
             "clearing the task does not pay for it again.",
         )
-    return RecordStore(task_state_store(context), variable, first=ti.try_number == 1)
+    return RecordStore(task_state_store(context), variable)

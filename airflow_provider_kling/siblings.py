@@ -31,14 +31,17 @@ class TellsCost:
     """Marks an operator that tells what a job cost, so that submitting tasks and the run's sum find it."""
 
 
-def instance_name(context: Context) -> str:
-    """Return the task instance's name within its run, such as ``submit``, ``submit[3]`` or ``submit[loop 0]``."""
-    ti = context["ti"]
+def batch_name(context: Context) -> str:
+    """Return the name of the task instances that are started together, such as ``submit`` or ``submit (loop 2)``."""
     loop: Any = context.get("loop")  # from Airflow 3.4 on
-    places = [] if loop is None else [f"loop {loop.index}"]
-    if ti.map_index not in {None, -1}:
-        places.append(str(ti.map_index))
-    return f"{ti.task_id}[{', '.join(places)}]" if places else str(ti.task_id)
+    task_id = str(context["ti"].task_id)
+    return task_id if loop is None else f"{task_id} (loop {loop.index})"
+
+
+def instance_name(context: Context) -> str:
+    """Return the task instance's name within its run, such as ``submit``, ``submit[3]`` or ``submit (loop 2)[3]``."""
+    map_index = context["ti"].map_index
+    return batch_name(context) + ("" if map_index in {None, -1} else f"[{map_index}]")
 
 
 def siblings(dag: DAG, kind: type) -> list[str]:

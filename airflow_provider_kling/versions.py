@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from airflow import __version__ as airflow_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
@@ -203,6 +203,38 @@ def _store_alias(name: str) -> None:
     with create_session() as session:
         if session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == name)) is None:
             session.add(DatasetAliasModel(name=name))
+
+
+def in_loop_of(context: Context, task_ids: Iterable[str]) -> list[str]:
+    """Return those of the tasks that are in the same Task Loop (Airflow 3.4) as the running one."""
+    dag = context["dag"]
+    loop = _enclosing_loop(context["task"])
+    return [] if loop is None else [name for name in task_ids if _enclosing_loop(dag.get_task(name)) == loop]
+
+
+def xcoms_of_previous_iteration(context: Context, task_ids: Iterable[str], key: str) -> list[Any]:
+    """
+    Return what tasks of the running task's loop published in the iteration before this one.
+
+    Airflow shows no other. ``loop.previous`` reads the return value of the loop's last task in the same way.
+    """
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+    sequence: Any = LazyXComSequence  # its argument previous_iteration is new in 3.4
+    found: list[Any] = []
+    for task_id in task_ids:
+        xcom = PlainXComArg(context["dag"].get_task(task_id), key)
+        found += sequence(xcom_arg=xcom, ti=context["ti"], previous_iteration=True)[:]
+    return [value for value in found if value]
+
+
+def _enclosing_loop(task: Any) -> str | None:
+    """Return the id of the loop that a task is in."""
+    group = task.task_group
+    while group is not None and not hasattr(group, "max_iterations"):
+        group = group.parent_group
+    return None if group is None else str(group.group_id)
 
 
 def _first_start(ti: Any, first_try: int) -> datetime | None:

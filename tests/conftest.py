@@ -44,6 +44,8 @@ AIRFLOW_3_1 = _VERSION >= (3, 1)
 AIRFLOW_3_2 = _VERSION >= (3, 2)
 #: Whether there is task state.
 AIRFLOW_3_3 = _VERSION >= (3, 3)
+#: Whether tasks can loop, and a clear discards a task's state.
+AIRFLOW_3_4 = _VERSION >= (3, 4)
 needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a delivered job's record is kept from Airflow 3.3 on")
 
 if TYPE_CHECKING:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from airflow_provider_kling.records import RecordStore
@@ -68,10 +66,6 @@ def test_a_job_of_which_nothing_more_is_wanted_leaves_no_variable_and_lets_a_cle
 def test_what_is_no_record_in_a_variable_is_an_error_and_never_no_record():
     with pytest.raises(SegmindInputError, match="stored record cannot be read"):
         kept(RecordStore(None, Variable("{ no json")))
-
-
-def test_the_first_attempt_asks_for_no_variable():
-    assert kept(RecordStore(None, Variable(json.dumps(ACCEPTED.model_dump(mode="json"))), first=True)) is None
 
 
 def test_a_task_keeps_a_variable_in_airflow_itself(run_dag):

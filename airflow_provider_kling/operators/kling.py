@@ -20,7 +20,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
-from airflow_provider_kling.siblings import Submitter, instance_name
+from airflow_provider_kling.siblings import Submitter, batch_name, instance_name
 from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
 if TYPE_CHECKING:
@@ -165,10 +165,12 @@ class KlingSubmitOperator(Submitter, BaseOperator):
 
         with read_files(context, request, required=renders_to_nothing(self.adopt_request_id)) as (wanted, files):
             driver = SubmissionDriver(context, self.hook, wanted, self.dag, self.log, files)
-            request_id = driver.run(self._submission(context, wanted, instead_of).attempt())
+            request_id = driver.run(
+                self._submission(context, wanted, instead_of, blind=not driver.earlier.known).attempt()
+            )
             return Submitted(request_id, sent=driver.sent)
 
-    def _submission(self, context: Context, request: Request, instead_of: str | None) -> Submission:
+    def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.operators.spending import purse_for
         from airflow_provider_kling.segmind.submission import Submission, fingerprint
 
@@ -177,7 +179,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         if request.payload is not None:
             price = str(request.payload.estimate())
             expectation = f"It usually takes {request.payload.usual_latency:.0f} s. Price: {price}."
-        high, purse = purse_for(self, request, max_cost=self.max_cost, budget=self.budget)
+        high, purse = purse_for(batch_name(context), request, max_cost=self.max_cost, budget=self.budget, blind=blind)
         return Submission(
             model=request.model,
             payload=request.parameters,

@@ -14,7 +14,7 @@ from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.segmind.spending import Purse, too_dear
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import DAG, BaseOperator
+    from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_kling.payloads.checking import Request
     from airflow_provider_kling.payloads.estimate import Estimate
@@ -46,11 +46,13 @@ def check_limits(max_cost: Any, budget: Any, *, model: Any, payload: Any) -> Non
 
 
 def purse_for(
-    operator: BaseOperator, request: Request, *, max_cost: Any, budget: KlingBudget | None
+    batch: str, request: Request, *, max_cost: Any, budget: KlingBudget | None, blind: bool = False
 ) -> tuple[float | None, Purse | None]:
     """
     Return what a job costs at the most, and the purse that limits it where anything does.
 
+    :param batch: see :func:`airflow_provider_kling.siblings.batch_name`.
+    :param blind: whether nothing tells what earlier iterations of the task's loop cost.
     :raises SegmindInputError: ``max_cost`` has rendered to something that is no price.
     """
     estimate = request.payload.estimate() if request.payload else None
@@ -65,7 +67,8 @@ def purse_for(
         max_cost=ceiling,
         limit=budget.max_cost_per_dag_run if budget else None,
         prices=budget.prices if budget else {},
-        batch=operator.task_id,
+        batch=batch,
+        blind=blind,
         chance=random.random,
     )
 

@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.delivery import BILL_KEY
+from airflow_provider_kling.loops import earlier_iterations
 from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook, steps
 from airflow_provider_kling.segmind.errors import SegmindError
@@ -68,6 +69,7 @@ class SubmissionDriver:
         self.request = request
         self.siblings = siblings(dag, Submitter)
         self.cost_tellers = siblings(dag, TellsCost)
+        self.earlier = earlier_iterations(context, self.siblings, self.cost_tellers)
         self.log = log
         self.files = files
         self.uploads = Uploads(context, hook, log)
@@ -81,6 +83,7 @@ class SubmissionDriver:
         :raises SegmindError: whatever went wrong, Airflow's own failures included.
         """
         try:
+            self.earlier.show(self.context)
             return self._run(attempt)
         except SegmindError:
             raise
@@ -136,9 +139,9 @@ class SubmissionDriver:
             case steps.Withdraw():
                 self._push(RECORD_KEY, None)
             case steps.AskSiblings():
-                return published(self.ti, self.siblings, RECORD_KEY)
+                return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
             case steps.AskBills():
-                return published(self.ti, self.cost_tellers, BILL_KEY)
+                return [*self.earlier.bills, *published(self.ti, self.cost_tellers, BILL_KEY)]
             case steps.Deliver(claim=claim, submitted_at=submitted_at):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
                 self._push("model", self.request.model)

@@ -86,6 +86,7 @@ class Purse:
     :param limit: what all jobs of the run may cost.
     :param prices: what a job costs at the most, by slug, where the user knows it.
     :param batch: the task, whose mapped instances are started together.
+    :param blind: whether nothing tells what the run has spent in earlier iterations of the task's loop.
     :param chance: a random number from 0 to 1, which keeps siblings from asking in step.
     """
 
@@ -97,13 +98,22 @@ class Purse:
     limit: float | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
     batch: str = ""
+    blind: bool = False
 
     def refuse_alone(self) -> None:
         """
         Refuse what cannot be paid whatever the siblings do.
 
-        :raises KlingBudgetExceededError: the job's price is above ``max_cost`` or not known.
+        :raises KlingBudgetExceededError: the job's price is above ``max_cost`` or not known, or what was spent is not.
         """
+        if self.blind and self.limit is not None:
+            raise KlingBudgetExceededError(
+                f"The budget of this DAG run is {dollars(self.limit)}, and what earlier iterations of this loop cost "
+                "is not known: no Kling task has submitted in the one just before, and Airflow shows no other. "
+                "Nothing was sent. Submit in every iteration, or leave the budget out and set max_cost.",
+                limit=self.limit,
+                estimate=self.high,
+            )
         if self.high is None:
             raise KlingBudgetExceededError(
                 f"What {self.model} costs is {self.price or 'not known'}, so {self._what()} cannot be kept. Nothing "

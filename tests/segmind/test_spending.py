@@ -71,6 +71,12 @@ def test_a_job_without_a_price_is_refused_with_advice(limits, what):
         purse(high=None, price="not published, $0.91 on average", **limits).refuse_alone()
 
 
+def test_where_nothing_tells_what_was_spent_a_budget_refuses_and_max_cost_alone_does_not():
+    with pytest.raises(KlingBudgetExceededError, match=r"earlier iterations of this loop cost is not known"):
+        purse(limit=9.0, blind=True).refuse_alone()
+    purse(max_cost=9.0, blind=True).refuse_alone()
+
+
 def test_a_refusal_sends_nothing_and_leaves_no_trace():
     play = Play(purse=purse(max_cost=0.5), high=1.0)
     with pytest.raises(KlingBudgetExceededError):

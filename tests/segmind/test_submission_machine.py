@@ -93,7 +93,6 @@ class Task:
     #: What Airflow keeps of it, as far as this Airflow keeps anything.
     state: Shelf | None = field(default_factory=Shelf)
     variable: Shelf | None = None
-    tries: int = 0
     xcom: dict | None = None
     #: Addresses of uploaded files: those that outlive an attempt, and those that siblings see.
     kept: dict = field(default_factory=dict)
@@ -113,14 +112,15 @@ class Task:
     stores_by: float | None = None
     last_words: list[str] = field(default_factory=list)
 
-    #: The job that its last successful attempt has handed on.
+    #: The job that its last successful attempt has ended with, and whether the record of the last one says "delivered".
     owns: str | None = None
+    handed_on: bool = False
     #: When the first attempt since it was cleared began.
     began: datetime | None = None
 
     @property
     def store(self) -> RecordStore:
-        return RecordStore(self.state, self.variable, first=self.tries == 1)
+        return RecordStore(self.state, self.variable)
 
     @property
     def record(self) -> Record | None:
@@ -164,9 +164,8 @@ class World(RuleBasedStateMachine):
         key = task.prompt
         if task.wanted != key or task.again:
             self.wanted[key] += 1
-            task.owns = None
+            task.handed_on = False
         task.wanted, task.again = key, False
-        task.tries += 1
         earlier, task.began = task.began, task.began or self.clock()
         payload = self.payload(task)
         attempt = Submission(
@@ -236,6 +235,7 @@ class World(RuleBasedStateMachine):
                 return task.store.load()
             case steps.Keep(record=record):
                 task.store.save(record)
+                task.handed_on = record.delivered
             case steps.Forget():
                 task.store.delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
@@ -403,7 +403,7 @@ class World(RuleBasedStateMachine):
         """Return whether the job that the task had last has reached somebody."""
         if self.has_state:
             return task.record is not None and task.record.delivered
-        return task.owns is not None and task.record is None
+        return task.handed_on
 
     @precondition(lambda self: any(task.attempt is None and not task.done for task in self.tasks))
     @rule(choice=st.integers(0, 2), prompt=st.sampled_from(["a fox", "an owl"]))
