@@ -30,10 +30,10 @@ help: ## Show this list
 
 setup: $(READY) ## Make the environment that the other commands run in (they do it themselves)
 
-demo: $(READY) ## Run image, video, edit on a real Airflow into demo-output/ (LIVE=1: on Segmind itself, paid)
+demo: $(READY) ## Run image, video, edit on a small Airflow into demo-output/ (LIVE=1: on Segmind itself, paid)
 	@LIVE="$(LIVE)" YES="$(YES)" KEEP="$(KEEP)" $(RUN) -m demo
 
-airflow: $(READY) ## Open Airflow's own UI with the example DAGs and a simulated Segmind, until Ctrl-C
+airflow: $(READY) ## Open Airflow's own UI with the example DAGs, a finished run and a simulated Segmind, until Ctrl-C
 	@KEEP="$(KEEP)" $(RUN) -m demo.ui
 
 test: $(READY) ## Run the test suite on all cores (AIRFLOW=2.11.2: on that Airflow)
@@ -58,7 +58,7 @@ build: $(READY) ## Build the wheel into dist/
 
 clean: ## Remove the environments, caches and everything that was built (not what LIVE=1 paid for)
 	rm -rf .venv-airflow-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	[ ! -d demo-output ] || find demo-output -maxdepth 1 -type f -exec rm -f {} +
+	[ ! -d demo-output ] || find demo-output -mindepth 1 -maxdepth 1 ! -name 'live-*' -exec rm -rf {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CONSTRAINTS):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
 import shutil
-import signal
 import sys
 import time
 from contextlib import ExitStack
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,26 +17,40 @@ from rich.markup import escape
 from airflow_provider_kling.simulator import Simulator
 from demo import pictures as input_pictures
 from demo import report
-from demo.airflow_home import ROOT, AirflowHome, connection_json, stop
+from demo.airflow_api import DagRun
+from demo.airflow_home import (
+    COMPONENTS,
+    EXAMPLE_DAGS,
+    OUTPUT,
+    ROOT,
+    SIMULATOR_TIME_SCALE,
+    AirflowHome,
+    connection_fields,
+)
 from demo.leaks import find_leaks
 from demo.lineage import chain
-from demo.media import describe
 from demo.problems import DemoError
+from demo.processes import stop_on_signals
 from demo.progress import Progress
 from demo.steps import COST_TASK, DAG_ID, STEPS, read_outcome
 from demo.target import Target, choose_live, random_key
+from demo.versions import AIRFLOW
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from demo.steps import Outcome
 
-OUTPUT = ROOT / "demo-output"
 #: Where the DAG keeps what it made, in there.
 FILES = "files"
+LOGS = "logs"
+#: Long after the simulator's jobs are over, on a slow machine too.
+RUN_SECONDS = 1200
 
 
 def main() -> int:
     """Run the demo; its exit code says whether everything was there at the end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_on_signals()
     console = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 120)
     try:
         _demo(console)
@@ -57,36 +69,34 @@ def _demo(console: Console) -> None:
     progress = Progress(console)
     with ExitStack() as stack:
         # A live run needs it as well, for the two pictures that it draws.
-        simulator = stack.enter_context(Simulator(api_key=random_key()))
+        simulator = stack.enter_context(Simulator(api_key=random_key(), time_scale=SIMULATOR_TIME_SCALE))
         target = paid_target or Target(simulator.url, simulator.api_key, live=False)
+        connection = connection_fields(target.host, target.api_key, simulated=not live)
         output = _make_output(live)
         home = stack.enter_context(
             AirflowHome(
-                {"AIRFLOW_CONN_SEGMIND_DEFAULT": connection_json(target.host, target.api_key, simulated=not live)},
+                {"AIRFLOW_CONN_SEGMIND_DEFAULT": json.dumps(connection)},
+                logs=output / LOGS,
                 keep=os.environ.get("KEEP") == "1",
             )
         )
-        progress.say(f"Segmind is {target.host}{'' if live else ', a simulator that is 20 times as fast'}")
+        shutil.copy(EXAMPLE_DAGS / f"{DAG_ID}.py", home.dags)
+        speed = "" if live else f", a simulator that is {SIMULATOR_TIME_SCALE} times as fast"
+        progress.say(f"Segmind is {target.host}{speed}")
         pictures = input_pictures.fetch(simulator.url, output)
-        log = stack.enter_context((output / "airflow.log").open("wb"))
-        progress.say("airflow db migrate")
-        home.run("db", "migrate", log=log)
-        code = _run(home, pictures, output / FILES, log, progress)
-        _check_leaks(target, home, output)  # a run that fails has the most reasons to write down what it was given
-        if code or home.record.run_state() != "success":
-            raise _failure(home, Path(log.name), progress)
-        outcomes = [read_outcome(home.record, step) for step in STEPS]
-        for outcome in outcomes:
-            progress.say(f"[bold]{outcome.step.title}[/] kept: {describe(outcome.file)}")
+        try:
+            outcomes, cost = _run(home, pictures, output / FILES, progress, live=live)
+        finally:
+            home.stop()
+            _check_leaks(target, home, output)  # a run that fails has the most reasons to write down what it was given
+        if not live:
+            _check_bill(simulator, outcomes)
         report.write_summary(output / "summary.json", outcomes, pictures, target)
         report.draw_storyboard(output / "storyboard.png", outcomes, pictures, target)
         progress.say("Storyboard drawn")
 
         _check_leaks(target, home, output)
-        if not live:
-            _check_bill(simulator, outcomes)
         console.print(report.table(outcomes))
-        cost = home.record.xcoms(COST_TASK)["return_value"].value
         console.print(
             f"Billed: {cost['jobs']} jobs, ${cost['total']:.3f} of a budget of ${cost['limit']:.2f} for the run. "
             "The API key is in no file the run left.",
@@ -99,6 +109,26 @@ def _demo(console: Console) -> None:
             console.print(f"AIRFLOW_HOME was kept: {home.path}", highlight=False)
 
 
+def _run(
+    home: AirflowHome, pictures: input_pictures.Pictures, files: Path, progress: Progress, *, live: bool
+) -> tuple[list[Outcome], dict[str, Any]]:
+    """Run the DAG as in production; return what its steps left behind, and what the run cost."""
+    progress.say(f"Airflow {AIRFLOW} makes its database")
+    home.run("db", "migrate")
+    progress.say(f"Its components start: {', '.join(COMPONENTS)}")
+    home.start_components()
+    with progress.busy("Airflow starts"):
+        home.wait_for(DAG_ID)
+    run = DagRun.trigger(home.api, DAG_ID, "demo", {**pictures.params, "destination": files.as_uri()})
+    progress.say(f"{DAG_ID} is triggered, with Airflow's REST API")
+    if progress.follow(run, home.check, seconds=math.inf if live else RUN_SECONDS) != "success":
+        raise _failure(run, home, progress)
+    xcoms = {task: run.xcoms(task) for step in STEPS for task in step.tasks}
+    cost = run.xcoms(COST_TASK)["return_value"].value
+    progress.say("The run is finished, and Airflow stops")
+    return [read_outcome(step, xcoms) for step in STEPS], cost
+
+
 def _make_output(live: bool) -> Path:
     """Make a folder for the results. What was paid for is not overwritten by the next run."""
     output = OUTPUT / time.strftime("live-%Y%m%d-%H%M%S") if live else OUTPUT
@@ -106,29 +136,19 @@ def _make_output(live: bool) -> Path:
     for file in output.glob("*.*"):
         if file.is_file():
             file.unlink()
-    shutil.rmtree(output / FILES, ignore_errors=True)
+    for folder in (FILES, LOGS):
+        shutil.rmtree(output / folder, ignore_errors=True)
     return output
 
 
-def _run(home: AirflowHome, pictures: input_pictures.Pictures, files: Path, log: IO[bytes], progress: Progress) -> int:
-    """Run the DAG with Airflow's own command line; give the exit code."""
-    progress.say(f"airflow dags test {DAG_ID}")
-    run = home.start(
-        "dags", "test", DAG_ID, "--conf", json.dumps({**pictures.params, "destination": files.as_uri()}), log=log
-    )
-    try:
-        return progress.follow(run, home.record)
-    finally:
-        stop(run)
-
-
-def _failure(home: AirflowHome, log: Path, progress: Progress) -> DemoError:
+def _failure(run: DagRun, home: AirflowHome, progress: Progress) -> DemoError:
     """Tell what is lost and what is not, in the provider's own words."""
     for step in STEPS:
-        if url := home.record.xcoms(step.wait_task).get("url"):
+        if url := run.xcoms(step.wait_task).get("url"):
             progress.say(f"[bold]{step.title}[/] can still be downloaded: {url.value}")
-    said = re.findall(r"airflow_provider_kling\.\S+Error: (.+)", log.read_text(errors="replace"))
-    return DemoError(f"{said[-1] if said else 'The run failed.'} The whole log: {log}")
+    failed = [task for task, state in run.states().items() if state == "failed"]
+    said = " ".join(f"{task}: {run.error(task)}" for task in failed)
+    return DemoError(f"The run failed. {said} The logs: {home.logs}")
 
 
 def _check_leaks(target: Target, home: AirflowHome, output: Path) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from demo.steps import STEPS
+from rich.markup import escape
+
+from demo.airflow_api import NotAnsweringError
+from demo.media import describe
+from demo.problems import DemoError
+from demo.steps import STEPS, saved_files
 
 if TYPE_CHECKING:
-    import subprocess
+    from collections.abc import Callable
 
     from rich.console import Console
+    from rich.status import Status
 
-    from demo.run_record import RunRecord
+    from demo.airflow_api import DagRun
     from demo.steps import Step
 
-LOOK_EVERY = 0.4
+POLL_EVERY = 0.5
 
 
 class Progress:
@@ -24,44 +32,61 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._started = time.monotonic()
-        self._told: set[str] = set()
+        self._reported: set[tuple[str, str | None]] = set()
 
     def say(self, line: str) -> None:
         """Print a line with the seconds since the start."""
         self._console.print(f"[dim]{self._seconds():6.1f} s[/]  {line}", highlight=False)
 
-    def follow(self, run: subprocess.Popen[bytes], record: RunRecord) -> int:
-        """Print what a run's database shows until its process ends; give the exit code."""
-        with self._console.status("Airflow starts") as status:
-            while (code := run.poll()) is None:
-                status.update(self._look(record))
-                time.sleep(LOOK_EVERY)
-        self._look(record)
-        return code
+    def busy(self, what: str) -> Status:
+        """Show for as long as the `with` block lasts that something goes on."""
+        return self._console.status(what)
 
-    def _look(self, record: RunRecord) -> str:
-        states = record.states()
-        doing = "Airflow reads the DAG"
+    def follow(self, run: DagRun, check: Callable[[], None], *, seconds: float = math.inf) -> str:
+        """
+        Print what happens in a run until it ends, and return its state.
+
+        :param check: raises when the run cannot end any more.
+        :param seconds: after which it should have ended.
+        """
+        deadline = time.monotonic() + seconds
+        with self.busy(f"{run.dag_id} runs"):
+            while time.monotonic() < deadline:
+                check()
+                with suppress(NotAnsweringError):  # which says nothing about the run
+                    state = run.state()
+                    self._report_news(run)
+                    if state in {"success", "failed"}:
+                        return state
+                time.sleep(POLL_EVERY)
+        raise DemoError(f"The run has not ended after {seconds:g} s: {run.states()}")
+
+    def _report_news(self, run: DagRun) -> None:
+        states = run.states()
         for step in STEPS:
-            submitted, waited = record.xcoms(step.submit_task), record.xcoms(step.wait_task)
-            if "model" in submitted and "return_value" in submitted:
-                model, request_id = submitted["model"].value, submitted["return_value"].value
-                self._tell_once(f"[bold]{step.title}[/] submitted to {model}: {request_id}")
-                doing = f"Waiting for the {step.name}"
-            if "cost" in waited and "return_value" in waited:
-                self._tell_once(f"[bold]{step.title}[/] [green]done[/] for ${waited['cost'].value:.3f}")
-            self._tell_trouble(step, states)
-        return doing
-
-    def _tell_trouble(self, step: Step, states: dict[str, str | None]) -> None:
-        for task in (step.submit_task, step.wait_task):
-            if (state := states.get(task)) in {"failed", "up_for_retry"}:
-                self._tell_once(f"[bold]{step.title}[/] [red]task {task} is {state}[/]")
-
-    def _tell_once(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
-            self.say(line)
+            for task in step.tasks:
+                seen = task, states.get(task)
+                if seen not in self._reported:
+                    if line := _news(run, step, *seen):
+                        self.say(f"[bold]{step.title}[/] {line}")
+                    self._reported.add(seen)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
+
+
+def _news(run: DagRun, step: Step, task: str, state: str | None) -> str | None:
+    """Say what it means to a person that a task is in a state, where it means anything."""
+    match task, state:
+        case _, "failed" | "up_for_retry":
+            return f"[red]{task} is {state}[/]: {escape(run.error(task))}"
+        case step.submit_task, "success":
+            submitted = run.xcoms(task)
+            return f"submitted to {submitted['model'].value}: {submitted['return_value'].value}"
+        case step.wait_task, "deferred":
+            return "waits in the triggerer, and no worker with it"
+        case step.wait_task, "success":
+            return f"[green]done[/] for ${run.xcoms(task)['cost'].value:.3f}"
+        case step.keep_task, "success":
+            return f"saved: {describe(saved_files(run.xcoms(task))[0])}"
+    return None

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from demo.problems import DemoError
 
 if TYPE_CHECKING:
-    from demo.run_record import RunRecord
+    from collections.abc import Mapping
+
+    from demo.airflow_api import XCom
 
 DAG_ID = "kling_image_to_video_to_edit"
 #: The task that adds up what the run cost.
@@ -25,6 +27,11 @@ class Step:
     submit_task: str
     wait_task: str
     keep_task: str
+
+    @property
+    def tasks(self) -> tuple[str, str, str]:
+        """Its tasks, in order."""
+        return self.submit_task, self.wait_task, self.keep_task
 
     @property
     def title(self) -> str:
@@ -54,11 +61,9 @@ class Outcome:
     sidecar: Path
 
 
-def read_outcome(record: RunRecord, step: Step) -> Outcome:
-    """Read what a step left behind; raises when any of it is missing."""
-    submitted = record.xcoms(step.submit_task)
-    waited = record.xcoms(step.wait_task)
-    kept = record.xcoms(step.keep_task)
+def read_outcome(step: Step, xcoms: Mapping[str, Mapping[str, XCom]]) -> Outcome:
+    """Read what a step's tasks handed on, given by task and key; raises when any of it is missing."""
+    submitted, waited, kept = (xcoms[task] for task in step.tasks)
     wanted = {
         step.submit_task: {"return_value", "model"} - submitted.keys(),
         step.wait_task: {"return_value", "url", "cost", "metrics"} - waited.keys(),
@@ -67,7 +72,7 @@ def read_outcome(record: RunRecord, step: Step) -> Outcome:
     for task, missing in wanted.items():
         if missing:
             raise DemoError(f"Task {task} left no XCom {' and no '.join(sorted(missing))}")
-    (stored,) = kept["return_value"].value
+    file, sidecar = saved_files(kept)
     return Outcome(
         step=step,
         model=submitted["model"].value,
@@ -76,9 +81,15 @@ def read_outcome(record: RunRecord, step: Step) -> Outcome:
         cost=float(waited["cost"].value),
         metrics=waited["metrics"].value,
         seconds=(waited["return_value"].stored_at - submitted["return_value"].stored_at).total_seconds(),
-        file=_local(stored["path"]),
-        sidecar=_local(stored["sidecar"]),
+        file=file,
+        sidecar=sidecar,
     )
+
+
+def saved_files(xcoms: Mapping[str, XCom]) -> tuple[Path, Path]:
+    """Return the file that a task saved, and the description beside it."""
+    (stored,) = xcoms["return_value"].value
+    return _local(stored["path"]), _local(stored["sidecar"])
 
 
 def _local(url: str) -> Path:

@@ -1,46 +1,43 @@
-"""`make airflow`: Airflow's own UI with the example DAGs and a simulated Segmind, until Ctrl-C."""
+"""`make airflow`: Airflow's own UI with the example DAGs, a finished run, and a simulated Segmind, until Ctrl-C."""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
-import signal
-import socket
-import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import Any
 
-import psutil
-import requests
 from rich.console import Console
 from rich.markup import escape
 
-from demo.airflow_home import ROOT, AirflowHome, connection_json
+from demo.airflow_api import DagRun
+from demo.airflow_home import (
+    EXAMPLE_DAGS,
+    LOGIN,
+    LOOPBACK,
+    SIMULATOR_TIME_SCALE,
+    AirflowHome,
+    connection_fields,
+    free_port,
+)
 from demo.pictures import FIGURE, PLACE
 from demo.problems import DemoError
+from demo.processes import stop_on_signals
+from demo.progress import Progress
+from demo.steps import COST_TASK, DAG_ID, STEPS, saved_files
 from demo.target import random_key
+from demo.versions import AIRFLOW, AIRFLOW_2
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-LOOPBACK = "127.0.0.1"
-LOGIN = "admin"
 AIRFLOW_PORT = 8080
 SIMULATOR_PORT = 8765  # where the example DAG's default pictures are
-START_SECONDS = 180
-STOP_SECONDS = 15
-LOOK_EVERY = 0.5
-AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+CHECK_EVERY = 1
+_LOGIN = "" if AIRFLOW_2 else f"; user [bold]{LOGIN}[/], password [bold]{LOGIN}[/]"
 
 
 def main() -> int:
     """Serve the UI until told to stop."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_on_signals()
     console = Console(soft_wrap=True, highlight=False)
     try:
         _serve(console)
@@ -53,144 +50,61 @@ def main() -> int:
 
 
 def _serve(console: Console) -> None:
-    if version("apache-airflow").startswith("2."):
-        raise DemoError("This shows the UI of Airflow 3; leave out AIRFLOW=2…")
-    port = _free_port(AIRFLOW_PORT)
-    base_url = f"http://{LOOPBACK}:{port}"
-    with ExitStack() as stack:
-        home = stack.enter_context(AirflowHome(_settings(port, base_url), keep=os.environ.get("KEEP") == "1"))
-        passwords = home.path / "passwords.json"
-        passwords.write_text(json.dumps({LOGIN: LOGIN}))
-        home.env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords)
-
+    progress = Progress(console)
+    port = free_port(SIMULATOR_PORT)
+    simulator = f"http://{LOOPBACK}:{port}"
+    home = AirflowHome({}, dags=EXAMPLE_DAGS, port=free_port(AIRFLOW_PORT), keep=os.environ.get("KEEP") == "1")
+    with home:
         key = random_key()
-        console.print("Starting the simulator and Airflow, half a minute …")
-        simulator = stack.enter_context(_simulator(home, key))
-        log = stack.enter_context((home.path / "airflow.log").open("wb"))
-        home.run("db", "migrate", log=log)
-        home.run("connections", "add", "segmind_default", "--conn-json", _connection(simulator, key), log=log)
-        airflow = stack.enter_context(_stopped_at_the_end(home.start("standalone", log=log)))
-        _wait_until_healthy(base_url, airflow, home.path / "airflow.log")
-        _welcome(console, base_url, simulator, home)
-        try:
-            airflow.wait()
-        except KeyboardInterrupt:
-            console.print("Stopping …")
-            raise
-        raise DemoError(f"Airflow stopped by itself: {_last_line(home.path / 'airflow.log')}")
+        progress.say(f"Airflow {AIRFLOW} and a simulated Segmind start")
+        options = {"--host": LOOPBACK, "--port": port, "--time-scale": SIMULATOR_TIME_SCALE, "--api-key": key}
+        arguments = [str(part) for option in options.items() for part in option]
+        home.start("simulator", "airflow_provider_kling.simulator", *arguments)
+        with progress.busy("Airflow starts"):
+            home.run("db", "migrate")
+            home.start_components()
+            home.wait_for(DAG_ID)
+        home.api.post("connections", _connection(port, key))
+        progress.say(f"{home.url} is up{_LOGIN}. Its first run begins:")
+        run = _first_run(home, simulator, progress)
+        _welcome(console, home, run, simulator)
+        while True:
+            home.check()
+            time.sleep(CHECK_EVERY)
 
 
-def _connection(simulator: str, key: str) -> str:
+def _first_run(home: AirflowHome, simulator: str, progress: Progress) -> DagRun:
+    """Run the main example once, as a person does who presses Trigger, so that there is something to see."""
+    pictures = {"figure": f"{simulator}{FIGURE}", "place": f"{simulator}{PLACE}"}
+    run = DagRun.trigger(home.api, DAG_ID, time.strftime("first_run_%Y%m%d_%H%M%S"), pictures)
+    progress.say(f"The first run ended: {progress.follow(run, home.check)}")
+    return run
+
+
+def _connection(port: int, key: str) -> dict[str, Any]:
     """Return the connection with a port of its own: Airflow 3.3.2's test button refuses one without (it sends 0)."""
-    host, _, port = simulator.rpartition(":")
-    return json.dumps({**json.loads(connection_json(host, key)), "port": int(port)})
+    fields = connection_fields(f"http://{LOOPBACK}", key)
+    return {"connection_id": "segmind_default", **fields, "port": port, "extra": json.dumps(fields["extra"])}
 
 
-def _settings(port: int, base_url: str) -> dict[str, str]:
-    """Keep Airflow on this machine, with one known user, and out of the way of any other Airflow."""
-    return {
-        "AIRFLOW__API__HOST": LOOPBACK,
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": base_url,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-        "AIRFLOW__CORE__AUTH_MANAGER": AUTH_MANAGER,
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{LOGIN}:admin",
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
-    }
-
-
-@contextmanager
-def _simulator(home: AirflowHome, key: str) -> Iterator[str]:
-    """Run a simulator of its own process, on its usual port when that is free, and give its address."""
-    command = [sys.executable, "-m", "airflow_provider_kling.simulator", "--api-key", key]
-    command += ["--host", LOOPBACK, "--port", str(_free_port(SIMULATOR_PORT))]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=home.env, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    with _stopped_at_the_end(process):
-        line = process.stdout.readline() if process.stdout else ""
-        if "http://" not in line:
-            raise DemoError("The simulator did not start")
-        yield line.split()[-1]
-
-
-@contextmanager
-def _stopped_at_the_end(
-    process: subprocess.Popen[bytes] | subprocess.Popen[str],
-) -> Iterator[subprocess.Popen[bytes] | subprocess.Popen[str]]:
-    """Stop a process in order, and then whatever it started and left behind."""
-    try:
-        yield process
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave anything running
-        started = _family(process)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        _, alive = psutil.wait_procs(started, timeout=STOP_SECONDS)
-        for survivor in alive:
-            with suppress(psutil.NoSuchProcess):
-                survivor.kill()
-        psutil.wait_procs(alive, timeout=STOP_SECONDS)
-        process.wait()
-
-
-def _family(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> Sequence[psutil.Process]:
-    try:
-        parent = psutil.Process(process.pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _wait_until_healthy(base_url: str, airflow: subprocess.Popen[bytes] | subprocess.Popen[str], log: Path) -> None:
-    parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if airflow.poll() is not None:
-            raise DemoError(f"Airflow did not start: {_last_line(log)}")
-        try:
-            health = requests.get(f"{base_url}/api/v2/monitor/health", timeout=5).json()
-        except requests.RequestException:
-            health = {}
-        if all((health.get(part) or {}).get("status") == "healthy" for part in parts):
-            return
-        time.sleep(LOOK_EVERY)
-    raise DemoError(f"Airflow was not ready after {START_SECONDS} s: {_last_line(log)}")
-
-
-def _welcome(console: Console, base_url: str, simulator: str, home: AirflowHome) -> None:
+def _welcome(console: Console, home: AirflowHome, run: DagRun, simulator: str) -> None:
+    video = STEPS[1].wait_task
+    kept = [saved_files(xcoms)[0].parent for step in STEPS if (xcoms := run.xcoms(step.keep_task))]
     console.print(f"""
-[bold]Airflow[/]     {base_url}   user [bold]{LOGIN}[/], password [bold]{LOGIN}[/]
+[bold]Airflow[/]     {home.url}{_LOGIN}
             the connection is under Admin, Connections: segmind_default
+[bold]First run[/]   {home.url}/{run.page()}
+            what it cost           {home.url}/{run.page(COST_TASK)}
+            what a sensor returns  {home.url}/{run.page(video, "xcom")}
+            its "Kling output"     {home.url}/{run.page(video, "details")}
+            its files              {kept[0] if kept else "none"}
 [bold]Simulator[/]   {simulator}   what was asked of it, drawn and billed
-Log         {home.path / "airflow.log"}
+Logs        {home.logs}
 """)
     if not simulator.endswith(f":{SIMULATOR_PORT}"):
         console.print(f"Port {SIMULATOR_PORT} is taken. When you trigger the DAG, give these pictures:")
         console.print(f"  Figure  {simulator}{FIGURE}\n  Place   {simulator}{PLACE}\n")
-    console.print("Ctrl-C stops both.")
-
-
-def _free_port(wanted: int = 0) -> int:
-    """Give the wanted port when it is free, else any that is."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((LOOPBACK, wanted))
-        except OSError:
-            return _free_port()
-        return int(listener.getsockname()[1])
-
-
-def _last_line(file: Path) -> str:
-    lines = file.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"{file} is empty"
+    console.print("Ctrl-C ends all of it.")
 
 
 if __name__ == "__main__":
