@@ -28,7 +28,7 @@ AGAIN = {"retries": 3, "retry_delay": timedelta(seconds=1)}
 START = datetime(2026, 1, 1, tzinfo=UTC)  # Airflow 2 wants one for a DAG that is scheduled
 
 def told(context):
-    told = context.get("triggering_asset_events") or context["triggering_dataset_events"]
+    told = context["triggering_asset_events" if "triggering_asset_events" in context else "triggering_dataset_events"]
     return [event.extra for events in told.values() for event in events]
 """
 FOLDER = Template(
@@ -190,6 +190,7 @@ def test_an_alias_gets_each_file_as_an_asset_for_those_who_ask_for_it(running, s
     files = {f"file://{file}" for file in folder.rglob("*.mp4")}
     assert len(files) == billed(sim, "alias_is_filled") == 2 * FILES
     read = running.wait_until(lambda: reads(running, "alias_is_read"), "the DAG of the alias runs", every=1)
-    assert {facts["path"] for facts in read[0]} <= files
+    # Airflow 2 and 3.0 start a run for an alias without telling it of the events.
+    assert {facts["path"] for run in read for facts in run} <= files
     own = [events(running, asset) for asset in assets(running, uri, only_active=False)]
     assert sorted(facts["path"] for (facts,) in own) == sorted(files)
