@@ -59,9 +59,10 @@ class RecordStore:
             return stored
         text = self.variable.get()
         try:
-            return None if text is None else json.loads(text)
+            found = None if text is None else json.loads(text)
         except ValueError:
             return text  # which is no record, and is told to be none
+        return text if found is None else found
 
     def save(self, record: Record) -> None:
         """Store the record."""

@@ -150,6 +150,14 @@ def push_from_trigger(ti: Any, xcoms: Mapping[str, Any], links: Mapping[str, str
             backend.set(key, value, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
+def delete_xcoms(ti: Any, keys: Iterable[str]) -> None:
+    """Delete XComs of a task, in the XCom backend too (Airflow 3.3 and later)."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    for key in keys:
+        XCom.delete(key=key, task_id=ti.task_id, dag_id=ti.dag_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
 def mapped_instances(context: Context) -> int:
     """Return how many instances the task is mapped to in this run; 1 where it is not mapped."""
     ti = context["ti"]

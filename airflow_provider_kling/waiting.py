@@ -49,16 +49,24 @@ NO_TRIGGERER = (
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The job that is waited for; its model and when it was submitted (ISO 8601), as far as they are known."""
+    """
+    The job that is waited for.
+
+    :param model: its model, where every process in which the wait may end knows it: it is told on with the result.
+    :param submitted_at: when it was submitted, ISO 8601, as far as that is known.
+    :param paced_as: its model, where only this process knows it.
+    """
 
     request_id: str
     model: str | None = None
     submitted_at: str | None = None
+    paced_as: str | None = None
 
     @property
     def usual_latency(self) -> float | None:
         """How many seconds the model usually takes."""
-        payload_class = get_payload_class(self.model) if self.model else None
+        model = self.model or self.paced_as
+        payload_class = get_payload_class(model) if model else None
         return payload_class.usual_latency if payload_class else None
 
 
@@ -193,7 +201,7 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
         """Push what the next step needs, and return the whole result."""
         from airflow_provider_kling.delivery import summary, xcoms
 
-        awaited = self._awaited(context)
+        awaited = self._traced(context, self._awaited(context))
         handed_on = xcoms(awaited.request_id, awaited.model, result)
         self.output_url = result.url
         level = logging.INFO if result.url else logging.WARNING
@@ -224,5 +232,5 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
     def _push_bill(self, context: Context, error: KlingGenerationFailedError) -> None:
         from airflow_provider_kling.delivery import BILL_KEY, bill_of_failure
 
-        bill = bill_of_failure(error, self._awaited(context).model)
+        bill = bill_of_failure(error, self._traced(context, self._awaited(context)).model)
         context["ti"].xcom_push(key=BILL_KEY, value=bill)

@@ -392,7 +392,8 @@ def read_record(stored: Any) -> Record | None:
         raise SegmindInputError(
             f"The submission's stored record cannot be read ({json.dumps(stored, default=str)[:200]}), so it is "
             "unknown whether a job runs already; nothing was sent. Look in Segmind's request history, then delete "
-            "the task's state entry and clear the task to submit again, or set adopt_request_id to take the job."
+            "the task's state entry, or the Variable that holds it, and clear the task to submit again, or set "
+            "adopt_request_id to take the job."
         )
     return record
 

@@ -17,9 +17,10 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
-from airflow_provider_kling.sensors.source import StartsInTriggerer, needs_worker_at_end, source_of
+from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.sensors.source import StartsInTriggerer, for_triggerer, needs_worker_at_end, source_of
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, siblings
-from airflow_provider_kling.versions import RUNS_IN_TRIGGERER
+from airflow_provider_kling.versions import RUNS_IN_TRIGGERER, delete_xcoms
 from airflow_provider_kling.waiting import TRIGGER_GRACE, Awaited, WaitsForJob
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
         self.deferrable = mode is None if deferrable is None else deferrable
         self.submitted_at = submitted_at
         self._end_from_trigger = end_from_trigger
+        self._follows_submit = isinstance(getattr(request_id, "operator", None), Submitter)
         self.start_from_trigger = (
             RUNS_IN_TRIGGERER
             and start_from_trigger
@@ -117,18 +119,23 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
         source = source_of(self.request_id)
         if source is None or next(self.iter_mapped_task_groups(), None) is not None:
             return False
-        if self.submitted_at is None:
-            self.submitted_at = source.submitted_at
-        model = self.model or source.model
+        try:
+            segmind_conn_id, model, submitted_at = map(
+                for_triggerer, (self.segmind_conn_id, self.model or source.model, self.submitted_at)
+            )
+        except LookupError:
+            return False
+        if submitted_at is None:
+            submitted_at = self.submitted_at = source.submitted_at
         limits = [timedelta(seconds=self.timeout), *filter(None, [self.execution_timeout])]
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls="airflow_provider_kling.triggers.kling.KlingTrigger",
             trigger_kwargs={
                 "request_id": source.request_id,
-                "segmind_conn_id": self.segmind_conn_id,
+                "segmind_conn_id": segmind_conn_id,
                 "poll_interval": self.poll_interval,
                 "model": model,
-                "submitted_at": self.submitted_at,
+                "submitted_at": submitted_at,
                 "usual_latency": Awaited("", model).usual_latency,
                 "timeout": min(limits).total_seconds(),
                 "end_from_trigger": self.end_from_trigger,
@@ -164,7 +171,9 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
                 claim = ti.xcom_pull(task_ids=task_id, key=RECORD_KEY, map_indexes=ti.map_index) or {}
                 record = claim.get("record", {})
                 if record.get("request_id") == self.request_id:
-                    return Awaited(self.request_id, self.model or record["model"], record["accepted_at"])
+                    # A request id from a template is not traced in the triggerer, so its model is not told on here.
+                    told = record["model"] if self._follows_submit or ti.map_index not in {None, -1} else None
+                    return Awaited(self.request_id, self.model or told, record["accepted_at"], record["model"])
         return awaited
 
     def _pause(self, awaited: Awaited, now: datetime) -> float:  # noqa: ARG002 Airflow's own loop waits as long
@@ -181,6 +190,15 @@ class KlingSensor(WaitsForJob, BaseSensorOperator):
                 raise self._timed_out(context, f"not done after {self.timeout:g} s") from None
 
     def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
+        if self.start_from_trigger:
+            self._forget_earlier_result(context)
         if getattr(self, "never_fail", False) or (self.soft_fail and isinstance(error, KlingGenerationTimeoutError)):
             raise AirflowSkipException(str(error)) from error
         super()._end_with(context, error)
+
+    def _forget_earlier_result(self, context: Context) -> None:
+        """Delete what an earlier run of the task has pushed: Airflow does that only where a worker starts a task."""
+        try:
+            delete_xcoms(context["ti"], ("return_value", "url", "urls", "cost", "metrics"))
+        except Exception as exc:  # noqa: BLE001 because the task fails or is skipped all the same
+            self.log.warning("XComs of an earlier run of this task may still be there (%s).", one_line(exc))

@@ -15,7 +15,7 @@ LARGEST_DAG = 25
 
 class StartsInTriggerer:
     """
-    A sensor's ``start_from_trigger``: what it asked for, unless its DAG turns out to be large or to map over it.
+    A sensor's ``start_from_trigger``: what it asked for, unless its DAG turns out to be one that takes a worker.
 
     Airflow reads it when the DAG is complete. On the class it is False, which is what a mapped sensor takes.
     """
@@ -24,10 +24,20 @@ class StartsInTriggerer:
         if sensor is None:
             return False
         asked: bool = sensor.__dict__.get("_start_from_trigger", False)
-        return asked and not (sensor.has_dag() and (len(sensor.dag.task_dict) > LARGEST_DAG or is_mapped_over(sensor)))
+        return asked and not (sensor.has_dag() and _needs_worker_at_start(sensor))
 
     def __set__(self, sensor: Any, asked: bool) -> None:
         sensor.__dict__["_start_from_trigger"] = asked
+
+
+def _needs_worker_at_start(sensor: Any) -> bool:
+    """Whether the complete DAG shows what the sensor could not know when it was made."""
+    dag = sensor.dag
+    fields = [getattr(sensor, name) for name in sensor.template_fields]
+    # Airflow's triggerer knows a DAG without the author's macros and filters.
+    unknown_words = (dag.user_defined_macros or dag.user_defined_filters) and any(map(is_template, fields))
+    ends_elsewhere = sensor.start_trigger_args.trigger_kwargs["end_from_trigger"] and not sensor.end_from_trigger
+    return bool(len(dag.task_dict) > LARGEST_DAG or is_mapped_over(sensor) or unknown_words or ends_elsewhere)
 
 
 def is_mapped_over(sensor: Any) -> bool:
@@ -57,13 +67,27 @@ class Source:
     What the triggerer needs to find a job without a worker.
 
     :param request_id: the id, or a template that the triggerer can render.
-    :param model: the model's slug, where it is known when the DAG file is parsed.
+    :param model: the model's slug, or a template of it, where a task tells that.
     :param submitted_at: a template of when it was submitted, where a task tells that.
     """
 
     request_id: str
     model: str | None = None
     submitted_at: str | None = None
+
+
+def for_triggerer(value: Any) -> Any:
+    """
+    Return a templated argument as the triggerer can render it.
+
+    :raises LookupError: only a worker can.
+    """
+    if value is None:
+        return None
+    source = source_of(value)
+    if source is None:
+        raise LookupError
+    return source.request_id
 
 
 def source_of(request_id: Any) -> Source | None:
@@ -87,6 +111,6 @@ def source_of(request_id: Any) -> Source | None:
     model = getattr(operator, "model", None)
     return Source(
         whole,
-        model=None if is_template(model) else model,
+        model="{{ " + pull.format(key="model") + " }}" if model is None or is_template(model) else model,
         submitted_at="{{ " + pull.format(key="submitted_at") + " }}",
     )

@@ -22,7 +22,7 @@ def models(*arguments, stdin=None, **env):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, **env},
+        env={**os.environ, "COLUMNS": "200", **env},
         timeout=60,
     )
 

@@ -11,6 +11,8 @@ MODEL = "kling-text2video"
 DAG_FILE = (
     HEADER
     + """
+from airflow.providers.common.compat.sdk import Asset
+
 with DAG("workerless", schedule=None):
     submit = KlingSubmitOperator(task_id="submit", model={model!r}, payload={{"prompt": "{{{{ run_id }}}}"}})
     waits = [
@@ -20,11 +22,21 @@ with DAG("workerless", schedule=None):
         KlingSensor(task_id="ends_on_worker", request_id=submit.output, end_from_trigger=False),
         KlingSensor(task_id="starts_on_worker", request_id=submit.output, start_from_trigger=False),
         KlingSensor(task_id="many_outputs", request_id=submit.output, multiple_outputs=True),
+        KlingSensor(
+            task_id="told", request_id=submit.output, model=submit.output["model"],
+            submitted_at=submit.output["submitted_at"],
+        ),
+        KlingSensor(
+            task_id="told_in_words", request_id=submit.output,
+            model="{{{{ ti.xcom_pull(task_ids='submit', key='model') }}}}",
+        ),
+        KlingSensor(task_id="with_outlet", request_id=submit.output),
         KlingSensor(task_id="poked", request_id=submit.output, mode="poke"),
         KlingSensor(task_id="rescheduled", request_id=submit.output, mode="reschedule"),
     ]
     mapped = KlingSensor.partial(task_id="mapped").expand(request_id=[submit.output])
     mapped_over = KlingSensor(task_id="mapped_over", request_id=submit.output)
+    waits[-1].outlets.append(Asset("file:///with/outlet"))
     submit >> waits
 
     @task
@@ -40,8 +52,11 @@ with DAG("workerless", schedule=None):
             judge(result, bill=ti.xcom_pull(task_ids=task_id, key="kling_bill"), **facts)
         results["mapped"], = of_mapped
         for task_id, result in results.items():
-            # Both are told by the task that submitted, which only a wait that knows that task can ask.
-            assert {{**result, "model": ""}} == {{**results["done"], "model": ""}}, (task_id, result)
+            wanted = dict(results["done"])
+            # Who submitted is known of a submit's output, and of that of as many instances as there are waits.
+            if task_id in ("templated", "pulled", "mapped"):
+                del wanted["model"]
+            assert result == wanted, (task_id, result)
 
     agree({{wait.task_id: wait.output for wait in [*waits, mapped_over]}}, mapped.output)
 """
@@ -54,6 +69,8 @@ STARTS = {
     "ends_on_worker": 1,
     "starts_on_worker": 1,
     "many_outputs": 1,
+    "told": 0,
+    "told_in_words": 1,
     "mapped": 1,
 }
 
@@ -75,6 +92,8 @@ def test_submit_and_wait_take_one_worker_process_and_each_wait_hands_on_the_same
     assert running.xcom(run_id, "done", "url") == job["url"]
     assert running.xcom(run_id, "done", "cost") == job["cost_billed"]
     if AIRFLOW_3:
+        events = running.api.get("assets/events", source_run_id=run_id, source_task_id="with_outlet")
+        assert events["total_entries"] == 1
         links = running.api.get(f"dags/workerless/dagRuns/{run_id}/taskInstances/done/links")
         assert links["extra_links"]["Kling output"] == job["url"]
     if AIRFLOW_3_3:
