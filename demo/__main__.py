@@ -86,16 +86,16 @@ def _demo(console: Console) -> None:
         pictures = input_pictures.fetch(simulator.url, output)
         try:
             outcomes, cost = _run(home, pictures, output / FILES, progress, live=live)
+            home.ask_to_stop()  # which takes as long as to draw
+            progress.say("The run is finished, and Airflow stops")
+            report.write_summary(output / "summary.json", outcomes, pictures, target)
+            report.draw_storyboard(output / "storyboard.png", outcomes, pictures, target)
+            progress.say("Storyboard drawn")
         finally:
             home.stop()
             _check_leaks(target, home, output)  # a run that fails has the most reasons to write down what it was given
         if not live:
             _check_bill(simulator, outcomes)
-        report.write_summary(output / "summary.json", outcomes, pictures, target)
-        report.draw_storyboard(output / "storyboard.png", outcomes, pictures, target)
-        progress.say("Storyboard drawn")
-
-        _check_leaks(target, home, output)
         console.print(report.table(outcomes))
         console.print(
             f"Billed: {cost['jobs']} jobs, ${cost['total']:.3f} of a budget of ${cost['limit']:.2f} for the run. "
@@ -124,9 +124,7 @@ def _run(
     if progress.follow(run, home.check, seconds=math.inf if live else RUN_SECONDS) != "success":
         raise _failure(run, home, progress)
     xcoms = {task: run.xcoms(task) for step in STEPS for task in step.tasks}
-    cost = run.xcoms(COST_TASK)["return_value"].value
-    progress.say("The run is finished, and Airflow stops")
-    return [read_outcome(step, xcoms) for step in STEPS], cost
+    return [read_outcome(step, xcoms) for step in STEPS], run.xcoms(COST_TASK)["return_value"].value
 
 
 def _make_output(live: bool) -> Path:

@@ -37,7 +37,7 @@ COMPONENTS = (
 )
 START_SECONDS = 180
 POLL_EVERY = 0.3
-STOP_SECONDS = 3
+STOP_SECONDS = 2  # after that the API server only frees its memory, for seconds
 WORKERS_STOP_SECONDS = 20
 
 #: How many times as fast as Segmind the simulator is.
@@ -126,6 +126,11 @@ class AirflowHome:
         with processes.signals_held():  # there is no moment in which it runs and nobody would end it
             process = self._started[name] = processes.start(command, env=self.env, folder=ROOT, log=self.log(name))
         return process
+
+    def ask_to_stop(self) -> None:
+        """Let all that was started, which has nothing to do any more, begin to end."""
+        for process in self._started.values():
+            process.terminate()
 
     def stop(self) -> None:
         """End all that was started, and everything that it started in turn."""

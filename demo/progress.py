@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from demo.airflow_api import DagRun
     from demo.steps import Step
 
-POLL_EVERY = 0.5
+POLL_EVERY = 0.8  # the server that answers is also the one that the workers wait for
 
 
 class Progress:
