@@ -19,10 +19,12 @@ Together the steps cost about $2.70 on Segmind, and nothing on the simulator.
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
 
 from airflow_provider_kling.payloads import O1Image, O1ReferenceToVideo, O1VideoEdit
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
+
+FOLDER = "file:///tmp/kling/taskflow"
 
 with DAG(
     dag_id="kling_taskflow",
@@ -45,9 +47,7 @@ with DAG(
             title="Place",
             description="Address of a picture of where it happens",
         ),
-        "folder": Param(
-            "file:///tmp/kling/taskflow", type="string", title="Folder", description="URL of the folder for the video"
-        ),
+        "folder": Param(FOLDER, type="string", title="Folder", description="URL of the folder for the video"),
     },
     doc_md=__doc__,
     tags=["example", "kling"],
@@ -82,4 +82,6 @@ with DAG(
     picture = image("{{ params.figure_url }}", "{{ params.place_url }}")
     night = edit(video(picture))
 
-    SegmindToObjectStorageOperator(task_id="keep", result=night, destination="{{ params.folder }}")
+    SegmindToObjectStorageOperator(
+        task_id="keep", result=night, destination="{{ params.folder }}", outlets=[Asset(FOLDER)]
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.e2e.chains import HEADER, jobs_of
 
-MODEL = "kling-1.6-standard-text2video"
+MODEL = "kling-1.6-text2video"
 DAG_FILE = (
     HEADER
     + """

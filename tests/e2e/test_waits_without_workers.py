@@ -36,7 +36,8 @@ with DAG("workerless", schedule=None):
     ]
     mapped = KlingSensor.partial(task_id="mapped").expand(request_id=[submit.output])
     mapped_over = KlingSensor(task_id="mapped_over", request_id=submit.output)
-    waits[-1].outlets.append(Asset("file:///with/outlet"))
+    (with_outlet,) = [wait for wait in waits if wait.task_id == "with_outlet"]
+    with_outlet.add_outlets([Asset("file:///with/outlet")])
     submit >> waits
 
     @task
