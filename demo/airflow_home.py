@@ -178,6 +178,7 @@ def _environment(home: Path, dags: Path, logs: Path, port: int) -> dict[str, str
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__PARALLELISM": "4",
         "CORE__TEST_CONNECTION": "Enabled",
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # a DAG of your own shows soon; Airflow 3 looks every five minutes
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "LOGGING__BASE_LOG_FOLDER": str(logs / "tasks"),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),

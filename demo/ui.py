@@ -98,7 +98,7 @@ def _welcome(console: Console, home: AirflowHome, run: DagRun, simulator: str) -
             what a sensor returns  {home.url}/{run.page(video, "xcom")}
             its "Kling output"     {home.url}/{run.page(video, "details")}
             its files              {kept[0] if kept else "none"}
-[bold]Your DAGs[/]   put them into {EXAMPLE_DAGS}; Airflow looks there every few seconds
+[bold]Your DAGs[/]   put them into {EXAMPLE_DAGS}; they show within half a minute
 [bold]Simulator[/]   {simulator}   what was asked of it, drawn and billed
 Logs        {home.logs}
 """)
