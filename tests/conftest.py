@@ -61,7 +61,7 @@ LONGEST = ("test_submission_machine", "test_spending_machine")
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Choose no workers for a part of the tests, which ends before they would have started; else keep all cores busy."""
+    """Choose no workers for a part of the tests: it ends before they would have started. Else keep all cores busy."""
     part = config.option.keyword or any(Path(argument.partition("::")[0]).is_file() for argument in config.args)
     # One more than there are cores: many a test waits for a second or two.
     return 0 if part else (os.cpu_count() or 1) + 1
