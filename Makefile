@@ -37,7 +37,7 @@ airflow: $(READY) ## Open Airflow's own UI with the example DAGs, a finished run
 	@KEEP="$(KEEP)" $(RUN) -m demo.ui
 
 test: $(READY) ## Run the test suite on all cores (AIRFLOW=2.11.2: on that Airflow)
-	@$(RUN) -m pytest --ignore tests/e2e --numprocesses logical --dist worksteal $(ARGS)
+	@$(RUN) -m pytest --ignore tests/e2e --numprocesses auto --dist worksteal $(ARGS)
 
 e2e: $(READY) ## Kill the processes of a real Airflow on PostgreSQL (installed with apt-get where it is missing)
 	@KILLS="$(KILLS)" KEEP="$(KEEP)" $(RUN) -m pytest tests/e2e $(ARGS)

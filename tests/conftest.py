@@ -55,15 +55,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.simulator import Simulator
 
-#: The longest tests, longest first; begun last, one of them would keep one processor busy and leave the others idle.
+#: The longest tests: one that begins last keeps one core busy and leaves the others idle.
 LONGEST = ("test_submission_machine", "test_spending_machine")
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Choose no workers for a part of the tests: it has ended before they would have started."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Choose no workers for a part of the tests: it ends before they would have started. Else keep all cores busy."""
     part = config.option.keyword or any(Path(argument.partition("::")[0]).is_file() for argument in config.args)
-    return 0 if part else None
+    # One more than there are cores: many a test waits for a second or two.
+    return 0 if part else (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

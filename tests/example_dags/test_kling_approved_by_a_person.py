@@ -41,7 +41,7 @@ def answered(run_example, api, sim, pictures):
 
 def _the_request(api):
     """Return what stands under Required Actions, once something does; else end the run, which would wait for ever."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         found = api.get(f"{RUNS}/~/hitlDetails", params={"response_received": False, "state": "awaiting_input"})
         if details := found.raise_for_status().json()["hitl_details"]:

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         if host.holds_at is not None and begin < host.holds_at:
             self.wfile.write(host.body[begin : host.holds_at])
             begin = host.holds_at
-            host.go.wait(60)
+            host.go.wait(180)
         self.wfile.write(host.body[begin:end])
         host.sent += len(host.body[begin:end])
         if end is not None or host.announced:

@@ -34,7 +34,7 @@ def files(folder: Path) -> list[str]:
 
 
 def until(happened) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -83,7 +83,7 @@ def test_of_two_workers_with_one_name_at_the_same_time_one_keeps_a_whole_file_an
         going_on = pool.submit(let_both_go_on)
         keep(**second)
         going_on.result()
-    outs = [other.communicate(timeout=120)[0], capfd.readouterr().out]
+    outs = [other.communicate(timeout=180)[0], capfd.readouterr().out]
     assert sorted("belongs to output 0 of request" in out for out in outs) == [False, True]
     assert files(folder) == ["film.json", "film.mp4"]
     assert (folder / "film.mp4").read_bytes() == film
