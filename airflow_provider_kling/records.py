@@ -66,12 +66,15 @@ class RecordStore:
 
     def save(self, record: Record) -> None:
         """Store the record."""
+        only_here = record.delivered and self._is_only_trace(record)
         value = record.model_dump(mode="json")
         if self.state is not None:
             self.state.set(RECORD_KEY, value)
-        if self.variable is not None and record.delivered:
+        if self.variable is None:
+            return
+        if record.delivered and not only_here:
             self.variable.delete()
-        elif self.variable is not None:
+        else:
             self.variable.set(json.dumps(value))
 
     def delete(self) -> None:
@@ -83,10 +86,19 @@ class RecordStore:
 
     def conclude(self, max_tries: int) -> None:
         """Record that nothing more is wanted of the job: a task that is cleared after this begins anew."""
-        if self.state is not None and (record := read_record(self.state.get(RECORD_KEY))) is not None:
-            self.state.set(RECORD_KEY, concluded(record, max_tries).model_dump(mode="json"))
-        if self.variable is not None:
-            self.variable.delete()
+        if (record := read_record(self.load())) is not None:
+            self.save(concluded(record, max_tries))
+
+    def _is_only_trace(self, record: Record) -> bool:
+        """
+        Whether a retry could not find the delivered job without the variable.
+
+        Where there is no state, it searches from the first try since the task was cleared; this job is older.
+        """
+        if self.state is not None:
+            return False
+        stored = read_record(self.load())
+        return stored is not None and (stored.delivered or stored.max_tries != record.max_tries)
 
 
 def record_store(context: Context) -> RecordStore:
