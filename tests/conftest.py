@@ -38,7 +38,7 @@ Path(_HOME, "dags").mkdir()
 
 _VERSION = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 AIRFLOW_3 = _VERSION >= (3, 0)
-#: Whether a task can ask a person.
+#: Whether a task can ask a person, and whether Airflow retries a task whose process was killed (it does on 2.11 too).
 AIRFLOW_3_1 = _VERSION >= (3, 1)
 #: Whether providers can add commands to Airflow's own.
 AIRFLOW_3_2 = _VERSION >= (3, 2)
