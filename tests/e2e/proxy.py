@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp import web
 
-from tests.conftest import AIRFLOW_3_1
+from tests.conftest import AIRFLOW_3_2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: What a load balancer may send to another server although the first one may have had it.
 _REPEATABLE = {"GET", "HEAD"}
-#: What ends a held request. On Airflow 3.0 a refused XCom ends the whole LocalExecutor, which cannot pickle the error.
-_NOT_AGAIN = 410 if AIRFLOW_3_1 else 201
+#: What ends a held request. Below 3.2 a refused XCom ends the whole LocalExecutor, which cannot pickle the error.
+_NOT_AGAIN = 410 if AIRFLOW_3_2 else 201
 _HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "host", "content-encoding"}
 
 
