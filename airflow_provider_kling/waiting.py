@@ -110,8 +110,19 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
         """Go on after the triggerer; past BaseSensorOperator's own, whose soft_fail skips any failure."""
         with self._endings(context):
             if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower():
-                raise self._timed_out(context, NO_TRIGGERER)
+                return self._end_without_a_triggerer(context)
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+
+    def _end_without_a_triggerer(self, context: Context) -> Any:
+        """Look a last time: the job may have been done for long, while nothing looked."""
+        try:
+            result = self._look(self._wait(self._awaited(context), datetime.now(tz=UTC)))
+        except KlingGenerationTimeoutError:
+            raise self._timed_out(context, NO_TRIGGERER) from None
+        if result is None:
+            raise self._timed_out(context, NO_TRIGGERER)
+        self.log.warning("The job is done, but %s.", NO_TRIGGERER)
+        return self._deliver(context, result)
 
     @abstractmethod
     def _awaited(self, context: Context) -> Awaited:

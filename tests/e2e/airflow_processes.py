@@ -130,7 +130,8 @@ class Airflow:
         assert not errors, errors[0]
 
     def _is_parsed(self, name: str) -> bool:
-        return self.api.get("dags", dag_id_pattern=f"{name}%")["total_entries"] > 0 or bool(self.import_errors())
+        dags = self.api.get("dags", dag_id_pattern=f"{name}%", limit=PAGE)["dags"]
+        return any(dag["fileloc"].endswith(f"/{name}.py") for dag in dags) or bool(self.import_errors())
 
     def write_file(self, name: str, text: str) -> None:
         """Write a file into the folder of DAGs."""

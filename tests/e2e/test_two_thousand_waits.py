@@ -24,7 +24,7 @@ USUAL = get_payload_class(MODEL).usual_latency
 RUNS, WAITS_PER_RUN = 500, 4
 WAITS = RUNS * WAITS_PER_RUN
 #: So slow that no job ends before all wait and the triggerer has died.
-TIME_SCALE = 0.15
+TIME_SCALE = 0.3
 REQUESTS_PER_MINUTE = 3000
 
 DAG_FILE = f"""

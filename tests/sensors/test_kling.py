@@ -215,7 +215,8 @@ def test_the_button_is_on_the_sensor():
 
 
 @pytest.mark.parametrize("reason", ["Trigger timeout", "Trigger/execution timeout"])
-def test_a_wait_that_no_triggerer_took_up_ends_as_a_deadline_that_passed(reason):
+def test_a_wait_that_no_triggerer_took_up_ends_as_a_deadline_that_passed(sim, conn_id, reason):
+    sim.order_fault("respond", method="GET", times=99, status=200, body={"status": "PROCESSING"})
     sensor = KlingSensor(task_id="a", request_id="r-1", model="kling-o1")
     with pytest.raises(KlingGenerationTimeoutError, match="no triggerer looked in time"):
         sensor.resume_execution("__fail__", {"error": reason}, {})
