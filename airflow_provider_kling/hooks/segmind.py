@@ -195,14 +195,15 @@ class SegmindHook(BaseHook):
         while True:
             rows = self._send(protocol.history(model=model, since=since, until=now, page=page)).rows
             fresh = [row for row in rows if row.request_id not in seen]
-            seen.update(row.request_id for row in rows)
+            seen.update(row.request_id for row in rows if row.request_id)
             created: datetime | None = None
             for row in fresh:
                 created = created_at(row)
                 if row.model_name == model and (created is None or created >= since):
-                    found.setdefault(row.request_id, row)
+                    found.setdefault(row.request_id or f"row {len(found)}", row)
             passed = created is not None and created < since  # newest first: what follows is older still
-            if len(rows) < protocol.HISTORY_PAGE_SIZE or not fresh or passed:  # not fresh: the same page again
+            again = not any(row.request_id for row in fresh)  # the same page
+            if len(rows) < protocol.HISTORY_PAGE_SIZE or again or passed:
                 return list(found.values())
             page += 1
 

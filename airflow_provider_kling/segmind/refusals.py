@@ -168,8 +168,10 @@ def failure(request_id: str, state: Status, model: str | None = None) -> errors.
         "this task alone shows the same end."
     )
     what = f"Request {request_id}" + (f" ({model})" if model else "")
+    cost = state.metrics.cost
+    charge = f"It cost ${cost:.3f}." if cost else "Segmind does not charge failed jobs."
     return errors.KlingGenerationFailedError(
-        f"{what} FAILED: {detail.rstrip('.')}. Segmind does not charge failed jobs. {advice}",
+        f"{what} FAILED: {detail.rstrip('.')}. {charge} {advice}",
         request_id=request_id,
         detail=state.error,
         blocked=blocked,

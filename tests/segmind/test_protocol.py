@@ -262,6 +262,13 @@ def test_a_failed_job_says_whether_content_rules_blocked_it(text, blocked):
     assert ("blocked again" in str(error)) is blocked
 
 
+def test_a_failed_job_that_was_charged_says_what_it_cost():
+    state = STATUS.read(422, {}, json.dumps({"status": "FAILED", "error": "x", "metrics": {"cost": 0.42}}).encode())
+    told = str(failure("r-1", state, "kling-o1"))
+    assert "It cost $0.420." in told
+    assert "does not charge" not in told
+
+
 def test_only_what_costs_nothing_or_never_left_may_be_sent_again():
     passing = [errors.SegmindServerError("x"), errors.SegmindRateLimitError("x"), STATUS.no_answer("reset")]
     assert all(STATUS.may_repeat_after(error) for error in passing)
