@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -14,11 +14,34 @@ if TYPE_CHECKING:
 
 def fail(operator: BaseOperator, error: SegmindError) -> NoReturn:
     """
-    End the task with the error.
+    End the task with the error, told in one line of the log before any traceback.
 
-    What no retry can cure fails the task at once and leaves its retries unused; the error is then the
-    ``__cause__`` of the exception. A ``retry_policy`` (Airflow 3.3+) sees every error as it is and decides.
+    What no retry can cure fails the task at once and leaves its retries unused: the exception is of the error's class
+    and Airflow's ``AirflowFailException`` too, so a callback finds all facts on it. A ``retry_policy`` (Airflow 3.3+)
+    sees every error as it is and decides.
     """
-    if error.retryable or getattr(operator, "retry_policy", None) is not None:
-        raise error
-    raise AirflowFailException(str(error)) from error
+    operator.log.error("%s: %s", type(error).__name__, error)
+    decided_by_airflow = error.retryable or getattr(operator, "retry_policy", None) is not None
+    raise error if decided_by_airflow else for_good(error) from error.__cause__
+
+
+def for_good(error: SegmindError) -> SegmindError:
+    """Return the error as one after which Airflow does not retry: of its class, with its facts and its cause."""
+    told = _for_good_from_dict(error.to_dict(), type(error))
+    told.__cause__ = error.__cause__
+    return told
+
+
+def _for_good_from_dict(serialised: dict[str, Any], kind: type[SegmindError]) -> SegmindError:
+    facts = {name: value for name, value in serialised.items() if name not in {"class", "message"}}
+    return _class_for_good(kind)(serialised["message"], **facts)
+
+
+def _class_for_good(kind: type[SegmindError]) -> type[SegmindError]:
+    """Return the class of the errors of a kind after which Airflow does not retry; to users it has the same name."""
+
+    def reduce(error: SegmindError) -> tuple[Any, ...]:
+        return _for_good_from_dict, (error.to_dict(), kind)
+
+    body = {"__module__": __name__, "__doc__": kind.__doc__, "__reduce__": reduce}
+    return type(kind.__name__, (kind, AirflowFailException), body)

@@ -28,7 +28,15 @@ from airflow_provider_kling.segmind.errors import (
     SegmindConnectionError,
     SegmindRateLimitError,
 )
-from airflow_provider_kling.segmind.pacing import Budget, Durations, Expectation, Job, in_turn, longest_unseen
+from airflow_provider_kling.segmind.pacing import (
+    LONGEST_RESET,
+    Budget,
+    Durations,
+    Expectation,
+    Job,
+    in_turn,
+    longest_unseen,
+)
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -197,7 +205,7 @@ class Pool:
     async def _pause(self, error: SegmindRateLimitError) -> None:
         now = time.time()
         reset = datetime.fromisoformat(error.reset_at).timestamp() if error.reset_at else now + UNTOLD_RESET
-        budget = self._budget_now()
+        reset, budget = min(reset, now + LONGEST_RESET), self._budget_now()
         if reset > budget.next_slot(now):
             budget.pause(reset)
             # In a thread: logs go through a pipe to another process, which may be busy.

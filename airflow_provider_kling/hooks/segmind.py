@@ -32,6 +32,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.matching import created_at, id_forms
+from airflow_provider_kling.segmind.pacing import LONGEST_RESET
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ T = TypeVar("T")
 
 #: How often a request is sent at the most, while it may be sent again in place.
 MAX_ATTEMPTS = 5
-#: Longest pause before it is sent again, in seconds; a rate limit's window is a minute.
-MAX_PAUSE = 70.0
 #: Seconds that the blocking v1 call may take; the slowest Kling model takes 13 minutes on average.
 BLOCKING_TIMEOUT = 1800.0
 #: The longest span in days that the request history can be asked for.
@@ -196,14 +195,15 @@ class SegmindHook(BaseHook):
         while True:
             rows = self._send(protocol.history(model=model, since=since, until=now, page=page)).rows
             fresh = [row for row in rows if row.request_id not in seen]
-            seen.update(row.request_id for row in rows)
+            seen.update(row.request_id for row in rows if row.request_id)
             created: datetime | None = None
             for row in fresh:
                 created = created_at(row)
                 if row.model_name == model and (created is None or created >= since):
-                    found.setdefault(row.request_id, row)
+                    found.setdefault(row.request_id or f"row {len(found)}", row)
             passed = created is not None and created < since  # newest first: what follows is older still
-            if len(rows) < protocol.HISTORY_PAGE_SIZE or not fresh or passed:  # not fresh: the same page again
+            again = not any(row.request_id for row in fresh)  # the same page
+            if len(rows) < protocol.HISTORY_PAGE_SIZE or again or passed:
                 return list(found.values())
             page += 1
 
@@ -292,7 +292,7 @@ def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, SegmindRateLimitError) and error.reset_at:
         left = (datetime.fromisoformat(error.reset_at) - datetime.now(tz=UTC)).total_seconds()
-        return min(max(left, 0.0), MAX_PAUSE) + wait_random(0, 1)(state)
+        return min(max(left, 0.0), LONGEST_RESET) + wait_random(0, 1)(state)
     return wait_random_exponential(multiplier=0.5, max=20)(state)
 
 

@@ -11,9 +11,12 @@ from airflow_provider_kling.operators.submitting import conclude
 from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.files import files_in
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
+from airflow_provider_kling.records import record_store
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.pacing import Durations, Job
+from airflow_provider_kling.segmind.steps import read_claims
+from airflow_provider_kling.segmind.submission import read_record
 from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.keeping import keep
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.segmind.schemas import Result
+    from airflow_provider_kling.segmind.steps import Record
 
 _BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
 _CHARGED = "It is not submitted again by itself. Mend what it names, then clear this task to submit a new job."
@@ -133,10 +137,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _awaited(self, context: Context) -> Awaited:
         if self._job is None:
-            ti = context["ti"]
-            claim = ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index)
-            record = claim["record"]
-            self._job = Awaited(record["request_id"], record["model"], record["accepted_at"])
+            record = _own_record(context)
+            accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
+            self._job = Awaited(str(record.request_id), record.model, accepted_at)
         return self._job
 
     def _pause(self, awaited: Awaited, now: datetime) -> float:
@@ -174,6 +177,26 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             raise told
         conclude(context, self.log)
         fail(self, told)
+
+
+def _own_record(context: Context) -> Record:
+    """
+    Return the record of the accepted job.
+
+    What the task has published is for its siblings: an attempt that Airflow has given up may still write there. It is
+    looked at only where the record is gone, such as a Variable that was deleted by hand.
+    """
+    record = read_record(record_store(context).load())
+    if record is None or record.request_id is None:
+        ti = context["ti"]
+        claim = ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index)
+        record = next((claim.record for claim in read_claims([claim], besides="")), None)
+    if record is None or record.request_id is None:
+        raise SegmindError(
+            "The record of this task's job is gone, so it is not known which job it waits for; nothing was sent. Find "
+            "the job in Segmind's request history, set adopt_request_id to its id, then clear this task."
+        )
+    return record
 
 
 def _may_be_made_again(error: KlingGenerationFailedError) -> bool:

@@ -285,7 +285,8 @@ def excerpt(body: bytes) -> str:
 def _all_classes(root: type[SegmindError]) -> dict[str, type[SegmindError]]:
     classes = {root.__name__: root}
     for child in root.__subclasses__():
-        classes.update(_all_classes(child))
+        if child.__module__ == __name__:  # Airflow's side adds others of the same names
+            classes.update(_all_classes(child))
     return classes
 
 

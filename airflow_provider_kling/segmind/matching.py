@@ -68,11 +68,11 @@ def matches(sent: Sent, rows: Iterable[HistoryRow]) -> Matches:
     """Return the rows that are, or may be, what was sent; a job has one row for each output and counts once."""
     certain: dict[str, HistoryRow] = {}
     possible: dict[str, HistoryRow] = {}
-    for row in rows:
+    for number, row in enumerate(rows):
         agrees = (row.model_name == sent.model, _in_time(row, sent), _same_inputs(row.request_body, sent.payload))
         if False not in agrees:
-            found = certain if None not in agrees else possible
-            found.setdefault(canonical_id(row.request_id), row)
+            found = certain if None not in agrees and row.request_id else possible
+            found.setdefault(canonical_id(row.request_id) or f"row {number}", row)
     return Matches(_oldest_first(certain.values()), _oldest_first(possible.values()))
 
 

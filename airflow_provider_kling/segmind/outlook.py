@@ -63,7 +63,7 @@ def unresolved(
         f"{_what(submission, intent)}: {len(candidates)} job(s) in Segmind's request history may be it, and each is "
         f"billed if it completes: {rows(candidates)}. Nothing more was sent. Set adopt_request_id to the one that "
         f"this task shall take and clear the task; {clearing}.",
-        candidates=[canonical_id(row.request_id) for row in candidates],
+        candidates=[canonical_id(row.request_id) for row in candidates if row.request_id],
     )
 
 
@@ -146,7 +146,7 @@ def found(record: Record, row: HistoryRow) -> str:
 
 def rows(found_rows: Iterable[HistoryRow]) -> str:
     """Return rows of the history as a person compares them."""
-    shown = [f"{canonical_id(row.request_id)} ({_row(row)})" for row in found_rows]
+    shown = [f"{canonical_id(row.request_id) or 'one without an id'} ({_row(row)})" for row in found_rows]
     more = f" and {len(shown) - _ROWS_SHOWN} more" if len(shown) > _ROWS_SHOWN else ""
     return ", ".join(shown[:_ROWS_SHOWN]) + more
 

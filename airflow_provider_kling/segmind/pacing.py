@@ -48,6 +48,8 @@ MEMORY = 100.0
 POLL_SHARE = 0.8
 #: How many seconds' worth of polls may go out at once after a quiet time.
 BURST_SECONDS = 10.0
+#: Seconds until a rate limit is reset, at the most: its window is a minute, so a later time is misread or a clock off.
+LONGEST_RESET = 70.0
 
 
 @dataclass(frozen=True, slots=True)

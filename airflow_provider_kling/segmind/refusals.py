@@ -2,8 +2,8 @@
 Which error an answer means that is not the one hoped for: the error table as code.
 
 Segmind has no symbolic error codes, so status, headers and wording are all there is. Refusals, which
-are safe to send again, are 3xx, 4xx, 500 and 503. Any other 5xx may come from a gateway that gave up
-on a job which was accepted, so on a paid call it is an ambiguous outcome.
+are safe to send again, are most 4xx, and a 500 or 503 with JSON in it. Whatever else may come from a gateway
+that gave up on a job which was accepted, so on a paid call it is an ambiguous outcome.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ _BLOCKED = re.compile(
     r"\brai\b|risk[\s_-]*control|prohibited|policy|inappropriate",
     re.IGNORECASE,
 )
+
+
+# Redirects that ask for the same request elsewhere: this one was not acted on. After a 302 or 303 it may have been.
+_NOT_FOLLOWED = {301, 307, 308}
+# What gateways say that gave up on a request which they may have passed on.
+_GIVEN_UP = {408, 409, 425, 499}
 
 
 class About(StrEnum):
@@ -83,6 +89,8 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
     words = error_text(answer)
     said = f"HTTP {code}: {words}" if words else f"HTTP {code} with an empty body"
     more: dict[str, Any] = {}
+    if question.bills and not _is_refused(answer):
+        return ambiguous(question, f"a gateway answered in Segmind's place ({said})", answer)
     match code:
         case _ if code < HTTPStatus.BAD_REQUEST:
             target = answer.headers.get("location", "nowhere")[:200]
@@ -119,8 +127,6 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
         case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
             error_class = errors.SegmindServerError
             advice = "Segmind has a fault; try again later. Nothing was charged."
-        case _ if question.bills:
-            return ambiguous(question, f"a gateway answered in Segmind's place ({said})", answer)
         case _:
             error_class = errors.SegmindServerError
             advice = "Segmind does not answer behind its gateway; try again later."
@@ -131,6 +137,24 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
         body=errors.excerpt(answer.body),
         **more,
     )
+
+
+def _is_refused(answer: Answer) -> bool:
+    """Whether no job can have come of a paid call that was answered so: Segmind refused it, or nobody acted on it."""
+    match answer.status_code:
+        case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
+            return _is_json(answer)
+        case code if code < HTTPStatus.BAD_REQUEST:
+            return code in _NOT_FOLLOWED
+        case code:
+            return code < HTTPStatus.INTERNAL_SERVER_ERROR and code not in _GIVEN_UP
+
+
+def _is_json(answer: Answer) -> bool:
+    try:
+        return isinstance(json.loads(answer.body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def unreadable(question: Question, answer: Answer, reason: str) -> errors.SegmindError:
@@ -168,8 +192,10 @@ def failure(request_id: str, state: Status, model: str | None = None) -> errors.
         "this task alone shows the same end."
     )
     what = f"Request {request_id}" + (f" ({model})" if model else "")
+    cost = state.metrics.cost
+    charge = f"It cost ${cost:.3f}." if cost else "Segmind does not charge failed jobs."
     return errors.KlingGenerationFailedError(
-        f"{what} FAILED: {detail.rstrip('.')}. Segmind does not charge failed jobs. {advice}",
+        f"{what} FAILED: {detail.rstrip('.')}. {charge} {advice}",
         request_id=request_id,
         detail=state.error,
         blocked=blocked,

@@ -165,10 +165,11 @@ class HistoryRow(_Answer):
     One row of the request history: a job of any age, running, completed or failed.
 
     A job with several outputs has a row for each, and every one carries the job's full cost.
-    ``request_body`` holds the parameters as sent, or None where they cannot be read.
+    ``request_body`` holds the parameters as sent, or None where they cannot be read. ``request_id`` is empty where the
+    row has none: it may be a job, and hides no other.
     """
 
-    request_id: str = Field(min_length=1)
+    request_id: str = ""
     model_name: SideText = None
     status: SideText = Field(default=None, validation_alias=AliasChoices("model_status", "status"))
     cost: SideFloat = Field(default=None, validation_alias=AliasChoices("credits_deduction", "cost"))
@@ -178,6 +179,11 @@ class HistoryRow(_Answer):
         default=None, validation_alias=AliasChoices("model_created", "created_at", "created", "timestamp")
     )
     error: SideText = None
+
+    @field_validator("request_id", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return value if isinstance(value, str) else ""
 
     @field_validator("request_body", mode="before")
     @classmethod

@@ -11,8 +11,9 @@ What must not be relaxed:
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindError,
     SegmindRequestNotFoundError,
 )
+from airflow_provider_kling.segmind.matching import created_at
 from airflow_provider_kling.siblings import FILES_KEY
 from airflow_provider_kling.storage.asset_events import register_events
 from airflow_provider_kling.storage.claiming import Claim
@@ -46,6 +48,10 @@ if TYPE_CHECKING:
 
 #: Bytes read at once of a kept file on an object store, to see whether it decodes.
 READ_BLOCK = 1024**2
+#: How long Segmind keeps a job's files.
+KEPT_FOR = timedelta(days=7)
+#: Seconds after which a file that should be there is looked for again.
+YOUNG_PAUSES = (1.0, 2.0, 4.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,20 +194,36 @@ class _Keeper:
         return model or (self._row.model_name if needed and self._row else None)
 
     def _fetch(self, index: int, link: str, sidecar: str) -> tuple[Part, MediaType]:
-        """Fetch it from where it is; from where the history says it is now, if it is not there."""
-        try:
-            return self._download(index, link, sidecar)
-        except KlingFileExpiredError as gone:
+        """Fetch it from where it is, or where the history says it is now; look again for one that should be there."""
+        for pause in YOUNG_PAUSES:
+            try:
+                return self._download(index, link, sidecar)
+            except KlingFileExpiredError as error:
+                gone = error
             fresh = self._fresh_link(index)
-            if fresh in {None, link}:
-                raise KlingFileExpiredError(
-                    f"{gone} Segmind keeps a file for seven days, and its request history has no other link: output "
-                    f"{index} of request {self.request_id} has expired. Only a new job can make it again.",
-                    request_id=self.request_id,
-                    status_code=gone.status_code,
-                ) from None
-            self.log.warning("%s The request history has a link that is newer.", gone)
-            return self._download(index, str(fresh), sidecar)
+            if fresh not in {None, link}:
+                self.log.warning("%s The request history has a link that is newer.", gone)
+                link = str(fresh)
+                continue
+            self._refuse_expired(index, gone)
+            self.log.warning("%s It should be there; looking again in %.0f s.", gone, pause)
+            time.sleep(pause)
+        raise KlingDownloadError(
+            f"{gone} Request {self.request_id} is not {KEPT_FOR.days} days old, so its file should be there: a retry, "
+            "or clearing this task, fetches it again. Nothing is paid for that.",
+            request_id=self.request_id,
+            status_code=gone.status_code,
+        )
+
+    def _refuse_expired(self, index: int, gone: KlingFileExpiredError) -> None:
+        created = created_at(self._row) if self._row else None
+        if created is None or datetime.now(tz=UTC) - created > KEPT_FOR:
+            raise KlingFileExpiredError(
+                f"{gone} Segmind keeps a file for seven days, and its request history has no other link: output "
+                f"{index} of request {self.request_id} has expired. Only a new job can make it again.",
+                request_id=self.request_id,
+                status_code=gone.status_code,
+            )
 
     def _fresh_link(self, index: int) -> str | None:
         try:
@@ -267,11 +289,16 @@ class _Keeper:
         )
 
     def _is_whole(self, there: Sidecar, sidecar: str) -> bool:
+        path, whole = f"{sidecar.rpartition('/')[0]}/{there.file}", hashlib.sha256()
         try:
-            size = self.fs.size(f"{sidecar.rpartition('/')[0]}/{there.file}")
+            if self.fs.size(path) != there.size:
+                return False
+            with self.fs.open(path, "rb", block_size=READ_BLOCK) as file:
+                while chunk := file.read(READ_BLOCK):
+                    whole.update(chunk)
         except FileNotFoundError:
             return False
-        return bool(size == there.size)
+        return whole.hexdigest() == there.sha256
 
     def _kept(self, description: Sidecar, sidecar: str) -> Kept:
         path = f"{sidecar.rpartition('/')[0]}/{description.file}"

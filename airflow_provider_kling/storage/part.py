@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,9 @@ class Part:
         :raises KlingStorageError: there is no room for it, or somebody else wrote to it too.
         """
         with storing(self.path):
+            if isinstance(self.fs, LocalFileSystem):  # a machine that fails must not leave a name without its bytes
+                self._file.flush()
+                os.fsync(self._file.fileno())
             self._file.close()
             self.fs.invalidate_cache(self.path.rpartition("/")[0])
             there = self.fs.size(self.path)

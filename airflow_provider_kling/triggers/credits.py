@@ -15,6 +15,7 @@ from airflow_provider_kling.segmind.funding import Enough, TopUp
 from airflow_provider_kling.segmind.polling import GiveUp, LookAgain
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.kling import SETTINGS_GRACE
+from airflow_provider_kling.triggers.last_look import within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,12 +68,13 @@ class KlingCreditsTrigger(BaseTrigger):
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
             while True:
                 try:
-                    decision = wait.after_look(await hook.get_credits(), now=datetime.now(tz=UTC))
+                    balance = await within(wait.deadline, hook.get_credits())
+                    decision = wait.after_look(balance, now=datetime.now(tz=UTC))
                 except SegmindError as error:
                     decision = wait.after_error(error, now=datetime.now(tz=UTC))
                 match decision:
-                    case Enough(balance=balance):
-                        yield await handover.event({"balance": balance})
+                    case Enough(balance=enough):
+                        yield await handover.event({"balance": enough})
                         return
                     case GiveUp(error=ending):
                         yield await handover.event({"error": ending.to_dict()})

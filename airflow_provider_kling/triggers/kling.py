@@ -19,6 +19,7 @@ from airflow_provider_kling.segmind.pacing import Job
 from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.triggers.handover import Handover
+from airflow_provider_kling.triggers.last_look import within
 from airflow_provider_kling.versions import push_from_trigger
 
 if TYPE_CHECKING:
@@ -175,15 +176,17 @@ class KlingTrigger(BaseTrigger):
 
     async def _look(self, hook: SegmindAsyncHook, wait: Wait, job: Job) -> Decision:
         try:
-            state = await hook.look(wait.request_id, job)
+            state = await within(wait.deadline, hook.look(wait.request_id, job))
             decision = wait.after_look(state, now=datetime.now(tz=UTC))
             if isinstance(decision, FetchResult):
-                decision = wait.after_look(await hook.get_result(wait.request_id), now=datetime.now(tz=UTC))
+                result = await within(wait.deadline, hook.get_result(wait.request_id))
+                decision = wait.after_look(result, now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
         if isinstance(decision, LookUp):
             try:
-                decision = wait.after_look(await hook.find_request(wait.request_id), now=datetime.now(tz=UTC))
+                found = await within(wait.deadline, hook.find_request(wait.request_id))
+                decision = wait.after_look(found, now=datetime.now(tz=UTC))
             except SegmindError as error:
                 decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         job.seen(datetime.now(tz=UTC).timestamp())

@@ -117,6 +117,22 @@ async def test_a_429_stops_all_of_the_connection_until_the_limit_is_reset_and_fa
     assert caplog.text.count("No job is asked for") == 1
 
 
+async def test_a_reset_that_is_a_day_away_stops_the_connection_for_little_more_than_a_minute(
+    sim, conn_id, request_id, caplog
+):
+    reset = datetime.now(tz=UTC) + timedelta(days=1)
+    headers = {"x-rate-limit-reset-at-utc": reset.isoformat()}
+    sim.order_fault("respond", method="GET", status=429, headers=headers, body={"error": "rate_limit_exceeded"})
+    async with SegmindAsyncHook(conn_id) as hook:
+        with caplog.at_level(logging.WARNING), pytest.raises(errors.SegmindRateLimitError):
+            await hook.get_status(request_id)
+    told = datetime.strptime(caplog.text.rpartition(" until ")[2].strip(), "%H:%M:%S UTC.").replace(tzinfo=UTC).time()
+    until = datetime.combine(datetime.now(tz=UTC), told, UTC)
+    if until < datetime.now(tz=UTC):
+        until += timedelta(days=1)
+    assert timedelta(seconds=50) < until - datetime.now(tz=UTC) < timedelta(seconds=71)
+
+
 async def test_one_request_tells_status_and_result_where_the_result_answers_for_a_running_job(sim, conn_id, request_id):
     assert "result" in await only_event(trigger_for(request_id, conn_id))
     assert not [request for request in gets(sim) if request["path"].endswith("/status")]

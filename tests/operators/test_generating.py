@@ -55,6 +55,21 @@ def test_a_retry_delivers_the_job_of_the_attempt_before_it(sim, conn_id, run_dag
     assert len(jobs(sim)) == 1
 
 
+LATE = """
+def late(context):  # as an attempt that Airflow has given up writes what it had published
+    intent = {"version": 1, "fingerprint": "f", "model": "kling-o1", "max_tries": 0, "intended_at": "2026-01-01T00:00Z"}
+    context["ti"].xcom_push(key="kling_submission", value={"task": "made", "record": intent})
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_given_up_attempt_publishes_late_changes_no_wait(sim, conn_id, run_dag, way):
+    run = run_dag(LATE + GENERATE.format(retries=0, arguments=f"pre_execute=late, {way}"))
+    assert run.state == "success"
+    (job,) = jobs(sim)
+    assert run.xcom("made", "return_value")["request_id"] == job["request_id"]
+
+
 def test_a_deadline_that_passes_says_what_a_retry_and_clearing_do(sim, conn_id, run_dag, capfd):
     sim.order_fault("respond", method="GET", path="/v2/requests/*", times=99, status=200, body={"status": "PROCESSING"})
     run = run_dag(GENERATE.format(retries=0, arguments="timeout=0.5, poll_interval=0.2"))

@@ -36,6 +36,9 @@ UNCLEAR = [
     {"kind": "truncate"},
     {"kind": "replace_after", "status": 502, "body": "<html>Bad Gateway</html>"},
     {"kind": "replace_after", "status": 504, "body": {"error": "timed out"}},
+    {"kind": "replace_after", "status": 408, "body": {"error": "request timeout"}},
+    {"kind": "replace_after", "status": 503, "body": ""},
+    {"kind": "replace_after", "status": 303, "body": ""},
     {"kind": "replace_after", "status": 200, "body": "<html>captive portal</html>"},
     {"kind": "replace_after", "status": 200, "body": {"status": "QUEUED"}},
 ]

@@ -117,3 +117,11 @@ def test_a_file_whose_address_is_not_known_neither_confirms_nor_contradicts(chan
     body = {**filled_in(WITH_FILES, {"a" * 64: "https://s/1.png"}), **change}
     assert verdict_on_files(body, {"a" * 64: "https://s/1.png"}) == known
     assert verdict_on_files(body, {}) == unknown
+
+
+@pytest.mark.parametrize("request_id", [None, "", 7])
+def test_a_row_without_an_id_may_be_the_job_and_hides_no_other(request_id):
+    there = matches(SENT, [row(request_id=request_id), row(request_id=request_id), row()])
+    assert [found.request_id for found in there.certain] == [PLAIN]
+    assert len(there.possible) == 2
+    assert verdict(row(request_id=request_id, model_name="kling-o3")) == "other"

@@ -42,13 +42,21 @@ def said(text):
         (STATUS, 422, said("Validation Error"), errors.SegmindBadRequestError, False),
         (SUBMIT, 429, said("rate_limit_exceeded"), errors.SegmindRateLimitError, True),
         (SUBMIT, 500, said("Internal"), errors.SegmindServerError, True),
-        (SUBMIT, 503, b"", errors.SegmindServerError, True),
+        (SUBMIT, 503, said("busy"), errors.SegmindServerError, True),
+        *((SUBMIT, code, b"", errors.SegmindAmbiguousSubmitError, True) for code in (408, 409, 425, 499, 500, 503)),
+        (SUBMIT, 408, said("request timeout"), errors.SegmindAmbiguousSubmitError, True),
+        (SUBMIT, 500, HTML, errors.SegmindAmbiguousSubmitError, True),
+        (STATUS, 408, b"", errors.SegmindBadRequestError, False),
+        (STATUS, 503, b"", errors.SegmindServerError, True),
         (SUBMIT, 502, b"bad gateway", errors.SegmindAmbiguousSubmitError, True),
         (SUBMIT, 504, b"", errors.SegmindAmbiguousSubmitError, True),
         (SUBMIT, 520, b"", errors.SegmindAmbiguousSubmitError, True),
         (STATUS, 502, b"bad gateway", errors.SegmindServerError, True),
         (STATUS, 504, b"", errors.SegmindServerError, True),
-        (SUBMIT, 302, b"", errors.SegmindResponseError, True),
+        (SUBMIT, 301, b"", errors.SegmindResponseError, True),
+        (SUBMIT, 308, b"", errors.SegmindResponseError, True),
+        (SUBMIT, 302, b"", errors.SegmindAmbiguousSubmitError, True),
+        (SUBMIT, 303, b"", errors.SegmindAmbiguousSubmitError, True),
         (STATUS, 307, b"", errors.SegmindResponseError, True),
         (SUBMIT, 200, b"", errors.SegmindAmbiguousSubmitError, True),
         (SUBMIT, 200, b'{"request_id": "2c7f', errors.SegmindAmbiguousSubmitError, True),
@@ -260,6 +268,13 @@ def test_a_failed_job_says_whether_content_rules_blocked_it(text, blocked):
     assert error.detail == text
     assert "does not charge" in str(error)
     assert ("blocked again" in str(error)) is blocked
+
+
+def test_a_failed_job_that_was_charged_says_what_it_cost():
+    state = STATUS.read(422, {}, json.dumps({"status": "FAILED", "error": "x", "metrics": {"cost": 0.42}}).encode())
+    told = str(failure("r-1", state, "kling-o1"))
+    assert "It cost $0.420." in told
+    assert "does not charge" not in told
 
 
 def test_only_what_costs_nothing_or_never_left_may_be_sent_again():

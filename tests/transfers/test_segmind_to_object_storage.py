@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
@@ -262,6 +266,14 @@ def test_a_file_that_somebody_cut_short_is_fetched_again(host, run_dag, folder, 
     assert len(host.asked) == 2
 
 
+def test_a_file_that_was_damaged_and_kept_its_size_is_fetched_again(host, run_dag, folder, film):
+    name = "name='x/{index}.{ext}'"
+    keep(run_dag, folder, result_of(host), name)
+    (folder / "x" / "0.mp4").write_bytes(film[:-8] + b"damaged!")
+    assert keep(run_dag, folder, result_of(host), name).state == "success"
+    assert (folder / "x" / "0.mp4").read_bytes() == film
+
+
 def test_a_name_that_belongs_to_another_job_is_refused_and_its_file_is_left(host, run_dag, folder, capfd):
     name = "retries=2, name='film.{ext}'"
     assert keep(run_dag, folder, result_of(host), name).state == "success"
@@ -336,6 +348,11 @@ def test_a_file_that_has_expired_says_so_at_once(sim, host, run_dag, folder, pic
     request_id = submitted(sim, pictures)
     (job,) = sim.ledger()["jobs"]
     sim.advance(8 * 24 * 3600)
+    path = f"/inference-request/request-history/{request_id}"
+    known = requests.get(sim.url + path, headers={"x-api-key": sim.api_key}, timeout=10).json()
+    made_at = (datetime.now(tz=UTC) - timedelta(days=8)).isoformat()
+    aged = re.sub(r'"model_created": "[^"]*"', f'"model_created": "{made_at}"', json.dumps(known))
+    sim.order_fault("respond", method="GET", path=path, times=99, status=200, body=json.loads(aged))
     run = keep(run_dag, folder, {"request_id": request_id, "urls": [job["url"]]}, "retries=2")
     assert run.task_state("keep") == "failed"
     assert run.task("keep").try_number == 1
@@ -343,6 +360,29 @@ def test_a_file_that_has_expired_says_so_at_once(sim, host, run_dag, folder, pic
     assert "has expired" in out
     assert "seven days" in out
     assert not folder.exists() or files(folder) == []
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_file_that_should_be_there_is_looked_for_again(sim, host, run_dag, folder, pictures, status):
+    request_id = submitted(sim, pictures)
+    (job,) = sim.ledger()["jobs"]
+    path = urlsplit(job["url"]).path
+    sim.order_fault("respond", method="GET", path=path, times=2, status=status, body="")
+    run = keep(run_dag, folder, {"request_id": request_id, "urls": [job["url"]]})
+    assert run.state == "success"
+    assert len(files(folder)) == 2
+
+
+def test_a_file_that_should_be_there_and_is_not_is_left_to_a_retry(sim, host, run_dag, folder, pictures, capfd):
+    request_id = submitted(sim, pictures)
+    (job,) = sim.ledger()["jobs"]
+    sim.order_fault("respond", method="GET", path=urlsplit(job["url"]).path, times=4, status=404, body="")
+    run = keep(run_dag, folder, {"request_id": request_id, "urls": [job["url"]]}, "retries=1")
+    assert run.state == "success"
+    assert run.task("keep").try_number == 2
+    out = capfd.readouterr().out
+    assert "is not 7 days old, so its file should be there: a retry" in out
+    assert "new job" not in out
 
 
 def submitted(sim, pictures) -> str:
