@@ -97,7 +97,7 @@ def test_a_submit_that_is_answered_too_late_is_an_unclear_outcome(sim, set_conne
         (429, errors.SegmindRateLimitError),
         (403, errors.SegmindPermissionError),
         (410, errors.SegmindModelRetiredError),
-        (302, errors.SegmindResponseError),
+        (307, errors.SegmindResponseError),
     ],
 )
 def test_a_refused_submit_is_sent_once_and_not_billed(sim, hook, payload, code, error_class):

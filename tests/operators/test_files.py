@@ -157,7 +157,7 @@ def test_an_unclear_answer_is_found_by_the_addresses_it_was_sent_with(sim, conn_
     ("fault", "arguments"),
     [
         (None, "post_execute=die_once"),
-        ({"kind": "respond", "status": 500}, ""),
+        ({"kind": "respond", "status": 500, "body": {"error": "x"}}, ""),
         ({"kind": "reset_before"}, "retry_delay=timedelta(seconds=3), orphan_grace=2"),
     ],
 )

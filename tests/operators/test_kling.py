@@ -101,7 +101,7 @@ def test_a_connection_that_cannot_work_fails_at_once_and_says_what_to_change(
 
 @pytest.mark.parametrize(
     "fault",
-    [{"status": 500, "body": {"error": "x"}}, {"status": 503, "body": ""}, {"status": 429, "body": {"error": "x"}}],
+    [{"status": 500, "body": {"error": "x"}}, {"status": 503, "body": {"error": "x"}}, {"status": 429, "body": ""}],
 )
 def test_a_refusal_that_passes_is_retried_and_billed_once(sim, conn_id, run_dag, fault):
     sim.order_fault("respond", method="POST", **fault)
