@@ -128,7 +128,7 @@ def _in_words(checked: type[Checked], error: Any) -> str:
             hint = f"did you mean {meant!r}? " if meant else ""
             return f"no such parameter; {hint}It takes {', '.join(known)}"
         case "missing":
-            return "is required"
+            return "is required" + _misspelt(checked, error)
         case "literal_error":
             return f"{shown(given)} is not allowed; use {error['ctx']['expected']}"
         case "value_error":
@@ -140,6 +140,15 @@ def _in_words(checked: type[Checked], error: Any) -> str:
             return f"{has}, at most {error['ctx']['max_length']} are allowed"
         case _:
             return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {shown(given)}"
+
+
+def _misspelt(checked: type[Checked], error: Any) -> str:
+    """Return which unknown parameter may be meant for one that is missing, where unknown ones are not refused."""
+    if checked.model_config.get("extra") != "allow" or len(error["loc"]) > 1:
+        return ""
+    unknown = [name for name in error["input"] if name not in checked.model_fields]
+    meant = nearest(str(error["loc"][0]), unknown)
+    return f"; {meant!r}, which is no known parameter, may be meant" if meant else ""
 
 
 def shown(value: Any) -> str:

@@ -18,6 +18,7 @@ from airflow_provider_kling.payloads import (
     O1VideoEdit,
     O1VideoReference,
     O3VideoReference,
+    V26Video,
 )
 from airflow_provider_kling.segmind.errors import KlingPayloadError
 
@@ -94,6 +95,11 @@ def test_a_pages_own_example_is_a_good_payload_and_is_sent_as_it_stands(payload_
 def test_the_o1_image_pages_example_lacks_what_its_own_table_requires():
     assert "image_urls: is required" in str(refusal(O1Image, **O1_IMAGE_EXAMPLE))
     assert O1Image(**O1_IMAGE_EXAMPLE, image_urls=[PICTURE, PICTURE]).to_request()["resolution"] == "1K"
+
+
+def test_a_misspelt_parameter_is_named_where_unknown_ones_are_not_refused():
+    told = str(refusal(V26Video, promt="a fox"))
+    assert "prompt: is required; 'promt', which is no known parameter, may be meant." in told
 
 
 @pytest.mark.parametrize("payload_class", [O1ReferenceToVideo, O1VideoReference, O3VideoReference])
