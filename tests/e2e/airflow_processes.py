@@ -90,7 +90,9 @@ class Airflow:
         log.close()
 
     def family(self, name: str) -> list[psutil.Process]:
-        """Return the process of a component, and all that it has started."""
+        """Return the process of a component, and all that it has started; nothing of one that was killed."""
+        if name not in self._processes:
+            return []
         process = psutil.Process(self._processes[name].pid)
         return [process, *process.children(recursive=True)]
 

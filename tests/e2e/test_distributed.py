@@ -14,7 +14,7 @@ import requests
 from airflow import __version__ as airflow_version
 
 from airflow_provider_kling.payloads import get_payload_class
-from airflow_provider_kling.segmind.pacing import BURST_SECONDS, POLL_SHARE, Durations, Job
+from airflow_provider_kling.segmind.pacing import Durations, Job
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json, needs_a_record
 from tests.e2e.chains import GENERATES, HEADER, PAIRS, assert_one_chain, dag_file, jobs_of
@@ -220,7 +220,6 @@ def test_two_hundred_waits_outlive_a_triggerer_a_scheduler_and_an_api_server_wit
     assert Counter(request["status"] for request in asked) == {200: len(asked)}
     times = sorted(request["time"] for request in asked)
     busiest = max(bisect_left(times, moment + 60) - number for number, moment in enumerate(times))
-    promised = PLAN * POLL_SHARE * (1 + BURST_SECONDS / 60)
     jobs = {job["request_id"]: job for job in crowded.ledger()["jobs"]}
     scheduled = {id_: _looks_by_schedule(jobs[id_], max(polls)) for id_, polls in _polls(crowded).items()}
     with capfd.disabled():
@@ -228,7 +227,7 @@ def test_two_hundred_waits_outlive_a_triggerer_a_scheduler_and_an_api_server_wit
             f"\n\n{WAITS} waits on two triggerers ({' and '.join(map(str, waits_of.values()))}): {len(asked)} polls in "
             f"{times[-1] - times[0]:.0f} s, at most {busiest} in a minute of {PLAN} requests\n"
         )
-    assert busiest <= promised
+    assert busiest <= PLAN  # one triggerer is started anew, with a new burst
     # The one that takes a wait over looks at once.
     too_often = {
         id_: (len(polls), scheduled[id_]) for id_, polls in _polls(crowded).items() if len(polls) > scheduled[id_] + 1
