@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -115,10 +115,9 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
 
     def _end_without_a_triggerer(self, context: Context) -> Any:
         """Look a last time: the job may have been done for long, while nothing looked."""
-        try:
+        result = None
+        with suppress(KlingGenerationTimeoutError):
             result = self._look(self._wait(self._awaited(context), datetime.now(tz=UTC)))
-        except KlingGenerationTimeoutError:
-            raise self._timed_out(context, NO_TRIGGERER) from None
         if result is None:
             raise self._timed_out(context, NO_TRIGGERER)
         self.log.warning("The job is done, but %s.", NO_TRIGGERER)

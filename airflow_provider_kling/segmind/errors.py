@@ -28,7 +28,8 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
     - KlingNameTakenError +           another job's file has the name
 
 ``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload.
-None derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip.
+None here derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip; how one ends a
+task for good is in :mod:`airflow_provider_kling.retries`.
 """
 
 from __future__ import annotations

@@ -143,18 +143,19 @@ def _is_refused(answer: Answer) -> bool:
     """Whether no job can have come of a paid call that was answered so: Segmind refused it, or nobody acted on it."""
     match answer.status_code:
         case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
-            return _is_json(answer)
+            return isinstance(_document(answer), dict)
         case code if code < HTTPStatus.BAD_REQUEST:
             return code in _NOT_FOLLOWED
         case code:
             return code < HTTPStatus.INTERNAL_SERVER_ERROR and code not in _GIVEN_UP
 
 
-def _is_json(answer: Answer) -> bool:
+def _document(answer: Answer) -> Any:
+    """Return the body's JSON, or None where it is none."""
     try:
-        return isinstance(json.loads(answer.body), dict)
+        return json.loads(answer.body)
     except (ValueError, RecursionError):
-        return False
+        return None
 
 
 def unreadable(question: Question, answer: Answer, reason: str) -> errors.SegmindError:
@@ -205,10 +206,7 @@ def failure(request_id: str, state: Status, model: str | None = None) -> errors.
 
 def error_text(answer: Answer) -> str:
     """Return Segmind's own words in an error answer, else the first part of the body."""
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return errors.excerpt(answer.body)
+    document = _document(answer)
     if isinstance(document, dict):
         for key in ("error_description", "error", "message", "detail"):
             words = document.get(key)

@@ -51,7 +51,7 @@ READ_BLOCK = 1024**2
 #: How long Segmind keeps a job's files.
 KEPT_FOR = timedelta(days=7)
 #: Seconds after which a file that should be there is looked for again.
-YOUNG_PAUSES = (1.0, 2.0, 4.0, 0.0)
+YOUNG_PAUSES = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +195,24 @@ class _Keeper:
 
     def _fetch(self, index: int, link: str, sidecar: str) -> tuple[Part, MediaType]:
         """Fetch it from where it is, or where the history says it is now; look again for one that should be there."""
-        for pause in YOUNG_PAUSES:
+        renewed = False
+        for pause in (*YOUNG_PAUSES, None):
             try:
                 return self._download(index, link, sidecar)
             except KlingFileExpiredError as error:
                 gone = error
             fresh = self._fresh_link(index)
-            if fresh not in {None, link}:
+            if (
+                fresh not in {None, link} and not renewed
+            ):  # once: a signed link differs each time
                 self.log.warning("%s The request history has a link that is newer.", gone)
-                link = str(fresh)
+                link, renewed = str(fresh), True
                 continue
             self._refuse_expired(index, gone)
-            self.log.warning("%s It should be there; looking again in %.0f s.", gone, pause)
-            time.sleep(pause)
+            if pause is not None:
+                self.log.warning("%s It should be there; looking again in %.0f s.", gone, pause)
+                time.sleep(pause)
+        self._refuse_expired(index, gone)
         raise KlingDownloadError(
             f"{gone} Request {self.request_id} is not {KEPT_FOR.days} days old, so its file should be there: a retry, "
             "or clearing this task, fetches it again. Nothing is paid for that.",

@@ -17,16 +17,17 @@ T = TypeVar("T")
 LAST_LOOK_SECONDS = 30.0
 
 
-async def within(deadline: datetime, look: Awaitable[T]) -> T:
+async def within(deadline: datetime, look: Awaitable[T], seconds: float = LAST_LOOK_SECONDS) -> T:
     """
     Return what a look tells.
 
     :param deadline: of the wait, with its time zone.
+    :param seconds: how long after it the look may take.
     :raises SegmindConnectionError: it had no turn, or no answer, when the deadline had passed for so long.
     """
     left = (deadline - datetime.now(tz=UTC)).total_seconds()
     try:
-        async with asyncio.timeout(max(left, 0.0) + LAST_LOOK_SECONDS):
+        async with asyncio.timeout(max(left, 0.0) + seconds):
             return await look
     except TimeoutError:
         raise SegmindConnectionError(

@@ -12,6 +12,7 @@ from airflow_provider_kling.hooks.segmind import SegmindAsyncHook, SegmindHook
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.simulator import Simulator
 from airflow_provider_kling.triggers.kling import KlingTrigger
+from airflow_provider_kling.triggers.last_look import within
 from tests.conftest import connection_json
 
 
@@ -30,6 +31,14 @@ def gets(sim):
 def trigger_for(request_id, conn_id, **fields):
     deadline = datetime.now(tz=UTC) + timedelta(seconds=60)
     return KlingTrigger(request_id, deadline.isoformat(), conn_id, **{"poll_interval": 0.05, **fields})
+
+
+def refuse_until(sim, after):
+    """Answer one request with a 429 whose limit is reset after that time; return when."""
+    reset = datetime.now(tz=UTC) + after
+    headers = {"x-rate-limit-reset-at-utc": reset.isoformat()}
+    sim.order_fault("respond", method="GET", status=429, headers=headers, body={"error": "rate_limit_exceeded"})
+    return reset
 
 
 async def only_event(trigger):
@@ -100,14 +109,7 @@ async def test_a_429_stops_all_of_the_connection_until_the_limit_is_reset_and_fa
     sim, conn_id, request_id, caplog, set_connection
 ):
     other = set_connection(extra={"requests_per_minute": 6000})
-    reset = datetime.now(tz=UTC) + timedelta(seconds=2)
-    sim.order_fault(
-        "respond",
-        method="GET",
-        status=429,
-        headers={"x-rate-limit-reset-at-utc": reset.isoformat()},
-        body={"error": "rate_limit_exceeded"},
-    )
+    reset = refuse_until(sim, timedelta(seconds=2))
     with caplog.at_level(logging.WARNING):
         events = await asyncio.gather(*(only_event(trigger_for(request_id, other)) for _ in range(20)))
     assert all("result" in event for event in events)
@@ -120,9 +122,7 @@ async def test_a_429_stops_all_of_the_connection_until_the_limit_is_reset_and_fa
 async def test_a_reset_that_is_a_day_away_stops_the_connection_for_little_more_than_a_minute(
     sim, conn_id, request_id, caplog
 ):
-    reset = datetime.now(tz=UTC) + timedelta(days=1)
-    headers = {"x-rate-limit-reset-at-utc": reset.isoformat()}
-    sim.order_fault("respond", method="GET", status=429, headers=headers, body={"error": "rate_limit_exceeded"})
+    refuse_until(sim, timedelta(days=1))
     async with SegmindAsyncHook(conn_id) as hook:
         with caplog.at_level(logging.WARNING), pytest.raises(errors.SegmindRateLimitError):
             await hook.get_status(request_id)
@@ -131,6 +131,16 @@ async def test_a_reset_that_is_a_day_away_stops_the_connection_for_little_more_t
     if until < datetime.now(tz=UTC):
         until += timedelta(days=1)
     assert timedelta(seconds=50) < until - datetime.now(tz=UTC) < timedelta(seconds=71)
+
+
+async def test_a_look_that_has_no_turn_ends_soon_after_its_waits_deadline_and_says_why(sim, conn_id, request_id):
+    refuse_until(sim, timedelta(days=1))
+    async with SegmindAsyncHook(conn_id) as hook:
+        with pytest.raises(errors.SegmindRateLimitError):
+            await hook.get_status(request_id)
+        with pytest.raises(errors.SegmindConnectionError, match="requests per minute are used up"):
+            await within(datetime.now(tz=UTC) + timedelta(seconds=0.5), hook.look(request_id), seconds=0.5)
+    assert len(gets(sim)) == 1
 
 
 async def test_one_request_tells_status_and_result_where_the_result_answers_for_a_running_job(sim, conn_id, request_id):

@@ -83,21 +83,3 @@ async def test_it_only_reads(sim, conn_id, request_id):
 async def test_a_hundred_waits_share_the_loop(sim, conn_id, request_id):
     events = await asyncio.gather(*(only_event(trigger_for(request_id, conn_id)) for _ in range(100)))
     assert all("result" in event for event in events)
-
-
-async def test_a_rate_limit_that_outlasts_the_deadline_ends_the_wait_and_is_named(
-    sim, conn_id, request_id, monkeypatch
-):
-    monkeypatch.setattr("airflow_provider_kling.triggers.last_look.LAST_LOOK_SECONDS", 0.5)
-    reset = datetime.now(tz=UTC) + timedelta(days=1)
-    sim.order_fault(
-        "respond",
-        method="GET",
-        status=429,
-        headers={"x-rate-limit-reset-at-utc": reset.isoformat()},
-        body={"error": "rate_limit_exceeded"},
-    )
-    event = await asyncio.wait_for(only_event(trigger_for(request_id, conn_id, seconds=1)), 10)
-    error = SegmindError.from_dict(event["error"])
-    assert type(error).__name__ == "KlingGenerationTimeoutError"
-    assert "requests per minute are used up" in str(error)
