@@ -202,9 +202,7 @@ class _Keeper:
             except KlingFileExpiredError as error:
                 gone = error
             fresh = self._fresh_link(index)
-            if (
-                fresh not in {None, link} and not renewed
-            ):  # once: a signed link differs each time
+            if fresh not in {None, link} and not renewed:  # once: a signed link differs each time
                 self.log.warning("%s The request history has a link that is newer.", gone)
                 link, renewed = str(fresh), True
                 continue
