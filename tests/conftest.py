@@ -106,12 +106,6 @@ def airflow_db(empty_db: Path) -> str:
 
 
 @pytest.fixture
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a download that broke off go on at once."""
-    monkeypatch.setattr("airflow_provider_kling.storage.download.MAX_PAUSE", 0.01)
-
-
-@pytest.fixture
 def sim() -> Iterator[Simulator]:
     """Yield a simulator of its own for the test: what it lists as billed is what the test caused."""
     from airflow_provider_kling.simulator import Simulator

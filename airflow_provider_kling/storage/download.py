@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 CHUNK = 64 * 1024
 #: How often in a row a download may break off without a byte more than before.
 MAX_FRUITLESS = 4
-#: Longest pause before it goes on, in seconds.
-MAX_PAUSE = 20.0
 MAX_REDIRECTS = 5
 
 _MOVED = {301, 302, 303, 307, 308}
@@ -273,8 +271,7 @@ class Download:
 
     def _pause(self, _: RetryCallState) -> float:
         """Go on soon while it gets further, later and later while it does not."""
-        pause: float = min(0.25 * 2**self._fruitless, MAX_PAUSE)
-        return pause
+        return 0.25 * 2.0**self._fruitless
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

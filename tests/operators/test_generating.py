@@ -165,7 +165,7 @@ def test_a_place_that_only_shows_when_rendered_and_cannot_work_is_found_before_a
     assert "Mend that, then clear this task." in out
 
 
-def test_a_file_that_cannot_be_kept_at_first_costs_no_second_generation(sim, conn_id, run_dag, tmp_path, short_pauses):
+def test_a_file_that_cannot_be_kept_at_first_costs_no_second_generation(sim, conn_id, run_dag, tmp_path):
     sim.order_fault("respond", method="GET", path="/generations/*", times=30, status=503, body="busy")
     arguments = f'store="{tmp_path}"'
     run = run_dag(GENERATE.format(retries=9, arguments=arguments))

@@ -15,8 +15,6 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.storage.hosts import Hosts
 
-pytestmark = pytest.mark.usefixtures("short_pauses")
-
 
 def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())

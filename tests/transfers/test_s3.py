@@ -99,7 +99,7 @@ def test_a_host_that_cannot_resume_starts_a_new_upload(s3, host, run_dag, film):
 
 
 @pytest.mark.parametrize("trouble", ["page", "short", "undecodable"])
-def test_what_is_not_a_whole_film_leaves_no_object(s3, host, run_dag, film, trouble, short_pauses):
+def test_what_is_not_a_whole_film_leaves_no_object(s3, host, run_dag, film, trouble):
     if trouble == "page":
         host.body = b"<!doctype html><html>Sign in</html>"
     elif trouble == "short":
