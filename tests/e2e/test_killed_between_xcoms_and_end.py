@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import AIRFLOW_3_3
 from tests.e2e.chains import HEADER, jobs_of
+from tests.e2e.kills import Stage
 
 DAG_FILE = (
     HEADER
@@ -26,11 +27,9 @@ def test_a_triggerer_that_dies_between_the_xcoms_and_the_end_leaves_a_wait_that_
     sim.order_fault("respond", method="GET", model="kling-text2video", times=10_000, **hold)
     running.trigger("between", "between-1")
     running.wait_until(lambda: running.states("between-1", "done") == ["deferred"], "the wait begins", every=0.5)
-    (job,) = jobs_of(sim, "between-1")
     # A task counts as deferred before a triggerer has taken it up; the lock may not come in between.
-    running.wait_until(
-        lambda: any(job["request_id"] in request["path"] for request in sim.requests()), "the triggerer looks"
-    )
+    stage = Stage(running, sim, "between", "kling-text2video", "between-1")
+    stage.wait(stage.polled)
     database = psycopg2.connect(f"postgresql://airflow@{running.database}")
     try:
         # XComs refer to the task instance and can still be written; its state cannot.
