@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -60,8 +60,6 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 5
 #: Seconds that the blocking v1 call may take; the slowest Kling model takes 13 minutes on average.
 BLOCKING_TIMEOUT = 1800.0
-#: The longest span in days that the request history can be asked for.
-HISTORY_SPAN = timedelta(days=30)
 #: Bytes of a file that are encoded at a time.
 _BLOCK = 1024**2
 
@@ -181,27 +179,31 @@ class SegmindHook(BaseHook):
         """
         Return this account's jobs of one model, newest first, one row each.
 
-        :param since: the earliest creation time, with its time zone, at most 30 days ago. Rows whose time
+        :param since: the earliest creation time, with its time zone, at most 29 days ago. Rows whose time
             Segmind does not give are included.
         """
         if since.tzinfo is None:
             raise SegmindInputError("since: needs a time zone, such as pendulum.now('UTC').subtract(hours=1).")
         now = datetime.now(tz=UTC)
-        if since < now - HISTORY_SPAN:
-            raise SegmindInputError(f"since: {since:%Y-%m-%d} is too long ago; the history answers for 30 days.")
+        if since < now - protocol.HISTORY_SPAN:
+            raise SegmindInputError(f"since: {since:%Y-%m-%d} is too long ago; the history answers for 29 days.")
         found: dict[str, HistoryRow] = {}
         seen: set[str] = set()
+        oldest = datetime.max.replace(tzinfo=UTC)
+        descends = True
         page = 1
         while True:
             rows = self._send(protocol.history(model=model, since=since, until=now, page=page)).rows
             fresh = [row for row in rows if row.request_id not in seen]
             seen.update(row.request_id for row in rows if row.request_id)
-            created: datetime | None = None
             for row in fresh:
                 created = created_at(row)
                 if row.model_name == model and (created is None or created >= since):
                     found.setdefault(row.request_id or f"row {len(found)}", row)
-            passed = created is not None and created < since  # newest first: what follows is older still
+                if created is not None:
+                    descends = descends and created <= oldest
+                    oldest = min(oldest, created)
+            passed = descends and oldest < since  # newest first, as asked for: what follows is older still
             again = not any(row.request_id for row in fresh)  # the same page
             if len(rows) < protocol.HISTORY_PAGE_SIZE or again or passed:
                 return list(found.values())

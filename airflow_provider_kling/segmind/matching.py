@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: How far Segmind's clock and a worker's may be apart.
 CLOCK_SKEW = timedelta(minutes=1)
-#: How long after the intent a POST may still be taken up, gateways' own patience included.
+#: How long after the intent a POST may still be taken up, gateways' own patience included; a longer grace counts.
 SLOWEST_ACCEPTANCE = timedelta(minutes=10)
 
 
@@ -35,9 +35,9 @@ class Window:
     last: datetime | None = None
 
     @classmethod
-    def after(cls, intended_at: datetime) -> Window:
-        """Return the window of a POST that was sent right after its intent was stored."""
-        return cls(intended_at - CLOCK_SKEW, intended_at + SLOWEST_ACCEPTANCE)
+    def after(cls, intended_at: datetime, grace: timedelta = SLOWEST_ACCEPTANCE) -> Window:
+        """Return the window of a POST that was sent right after its intent was stored, and is waited for so long."""
+        return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE))
 
 
 @dataclass(frozen=True, slots=True)

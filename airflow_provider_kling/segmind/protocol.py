@@ -18,7 +18,7 @@ import base64
 import io
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -57,6 +57,9 @@ M = TypeVar("M", bound="BaseModel")
 
 #: Rows asked for in one page of the history; the API's own maximum.
 HISTORY_PAGE_SIZE = 100
+#: The longest time back from now that the history can be asked for.
+HISTORY_SPAN = timedelta(days=29)
+_ONE_DAY = timedelta(days=1)
 
 _OBJECT = TypeAdapter(dict[str, Any])
 
@@ -262,13 +265,14 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
     ``GET /inference-request/request-history`` on the history host: one page of past requests.
 
     The API filters by whole days (a span of 31 at most) and by a part of the model's name, so the
-    caller still has to look at the times and names of the rows.
+    caller still has to look at the times and names of the rows. Nobody says whose days they are, and whether the
+    last one counts: one more is asked for on both sides.
     """
     query = {
         "page": str(page),
         "per_page": str(HISTORY_PAGE_SIZE),
-        "from_date": since.astimezone(UTC).date().isoformat(),
-        "to_date": until.astimezone(UTC).date().isoformat(),
+        "from_date": (since.astimezone(UTC).date() - _ONE_DAY).isoformat(),
+        "to_date": (until.astimezone(UTC).date() + _ONE_DAY).isoformat(),
         "sort_by": "model_created",
         "sort_order": "desc",
     }

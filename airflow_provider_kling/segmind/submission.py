@@ -355,13 +355,13 @@ class Submission:
         A sibling that wants the same may have taken this task's job, while this task was gone, and left its own.
         """
         windows = [
-            Window.after(claim.record.intended_at)
+            Window.after(claim.record.intended_at, self.grace)
             for claim in self._alike(intent, siblings)
             if claim.record.request_id is not None
         ]
         if intent.intended_at == self.untracked_since:  # any of the earlier attempts may have sent it
             return [*windows, Window(intent.intended_at - CLOCK_SKEW)]
-        return [*windows, Window.after(intent.intended_at)]
+        return [*windows, Window.after(intent.intended_at, self.grace)]
 
 
 def fingerprint(model: str, payload: Mapping[str, Any], *, conn_id: str, api_key: str) -> str:

@@ -274,8 +274,9 @@ def test_past_requests_are_found_by_model_and_time(sim, hook, payload):
     assert hook.find_requests(model="kling", since=before) == []
     with pytest.raises(errors.SegmindInputError, match="time zone"):
         hook.find_requests(model="kling-o1", since=datetime(2026, 1, 1))  # noqa: DTZ001 is what is refused
-    with pytest.raises(errors.SegmindInputError, match="30 days"):
+    with pytest.raises(errors.SegmindInputError, match="29 days"):
         hook.find_requests(model="kling-o1", since=before - timedelta(days=60))
+    assert len(hook.find_requests(model="kling-o1", since=datetime.now(tz=UTC) - timedelta(days=29, minutes=-1))) == 2
 
 
 def test_a_history_that_repeats_its_page_ends_the_search(sim, hook):
@@ -293,6 +294,20 @@ def test_the_search_ends_with_the_page_that_goes_back_far_enough(sim, hook):
     sim.order_fault("respond", path="/inference-request/*", times=99, status=200, body={"data": rows})
     assert len(hook.find_requests(model="kling-o1", since=now - timedelta(minutes=9.5))) == 10
     assert len(sim.requests()) == 1
+
+
+def test_a_history_in_another_order_is_read_to_its_end(sim, hook):
+    now = datetime.now(tz=UTC)
+
+    def page(*moments):
+        return [{"request_id": f"r{at}", "model_name": "kling-o1", "model_created": f"{at}"} for at in moments]
+
+    older = page(*(now - timedelta(hours=150 - n) for n in range(100)))
+    for rows in (older, page(now - timedelta(hours=50), now)):
+        sim.order_fault("respond", path="/inference-request/*", status=200, body={"data": rows})
+    (found,) = hook.find_requests(model="kling-o1", since=now - timedelta(minutes=9))
+    assert found.created_at == now
+    assert len(sim.requests()) == 2
 
 
 def test_a_request_of_any_age_is_found_by_either_form_of_its_id(sim, hook, payload):

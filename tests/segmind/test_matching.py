@@ -72,6 +72,13 @@ def test_what_cannot_be_read_whole_may_be_it(fields):
     assert verdict(row(**fields)) == "possible"
 
 
+def test_the_window_follows_the_grace_where_that_is_longer():
+    late = row(model_created=(NOW + timedelta(minutes=12)).isoformat())
+    windows = {minutes: Window.after(NOW, timedelta(minutes=minutes)) for minutes in (1, 60)}
+    found = {minutes: matches(Sent("kling-o1", PAYLOAD, [window]), [late]) for minutes, window in windows.items()}
+    assert (len(found[1].certain), len(found[60].certain)) == (0, 1)
+
+
 def test_a_job_with_several_outputs_counts_once_and_the_oldest_comes_first():
     older = row(request_id="0" * 32, model_created=(NOW - timedelta(seconds=30)).isoformat())
     there = matches(SENT, [row(), row(), older])

@@ -185,6 +185,13 @@ def test_an_old_intent_fails_where_the_user_wants_to_decide():
     assert play.posts == 0
 
 
+def test_with_a_longer_grace_a_job_that_was_taken_up_late_is_found():
+    late = row(created=NOW + timedelta(minutes=12))
+    play = Play(INTENT, at=NOW + timedelta(minutes=13), looks=[[late]], grace=timedelta(hours=1))
+    assert play.run().request_id == IDS[0]
+    assert play.posts == 0
+
+
 def test_several_rows_are_listed_and_none_is_taken():
     rows = [row(IDS[0]), row(IDS[1], NOW + timedelta(seconds=5))]
     play = Play(INTENT, looks=[rows])
