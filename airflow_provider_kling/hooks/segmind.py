@@ -15,6 +15,7 @@ import mimetypes
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -36,7 +37,7 @@ from airflow_provider_kling.segmind.pacing import LONGEST_RESET
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import requests
     from tenacity import RetryCallState
@@ -175,39 +176,47 @@ class SegmindHook(BaseHook):
         call = protocol.upload_file(mime, iter(lambda: file.read(_BLOCK), b""))
         return self._send(call).urls[0]
 
-    def find_requests(self, *, model: str, since: datetime) -> list[HistoryRow]:
+    def find_requests(self, *, model: str, since: datetime, until: datetime | None = None) -> list[HistoryRow]:
         """
         Return this account's jobs of one model, newest first, one row each.
 
-        :param since: the earliest creation time, with its time zone, at most 29 days ago. Rows whose time
-            Segmind does not give are included.
+        :param since: the earliest creation time, with its time zone, however long ago.
+        :param until: the latest one; now. Rows whose time Segmind does not give are included.
         """
-        if since.tzinfo is None:
-            raise SegmindInputError("since: needs a time zone, such as pendulum.now('UTC').subtract(hours=1).")
         now = datetime.now(tz=UTC)
-        if since < now - protocol.HISTORY_SPAN:
-            raise SegmindInputError(f"since: {since:%Y-%m-%d} is too long ago; the history answers for 29 days.")
+        last = now if until is None else until
+        for name, moment in (("since", since), ("until", last)):
+            if moment.tzinfo is None:
+                raise SegmindInputError(f"{name}: needs a time zone, such as pendulum.now('UTC').subtract(hours=1).")
+        last = max(since, min(last, now))
         found: dict[str, HistoryRow] = {}
+        while True:
+            first = max(since, last - protocol.HISTORY_SPAN)
+            for row in self._read_history(model, first, last):
+                created = created_at(row)
+                if row.model_name == model and (created is None or since <= created <= (until or created)):
+                    found.setdefault(row.request_id or f"row {len(found)}", row)
+            if first == since:
+                return list(found.values())
+            last = first
+
+    def _read_history(self, model: str, since: datetime, until: datetime) -> Iterator[HistoryRow]:
+        """Yield the rows of a span, page by page, until nothing newer than its begin can follow."""
         seen: set[str] = set()
         oldest = datetime.max.replace(tzinfo=UTC)
         descends = True
-        page = 1
-        while True:
-            rows = self._send(protocol.history(model=model, since=since, until=now, page=page)).rows
+        for page in count(1):
+            rows = self._send(protocol.history(model=model, since=since, until=until, page=page)).rows
             fresh = [row for row in rows if row.request_id not in seen]
             seen.update(row.request_id for row in rows if row.request_id)
-            for row in fresh:
-                created = created_at(row)
-                if row.model_name == model and (created is None or created >= since):
-                    found.setdefault(row.request_id or f"row {len(found)}", row)
-                if created is not None:
-                    descends = descends and created <= oldest
-                    oldest = min(oldest, created)
+            yield from fresh
+            for created in filter(None, map(created_at, fresh)):
+                descends = descends and created <= oldest
+                oldest = min(oldest, created)
             passed = descends and oldest < since  # newest first, as asked for: what follows is older still
             again = not any(row.request_id for row in fresh)  # the same page
             if len(rows) < protocol.HISTORY_PAGE_SIZE or again or passed:
-                return list(found.values())
-            page += 1
+                return
 
     def find_request(self, request_id: str) -> Result:
         """

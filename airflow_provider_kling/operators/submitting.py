@@ -114,8 +114,8 @@ class SubmissionDriver:
             case steps.Post(uploads=uploads):
                 self.sent = True
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
-            case steps.Look(since=since):
-                return self.hook.find_requests(model=self.request.model, since=since)
+            case steps.Look(since=since, until=until):
+                return self.hook.find_requests(model=self.request.model, since=since, until=until)
             case steps.AskFunds():
                 return Funds(self.hook.get_credits().total, mapped_instances(self.context))
             case steps.Pause(seconds=seconds):

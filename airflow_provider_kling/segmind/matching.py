@@ -40,6 +40,12 @@ class Window:
         return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE))
 
 
+def latest(windows: Sequence[Window]) -> datetime | None:
+    """Return when the last of them closes; None is now."""
+    ends = [window.last for window in windows if window.last is not None]
+    return max(ends) if len(ends) == len(windows) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """

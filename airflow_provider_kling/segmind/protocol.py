@@ -57,7 +57,7 @@ M = TypeVar("M", bound="BaseModel")
 
 #: Rows asked for in one page of the history; the API's own maximum.
 HISTORY_PAGE_SIZE = 100
-#: The longest time back from now that the history can be asked for.
+#: The longest time that the history can be asked for at once.
 HISTORY_SPAN = timedelta(days=29)
 _ONE_DAY = timedelta(days=1)
 

@@ -117,9 +117,10 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Answer with the history's rows of the model that were created since then, or throw."""
+    """Answer with the history's rows of the model that were created from then to then (None is now), or throw."""
 
     since: datetime
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

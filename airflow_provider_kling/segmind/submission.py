@@ -33,7 +33,7 @@ from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.affording import afford
 from airflow_provider_kling.segmind.bills import former_cost, read_bills
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
-from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, matches
+from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, latest, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.segmind.steps import (
     AskBills,
@@ -65,6 +65,8 @@ if TYPE_CHECKING:
 #: Seconds from the first look in the history to the second; each pause is twice the one before.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 16.0
+#: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
+_SWAPS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +252,14 @@ class Submission:
         yield Publish(self._claim(waiting))
         yield Tell("warning", outlook.searching(self, intent))
         wanting = self._alike(intent, read_claims((yield AskSiblings()), besides=self.task))
-        since = min(claim.record.intended_at for claim in [self._claim(intent), *wanting]) - CLOCK_SKEW
+        windows = [self._window(intent), *(self._window(claim.record) for claim in wanting)]
+        end = latest(windows)
+        look = Look(min(window.first for window in windows), None if end is None else end + _SWAPS)
         until = self.clock() + self.history_timeout
         pause = FIRST_PAUSE
         while True:
             try:
-                rows: list[HistoryRow] = yield Look(since)
+                rows: list[HistoryRow] = yield look
             except SegmindError as error:
                 unread = outlook.history_unread(self, intent, error)
                 if not error.retryable:
@@ -354,14 +358,13 @@ class Submission:
 
         A sibling that wants the same may have taken this task's job, while this task was gone, and left its own.
         """
-        windows = [
-            Window.after(claim.record.intended_at, self.grace)
-            for claim in self._alike(intent, siblings)
-            if claim.record.request_id is not None
-        ]
-        if intent.intended_at == self.untracked_since:  # any of the earlier attempts may have sent it
-            return [*windows, Window(intent.intended_at - CLOCK_SKEW)]
-        return [*windows, Window.after(intent.intended_at, self.grace)]
+        swapped = [claim.record for claim in self._alike(intent, siblings) if claim.record.request_id is not None]
+        return [*(self._window(record) for record in swapped), self._window(intent)]
+
+    def _window(self, record: Record) -> Window:
+        if record.intended_at == self.untracked_since:  # any of the earlier attempts may have sent it
+            return Window(record.intended_at - CLOCK_SKEW)
+        return Window.after(record.intended_at, self.grace)
 
 
 def fingerprint(model: str, payload: Mapping[str, Any], *, conn_id: str, api_key: str) -> str:

@@ -274,9 +274,18 @@ def test_past_requests_are_found_by_model_and_time(sim, hook, payload):
     assert hook.find_requests(model="kling", since=before) == []
     with pytest.raises(errors.SegmindInputError, match="time zone"):
         hook.find_requests(model="kling-o1", since=datetime(2026, 1, 1))  # noqa: DTZ001 is what is refused
-    with pytest.raises(errors.SegmindInputError, match="29 days"):
-        hook.find_requests(model="kling-o1", since=before - timedelta(days=60))
-    assert len(hook.find_requests(model="kling-o1", since=datetime.now(tz=UTC) - timedelta(days=29, minutes=-1))) == 2
+    assert hook.find_requests(model="kling-o1", since=before - timedelta(days=60), until=before) == []
+
+
+def test_a_history_of_any_age_is_asked_for_in_spans_that_segmind_answers(sim, hook, payload):
+    hook.submit("kling-o1", payload)
+    now = datetime.now(tz=UTC)
+    assert len(hook.find_requests(model="kling-o1", since=now - timedelta(days=60))) == 1
+    asked = [request for request in sim.requests() if request["path"].endswith("request-history")]
+    assert len(asked) == 3
+    assert hook.find_requests(model="kling-o1", since=now - timedelta(days=60), until=now - timedelta(days=58)) == []
+    asked = [request for request in sim.requests() if request["path"].endswith("request-history")]
+    assert len(asked) == 4
 
 
 def test_a_history_that_repeats_its_page_ends_the_search(sim, hook):

@@ -365,3 +365,20 @@ def test_a_record_survives_its_store():
 def test_a_record_that_cannot_be_read_is_an_error_and_never_no_record(stored):
     with pytest.raises(SegmindInputError, match="cannot be read"):
         read_record(stored)
+
+
+def test_the_history_is_asked_for_the_days_of_the_intent_and_for_no_more_of_its_age():
+    asked = []
+
+    class Asking(Play):
+        def carry_out(self, step):
+            if isinstance(step, steps.Look):
+                asked.append((step.since, step.until))
+            return super().carry_out(step)
+
+    old = Asking(INTENT, at=NOW + timedelta(days=60), looks=[[row()]])
+    assert old.run().request_id == IDS[0]
+    begun = Asking(at=NOW + timedelta(days=1), looks=[[row()]], untracked_since=NOW)
+    begun.run()
+    a_minute_before = NOW - timedelta(minutes=1)
+    assert asked == [(a_minute_before, NOW + timedelta(days=1, minutes=10)), (a_minute_before, None)]
