@@ -34,21 +34,26 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
     :raises KlingBudgetExceededError: it could break the limit.
     :raises SegmindInsufficientCreditsError: the balance does not cover what is about to be started.
     """
-    until, me, looks = clock() + PATIENCE, claim, 0
+    until, me, looks, shown = clock() + PATIENCE, claim, 0, True
     while True:
+        if not shown:  # who asks last leaves the room to whoever asks already
+            me = _with(me, intended_at=clock())
         siblings = read_claims((yield AskSiblings()), besides=me.task)
         bills = read_bills((yield AskBills())) if purse.limit is not None else {}
         verdict = purse.judge(me, siblings, bills, patient=clock() < until)
+        if not shown and not isinstance(verdict, StandBack):
+            me = _with(me, intended_at=clock())
+            yield Publish(me)
+            shown = True
+            continue  # another one may have seen the same room
         if isinstance(verdict, CheckBalance | Pay):
             break
         if not looks:
             yield Tell("info", "Other tasks of this run are about to submit; waiting for what they leave.")
-        if isinstance(verdict, StandBack):
+        if shown and isinstance(verdict, StandBack):
             yield stand_down
+            shown = False
         yield Pause(purse.pause(looks))
-        if isinstance(verdict, StandBack):
-            me = _with(me, intended_at=clock())
-            yield Publish(me)
         looks += 1
     if isinstance(verdict, CheckBalance):
         yield from _check_balance(purse, verdict)

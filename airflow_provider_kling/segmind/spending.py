@@ -68,7 +68,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class StandBack:
-    """It does not fit behind those that asked before it: withdraw the intent and ask again later."""
+    """It does not fit behind those that asked before it: withdraw the intent, and show it again once it would."""
 
 
 Verdict = Pay | CheckBalance | Hold | StandBack

@@ -6,7 +6,7 @@ import random
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kling.segmind import steps
@@ -403,6 +403,7 @@ class Race:
 
 @settings(deadline=None, max_examples=150)
 @given(count=st.integers(1, 24), affordable=st.integers(0, 24), seed=st.integers(0, 2**32))
+@example(count=24, affordable=2, seed=5489)  # many that showed an intent by turns kept the first one from going
 def test_tasks_that_start_at_once_use_the_budget_up_and_never_break_it(count, affordable, seed):
     race = Race([0.5] * count, 0.5 * affordable + 0.25, seed).run()
     assert len(race.jobs) == min(count, affordable)
