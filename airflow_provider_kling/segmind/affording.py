@@ -42,7 +42,6 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
         bills = read_bills((yield AskBills())) if purse.limit is not None else {}
         verdict = purse.judge(me, siblings, bills, patient=clock() < until)
         if not shown and not isinstance(verdict, StandBack):
-            me = _with(me, intended_at=clock())
             yield Publish(me)
             shown = True
             continue  # another one may have seen the same room

@@ -35,7 +35,7 @@ class Window:
     last: datetime | None = None
 
     @classmethod
-    def after(cls, intended_at: datetime, grace: timedelta = SLOWEST_ACCEPTANCE) -> Window:
+    def after(cls, intended_at: datetime, grace: timedelta) -> Window:
         """Return the window of a POST that was sent right after its intent was stored, and is waited for so long."""
         return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE))
 

@@ -57,9 +57,9 @@ M = TypeVar("M", bound="BaseModel")
 
 #: Rows asked for in one page of the history; the API's own maximum.
 HISTORY_PAGE_SIZE = 100
-#: The longest time that the history can be asked for at once.
-HISTORY_SPAN = timedelta(days=29)
 _ONE_DAY = timedelta(days=1)
+#: The longest time that the history can be asked for at once: the API's 31 days without the two to spare.
+HISTORY_SPAN = 29 * _ONE_DAY
 
 _OBJECT = TypeAdapter(dict[str, Any])
 

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, id_forms, matches
+from airflow_provider_kling.segmind.orphans import ORPHAN_GRACE
 from airflow_provider_kling.segmind.schemas import HistoryRow
 from airflow_provider_kling.segmind.uploaded import filled_in, stand_in
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 PAYLOAD = {"prompt": "a fox", "duration": 5, "keep_audio": True, "elements": [{"frontal_image_url": "https://x/y"}]}
-SENT = Sent("kling-o1", PAYLOAD, [Window.after(NOW)])
+SENT = Sent("kling-o1", PAYLOAD, [Window.after(NOW, ORPHAN_GRACE)])
 DASHED, PLAIN = "2c7f59ea-13f1-402c-9353-915a2b5a2124", "2c7f59ea13f1402c9353915a2b5a2124"
 
 
@@ -102,7 +103,7 @@ WITH_FILES = {"prompt": "a fox", "image_urls": [MUG, "https://x/y"], "elements":
 
 
 def verdict_on_files(body, addresses):
-    sent = Sent("kling-o1", filled_in(WITH_FILES, addresses), [Window.after(NOW)])
+    sent = Sent("kling-o1", filled_in(WITH_FILES, addresses), [Window.after(NOW, ORPHAN_GRACE)])
     there = matches(sent, [row(request_body=body)])
     return "certain" if there.certain else "possible" if there.possible else "other"
 

@@ -252,7 +252,7 @@ class World(RuleBasedStateMachine):
                 task.xcom = None
             case steps.AskBills():
                 return self.bills()
-            case steps.Look(since=since):
+            case steps.Look(since=since, until=until):
                 return [
                     HistoryRow(
                         request_id=job.request_id.replace("-", ""),
@@ -262,7 +262,8 @@ class World(RuleBasedStateMachine):
                         model_created=datetime.fromtimestamp(job.created, UTC),
                     )
                     for job in self.jobs
-                    if job.row_at <= self.now and job.created >= since.timestamp()
+                    if job.row_at <= self.now
+                    and since.timestamp() <= job.created <= (self.now if until is None else until.timestamp())
                 ]
             case steps.Pause(seconds=seconds):
                 self.pass_time(seconds)
