@@ -2,8 +2,9 @@
 Where the record of a submission is kept, so that the attempts that follow find it.
 
 Airflow's task state (3.3 and later) outlives a retry. From 3.4 on clearing a task discards it, and below 3.3 there is
-none. There an Airflow Variable holds the record too, from the intent until the job is delivered. It outlives a clear,
-and where there is none, no earlier attempt has left a job behind that was not delivered.
+none. There an Airflow Variable holds the record too, from the intent until the job is delivered, which it is when
+Airflow has counted its task as successful. It outlives retries and clears, and where there is none, no earlier attempt
+has left a job behind.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_kling.segmind.submission import concluded, read_record
+from airflow_provider_kling.segmind.submission import read_record
 from airflow_provider_kling.siblings import RECORD_KEY, instance_name
 from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR, AirflowVariable, task_state_store
 
@@ -66,13 +67,12 @@ class RecordStore:
 
     def save(self, record: Record) -> None:
         """Store the record."""
-        only_here = record.delivered and self._is_only_trace(record)
         value = record.model_dump(mode="json")
         if self.state is not None:
             self.state.set(RECORD_KEY, value)
         if self.variable is None:
             return
-        if record.delivered and not only_here:
+        if record.delivered:
             self.variable.delete()
         else:
             self.variable.set(json.dumps(value))
@@ -84,25 +84,18 @@ class RecordStore:
         if self.variable is not None:
             self.variable.delete()
 
-    def conclude(self, max_tries: int) -> None:
+    def conclude(self) -> None:
         """Record that nothing more is wanted of the job: a task that is cleared after this begins anew."""
-        if (record := read_record(self.load())) is not None:
-            self.save(concluded(record, max_tries))
-
-    def _is_only_trace(self, record: Record) -> bool:
-        """
-        Whether a retry could not find the delivered job without the variable.
-
-        Where there is no state, it searches from the first try since the task was cleared; this job is older.
-        """
-        if self.state is not None:
-            return False
-        stored = read_record(self.load())
-        return stored is not None and (stored.delivered or stored.max_tries != record.max_tries)
+        if (record := read_record(self.load())) is not None and record.request_id is not None:
+            self.save(record.model_copy(update={"delivered": True}))
 
 
-def record_store(context: Context) -> RecordStore:
-    """Return the store of the running task instance."""
+def record_store(context: Context, *, with_success: bool = False) -> RecordStore:
+    """
+    Return the store of the running task instance.
+
+    :param with_success: whether what is written shall last only if the task's success does, where Airflow can do that.
+    """
     ti = context["ti"]
     variable = None
     if not STATE_OUTLIVES_A_CLEAR:
@@ -112,5 +105,6 @@ def record_store(context: Context) -> RecordStore:
             f"{RECORD_KEY}_{digest[:32]}",
             f"The Kling job of task {task} in run {ti.run_id} of DAG {ti.dag_id}, until it is delivered: kept so that "
             "clearing the task does not pay for it again.",
+            with_success=with_success,
         )
     return RecordStore(task_state_store(context), variable)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow import __version__ as airflow_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
 
@@ -47,10 +47,13 @@ class AirflowVariable:
     One of Airflow's Variables, read and written past every secrets backend and cache.
 
     What Airflow offers for it to tasks takes an error for "there is none", and hides one that meets a write.
+
+    :param with_success: on Airflow 2, write in the transaction in which Airflow counts the task as successful.
     """
 
     key: str
     description: str
+    with_success: bool = False
 
     def get(self) -> str | None:
         """Return its value; None where there is none."""
@@ -89,9 +92,11 @@ class AirflowVariable:
         """Do it in Airflow 2's database, which a task may use there."""
         from airflow.models.variable import Variable
         from airflow.utils.session import create_session
+        from airflow.utils.task_instance_session import get_current_task_instance_session
         from sqlalchemy import select
 
-        with create_session() as session:
+        transaction = nullcontext(get_current_task_instance_session()) if self.with_success else create_session()
+        with transaction as session:
             match action:
                 case "get":
                     found = session.scalar(select(Variable).where(Variable.key == self.key))
@@ -115,20 +120,31 @@ def _ask_supervisor(message: Any) -> Any:
     return answer
 
 
-def earlier_attempts_began(context: Context) -> datetime | None:
+def success_is_counted(context: Context) -> bool:
     """
-    Return when the first of the attempts before this one began; None where this is the first.
+    Return whether Airflow has counted the running task as successful; for an ``on_success_callback`` to ask.
 
-    Clearing a task begins anew. Airflow 3.0 to 3.2 tells a task nothing of its earlier attempts: there it
-    is when the DAG run began, which is never too late.
+    Airflow 3 calls that even where its API server has refused the success, because a user has cleared the task
+    meanwhile or its assets cannot be registered (tried on 3.3.2). Airflow 2 calls it before it knows; what is written
+    in the task's own session there, is written with the success or not at all.
     """
-    ti = context["ti"]
-    # A clear sets max_tries to the tries used so far plus the task's retries.
-    first_try = ti.max_tries - (context["task"].retries or 0) + 1
-    if ti.try_number in {1, first_try}:
-        return None
-    began = None if _VERSION >= (3, 0) else _first_start(ti, first_try)
-    return began or context["dag_run"].start_date
+    if _VERSION < (3, 0):
+        return True
+    ti: Any = context["ti"]
+    index = ti.map_index
+    states = ti.get_task_states(
+        dag_id=ti.dag_id,
+        task_ids=[ti.task_id],
+        run_ids=[ti.run_id],
+        map_index=None if index in {None, -1} else index,
+    )
+    return set(states.get(ti.run_id, {}).values()) == {"success"}
+
+
+def call_on_success(task: Any, callback: Callable[[Context], None]) -> None:
+    """Have Airflow call this, after the author's own, when the running task has succeeded."""
+    own = task.on_success_callback or []
+    task.on_success_callback = [*(own if isinstance(own, list | tuple) else [own]), callback]
 
 
 def push_from_trigger(ti: Any, xcoms: Mapping[str, Any], links: Mapping[str, str]) -> None:
@@ -243,16 +259,3 @@ def _enclosing_loop(task: Any) -> str | None:
     while group is not None and not hasattr(group, "max_iterations"):
         group = group.parent_group
     return None if group is None else str(group.group_id)
-
-
-def _first_start(ti: Any, first_try: int) -> datetime | None:
-    """Ask Airflow 2's database, which a task may read there, for the start of a try."""
-    from airflow.models.taskinstancehistory import TaskInstanceHistory as Try
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    same_task = [getattr(Try, name) == getattr(ti, name) for name in ("dag_id", "task_id", "run_id", "map_index")]
-    began = select(Try.start_date).where(*same_task, Try.try_number >= first_try).order_by(Try.try_number).limit(1)
-    with create_session() as session:
-        start: datetime | None = session.scalar(began)
-    return start

@@ -47,6 +47,11 @@ NO_TRIGGERER = (
 )
 
 
+def timed_out(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
+    """Whether Airflow has given up a task's wait in the triggerer."""
+    return next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Awaited:
     """
@@ -109,7 +114,7 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer; past BaseSensorOperator's own, whose soft_fail skips any failure."""
         with self._endings(context):
-            if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower():
+            if timed_out(next_method, next_kwargs):
                 return self._end_without_a_triggerer(context)
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 

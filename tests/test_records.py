@@ -59,21 +59,8 @@ def test_a_job_of_which_nothing_more_is_wanted_leaves_no_variable_and_lets_a_cle
     state, variable = State(), Variable()
     store = RecordStore(state, variable)
     store.save(ACCEPTED)
-    store.conclude(max_tries=5)
-    assert (kept(store).delivered, kept(store).max_tries, variable.text) == (True, 5, None)
-
-
-def test_without_state_a_job_that_was_taken_across_a_clear_is_kept_for_the_retry_after_its_delivery():
-    variable = Variable()
-    RecordStore(None, variable).save(ACCEPTED)
-    taken = DELIVERED.model_copy(update={"max_tries": ACCEPTED.max_tries + 1})
-    for _ in range(2):
-        RecordStore(None, variable).save(taken)
-        assert kept(RecordStore(None, variable)) == taken
-    anew = INTENT.model_copy(update={"max_tries": ACCEPTED.max_tries + 2})
-    RecordStore(None, variable).save(anew)
-    RecordStore(None, variable).save(anew.model_copy(update={"delivered": True}))
-    assert kept(RecordStore(None, variable)) is None
+    store.conclude()
+    assert (kept(store).delivered, variable.text) == (True, None)
 
 
 def test_what_is_no_record_in_a_variable_is_an_error_and_never_no_record():

@@ -10,7 +10,6 @@ from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.submission import read_record
 from airflow_provider_kling.storage.attachments import attached
-from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +45,6 @@ def _left_behind(context: Context) -> str | None:
     record = None
     with suppress(SegmindError):
         record = read_record(record_store(context).load())
-    if record is None:
-        untracked = task_state_store(context) is None and earlier_attempts_began(context) is not None
-        return outlook.left_unknown() if untracked else None
-    if record.delivered and record.max_tries != context["ti"].max_tries:
+    if record is None or record.delivered or record.refused:
         return None
     return outlook.left_behind(record)

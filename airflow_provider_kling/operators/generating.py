@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
-from airflow_provider_kling.operators.submitting import conclude
+from airflow_provider_kling.operators.submitting import conclude, conclude_when_counted
 from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.files import files_in
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
@@ -21,7 +21,7 @@ from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.keeping import keep
 from airflow_provider_kling.storage.store import Store, as_store
-from airflow_provider_kling.waiting import Awaited, WaitsForJob
+from airflow_provider_kling.waiting import Awaited, WaitsForJob, timed_out
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -49,7 +49,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     :param payload: see :class:`KlingSubmitOperator`, as for every argument that is not listed here.
     :param wait_for_completion: False returns the request id once the job is accepted.
-    :param deferrable: wait in the triggerer; False waits on the worker.
     :param poll_interval: a fixed number of seconds from one look to the next; by default looks are taken when the
         model's jobs are usually done.
     :param timeout: seconds until the wait is given up; the job goes on, and a retry waits for it again.
@@ -65,7 +64,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         self,
         *,
         wait_for_completion: bool = True,
-        deferrable: bool = True,
         poll_interval: float | None = None,
         timeout: float | timedelta = 3600.0,
         store: Store | str | None = None,
@@ -77,7 +75,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         if store is not None and not wait_for_completion:
             raise SegmindInputError("store: needs wait_for_completion; there is no file before the job is done.")
         self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = as_span("timeout", timeout).total_seconds()
         self.store = as_store(store)
@@ -93,21 +90,25 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             mapped.kwargs["outlets"] = outlets_for(store.destination, mapped.kwargs["outlets"])
         return mapped
 
-    @property
-    def _waits(self) -> bool:  # type: ignore[override]  # here it is the author's choice
-        return self.wait_for_completion
-
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; wait for it."""
         self._check_store(context)
         submitted = self._submit(context)
         if not self.wait_for_completion:
+            conclude_when_counted(self, self.log)
             return submitted.request_id
         if not submitted.sent and (failed := self._made_in_vain(context)):
             self._job = None
             self._submit(context, instead_of=failed)
         with self._endings(context):
             return self._look_then_defer(context) if self.deferrable else self._wait_here(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer: with the submit, or with the wait for its job."""
+        submitting = timed_out(next_method, next_kwargs) and not self._is_submitted(context)
+        if submitting or next_method == self.submit_again.__name__:
+            return KlingSubmitOperator.resume_execution(self, next_method, next_kwargs, context)
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def _check_store(self, context: Context) -> None:
         """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""
@@ -158,7 +159,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             whole["files"] = keep(
                 context, whole, self.store.resolve(context), self.hook, self.log, payload=self._sent_without_files()
             )
-        conclude(context, self.log)
+        conclude_when_counted(self, self.log)
         return whole
 
     def _sent_without_files(self) -> dict[str, Any] | None:

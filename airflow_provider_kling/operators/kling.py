@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -20,8 +22,9 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
+from airflow_provider_kling.segmind.resuming import resumes_at
 from airflow_provider_kling.siblings import Submitter, batch_name, instance_name
-from airflow_provider_kling.versions import earlier_attempts_began, task_state_store
+from airflow_provider_kling.waiting import TRIGGER_GRACE, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +59,10 @@ class KlingSubmitOperator(Submitter, BaseOperator):
 
     Each accepted submit is billed when the job completes, and cannot be cancelled. A retry, or a clear before the id
     was delivered, adopts the job of the attempt before it, from the task's record or from Segmind's request history,
-    and sends nothing. Clearing the task after its id was delivered submits a new job.
+    and sends nothing. Clearing the task after it has succeeded submits a new job.
+
+    What only time can tell, whether a submit without an answer has become a job, or when a rate limit is reset, is
+    waited for in the triggerer within the same try, and sent by a worker then.
 
     XComs: the return value is the request id; ``model`` and ``submitted_at`` (ISO 8601, UTC) stand
     beside it, and ``kling_submission``, by which tasks of the run with the same payload tell their jobs apart,
@@ -81,7 +87,8 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         may still turn up in the history; only then may it be sent again. 10 minutes.
     :param on_orphaned_intent: what an attempt does when it has not turned up by then: ``"submit"`` it anew,
         or ``"fail"``.
-    :param history_timeout: seconds (or a timedelta) for which one attempt looks in the history. 1 minute.
+    :param history_timeout: seconds (or a timedelta) for which a worker looks in the history at a time. 15 seconds.
+    :param deferrable: False waits on the worker for what is waited for in the triggerer else.
     :param adopt_request_id: a request id to take in place of submitting, such as
         ``"{{ dag_run.conf.get('adopt', '') }}"``; what is empty or None submits as usual. (templated)
     :param max_cost: US dollars that the job may cost: above its estimate's high figure nothing is sent, and the
@@ -98,8 +105,6 @@ class KlingSubmitOperator(Submitter, BaseOperator):
     template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id", "max_cost")
     template_fields_renderers = {"payload": "json"}  # noqa: RUF012 is how Airflow declares it
     ui_color = "#e8e1ff"
-    #: Whether the job's end is awaited too, so that its request id is not all that is wanted.
-    _waits = False
 
     def __init__(  # noqa: PLR0913 because each is for the author of a DAG to set
         self,
@@ -110,6 +115,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         orphan_grace: float | timedelta = ORPHAN_GRACE,
         on_orphaned_intent: OnOrphanedIntent = "submit",
         history_timeout: float | timedelta = HISTORY_TIMEOUT,
+        deferrable: bool = True,
         adopt_request_id: str | None = None,
         max_cost: float | str | None = None,
         budget: KlingBudget | None = None,
@@ -123,6 +129,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             raise SegmindInputError(f'on_orphaned_intent: {on_orphaned_intent!r} is neither "submit" nor "fail".')
         self.on_orphaned_intent = on_orphaned_intent
         self.history_timeout = as_span("history_timeout", history_timeout)
+        self.deferrable = deferrable
         self.adopt_request_id = adopt_request_id
         if max_cost is not None or budget is not None:
             from airflow_provider_kling.operators.spending import check_limits
@@ -140,16 +147,53 @@ class KlingSubmitOperator(Submitter, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; return the request id."""
-        return self._submit(context).request_id
+        from airflow_provider_kling.operators.submitting import conclude_when_counted
+
+        request_id = self._submit(context).request_id
+        conclude_when_counted(self, self.log)
+        return request_id
+
+    def submit_again(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 that it is time is all it says
+        """Go on in the same try, once there is more to know."""
+        return self.execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer, or, where none runs, once Airflow has given the wait up."""
+        if timed_out(next_method, next_kwargs) and not self._is_submitted(context):
+            return self.submit_again(context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _is_submitted(self, context: Context) -> bool:
+        from airflow_provider_kling.records import record_store
+        from airflow_provider_kling.segmind.submission import read_record
+
+        record = read_record(record_store(context).load())
+        return record is not None and record.request_id is not None
 
     def _submit(self, context: Context, *, instead_of: str | None = None) -> Submitted:
-        try:
-            return self._submit_once(context, instead_of)
-        except SegmindAmbiguousSubmitError as error:
-            fail(self, error)
-        except SegmindError as error:
-            then = _TRY_AGAIN[error.retryable]
-            fail(self, error.followed_by(then) if error.request_id is None else error)
+        while True:
+            try:
+                return self._submit_once(context, instead_of)
+            except SegmindError as error:
+                moment = resumes_at(error, datetime.now(tz=UTC), chance=random.random())  # noqa: S311 jitter, no secret
+                if moment is not None:
+                    self._wait_until(moment, error)
+                elif error.request_id is None and not isinstance(error, SegmindAmbiguousSubmitError):
+                    fail(self, error.followed_by(_TRY_AGAIN[error.retryable]))
+                else:
+                    fail(self, error)
+
+    def _wait_until(self, moment: datetime, error: SegmindError) -> None:
+        """Leave the worker until then, in the same try; hold it where the author wants that."""
+        where = "in the triggerer" if self.deferrable else "on this worker"
+        self.log.warning("%s This attempt goes on at %s UTC; it waits %s.", error, f"{moment:%H:%M:%S}", where)
+        left = moment - datetime.now(tz=UTC)
+        if not self.deferrable:
+            time.sleep(max(left.total_seconds(), 0))
+            return
+        from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
+
+        self.defer(trigger=TimeDeltaTrigger(left), method_name=self.submit_again.__name__, timeout=left + TRIGGER_GRACE)
 
     def _submit_once(self, context: Context, instead_of: str | None) -> Submitted:
         # Whatever can fail without the network fails here, before anything is sent.
@@ -172,9 +216,8 @@ class KlingSubmitOperator(Submitter, BaseOperator):
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.operators.spending import purse_for
-        from airflow_provider_kling.segmind.submission import Submission, fingerprint
+        from airflow_provider_kling.segmind.submission import Submission, account, fingerprint
 
-        ti = context["ti"]
         price = expectation = ""
         if request.payload is not None:
             price = str(request.payload.estimate())
@@ -183,26 +226,19 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         return Submission(
             model=request.model,
             payload=request.parameters,
-            fingerprint=fingerprint(
-                request.model,
-                request.parameters,
-                conn_id=self.segmind_conn_id,
-                api_key=self.hook.settings.api_key,
-            ),
+            fingerprint=fingerprint(request.model, request.parameters),
+            account=account(self.hook.settings.host, self.hook.settings.api_key),
             task=instance_name(context),
-            max_tries=ti.max_tries,
             clock=lambda: datetime.now(tz=UTC),
             price=price,
             high=high,
             purse=purse,
             expectation=expectation,
-            untracked_since=None if task_state_store(context) is not None else earlier_attempts_began(context),
             grace=self.orphan_grace,
             on_orphaned_intent=self.on_orphaned_intent,
             history_timeout=self.history_timeout,
             adopt=None if renders_to_nothing(self.adopt_request_id) else checked_request_id(self.adopt_request_id),
             instead_of=instead_of,
-            concludes=not self._waits,
         )
 
 

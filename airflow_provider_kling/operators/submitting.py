@@ -10,13 +10,13 @@ from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.loops import earlier_iterations
 from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook, steps
-from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.spending import Funds
 from airflow_provider_kling.segmind.uploaded import filled_in
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
 from airflow_provider_kling.storage.uploads import Uploads
-from airflow_provider_kling.versions import mapped_instances
+from airflow_provider_kling.versions import call_on_success, mapped_instances, success_is_counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -28,14 +28,29 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.sources import Staged
 
 
-def conclude(context: Context, log: Any) -> None:
+def conclude_when_counted(task: Any, log: Any) -> None:
+    """
+    Once Airflow has counted the task as successful, record that: clearing the task begins anew from then on.
+
+    What fails or dies before that, ``post_execute``, an XCom backend, or the task's assets, leaves the job to the next
+    attempt. So does a success that is never recorded: cleared, such a task delivers the same job once more.
+    """
+
+    def kling_conclude(context: Context) -> None:
+        if success_is_counted(context):
+            conclude(context, log, with_success=True)
+
+    call_on_success(task, kling_conclude)
+
+
+def conclude(context: Context, log: Any, *, with_success: bool = False) -> None:
     """
     Record that nothing more is wanted of the task's job: clearing the task begins anew.
 
     A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
     """
     try:
-        record_store(context).conclude(context["ti"].max_tries)
+        record_store(context, with_success=with_success).conclude()
     except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
         log.warning(
             "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
@@ -116,6 +131,8 @@ class SubmissionDriver:
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
             case steps.Look(since=since, until=until):
                 return self.hook.find_requests(model=self.request.model, since=since, until=until)
+            case steps.AskOwner(request_id=request_id):
+                return self._is_own(request_id)
             case steps.AskFunds():
                 return Funds(self.hook.get_credits().total, mapped_instances(self.context))
             case steps.Pause(seconds=seconds):
@@ -147,6 +164,13 @@ class SubmissionDriver:
                 self._push("model", self.request.model)
                 self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
         return None
+
+    def _is_own(self, request_id: str) -> bool:
+        try:
+            self.hook.find_row(request_id)
+        except SegmindRequestNotFoundError:
+            return False
+        return True
 
     def _push(self, key: str, value: Any) -> None:
         self.ti.xcom_push(key=key, value=value)

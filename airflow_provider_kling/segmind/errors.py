@@ -212,7 +212,14 @@ class SegmindConnectionError(SegmindError):
 
 
 class SegmindAmbiguousSubmitError(SegmindError):
-    """A paid request was sent and its outcome is unknown: it may run and be billed; never just repeat it."""
+    """
+    A paid request was sent and its outcome is unknown: it may run and be billed; never just repeat it.
+
+    ``look_again_at``: when more may be known, ISO 8601; None where time alone brings nothing.
+    """
+
+    extra_facts: ClassVar[tuple[str, ...]] = ("look_again_at",)
+    look_again_at: str | None
 
 
 class SegmindUnresolvedSubmitError(SegmindAmbiguousSubmitError):
@@ -223,7 +230,7 @@ class SegmindUnresolvedSubmitError(SegmindAmbiguousSubmitError):
     """
 
     retryable = False
-    extra_facts = ("candidates",)
+    extra_facts = ("look_again_at", "candidates")
     candidates: list[str] | None
 
 

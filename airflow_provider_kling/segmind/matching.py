@@ -29,21 +29,15 @@ SLOWEST_ACCEPTANCE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a POST may have been accepted: from ``first`` to ``last``, where None is now."""
+    """When a POST may have been accepted: from ``first`` to ``last``."""
 
     first: datetime
-    last: datetime | None = None
+    last: datetime
 
     @classmethod
     def after(cls, intended_at: datetime, grace: timedelta) -> Window:
         """Return the window of a POST that was sent right after its intent was stored, and is waited for so long."""
         return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE))
-
-
-def latest(windows: Sequence[Window]) -> datetime | None:
-    """Return when the last of them closes; None is now."""
-    ends = [window.last for window in windows if window.last is not None]
-    return max(ends) if len(ends) == len(windows) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ def _in_time(row: HistoryRow, sent: Sent) -> bool | None:
     created = created_at(row)
     if created is None:
         return None
-    return any(window.first <= created <= (window.last or created) for window in sent.windows)
+    return any(window.first <= created <= window.last for window in sent.windows)
 
 
 def _same_inputs(body: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> bool | None:

@@ -9,5 +9,5 @@ OnOrphanedIntent = Literal["submit", "fail"]
 
 #: How long an intent without a request id may still turn into a job that the history shows.
 ORPHAN_GRACE = timedelta(minutes=10)
-#: How long one attempt looks in the history.
-HISTORY_TIMEOUT = timedelta(minutes=1)
+#: How long a worker looks in the history at a time.
+HISTORY_TIMEOUT = timedelta(seconds=15)

@@ -30,39 +30,40 @@ if TYPE_CHECKING:
 _ROWS_SHOWN = 5
 
 
-def searching(submission: Submission, intent: Record) -> str:
+def searching(intent: Record) -> str:
     """Return the log's line before the history is searched."""
-    return f"{_what(submission, intent)}: looking for it in Segmind's request history; nothing is sent meanwhile."
+    return f"{_what(intent)}: looking for it in Segmind's request history; nothing is sent meanwhile."
 
 
-def unclear(submission: Submission, intent: Record, finding: str) -> SegmindAmbiguousSubmitError:
-    """Return the error for a submit of which nobody knows yet whether it was accepted."""
+def unclear(submission: Submission, intent: Record, finding: str, over: datetime) -> SegmindAmbiguousSubmitError:
+    """
+    Return the error for a submit of which nobody knows yet whether it was accepted.
+
+    :param over: from when on a job that the history does not show is none.
+    """
     return SegmindAmbiguousSubmitError(
-        f"{_what(submission, intent)}: {finding}. At most one job runs and is billed{_price(intent)}; nothing more was "
-        f"sent. {_next(submission, intent)}"
+        f"{_what(intent)}: {finding}. At most one job runs and is billed{_price(intent)}; nothing more was "
+        f"sent. {_next(submission, over)}"
     )
 
 
-def history_unread(submission: Submission, intent: Record, error: SegmindError) -> SegmindError:
+def history_unread(submission: Submission, intent: Record, error: SegmindError, over: datetime) -> SegmindError:
     """Return the error for a history that cannot be read, which is no reason to guess."""
     error_class = SegmindAmbiguousSubmitError if error.retryable else SegmindUnresolvedSubmitError
     return error_class(
-        f"{_what(submission, intent)}, and Segmind's request history cannot be read: {error} At most one job runs and "
-        f"is billed{_price(intent)}; nothing more was sent. {_next(submission, intent)}",
+        f"{_what(intent)}, and Segmind's request history cannot be read: {error} At most one job runs and "
+        f"is billed{_price(intent)}; nothing more was sent. {_next(submission, over)}",
         status_code=error.status_code,
         body=error.body,
     )
 
 
-def unresolved(
-    submission: Submission, intent: Record, candidates: tuple[HistoryRow, ...]
-) -> SegmindUnresolvedSubmitError:
+def unresolved(intent: Record, candidates: tuple[HistoryRow, ...]) -> SegmindUnresolvedSubmitError:
     """Return the error for several jobs in the history, one of which may be this task's."""
-    clearing = f"clearing it without that {'submits anew' if _is_untracked(submission, intent) else 'looks again'}"
     return SegmindUnresolvedSubmitError(
-        f"{_what(submission, intent)}: {len(candidates)} job(s) in Segmind's request history may be it, and each is "
+        f"{_what(intent)}: {len(candidates)} job(s) in Segmind's request history may be it, and each is "
         f"billed if it completes: {rows(candidates)}. Nothing more was sent. Set adopt_request_id to the one that "
-        f"this task shall take and clear the task; {clearing}.",
+        f"this task shall take and clear the task; clearing it without that looks again.",
         candidates=[canonical_id(row.request_id) for row in candidates if row.request_id],
     )
 
@@ -70,7 +71,7 @@ def unresolved(
 def orphaned(submission: Submission, intent: Record) -> SegmindUnresolvedSubmitError:
     """Return the error for an intent without a job where the user wants to decide himself."""
     return SegmindUnresolvedSubmitError(
-        f"{_what(submission, intent)}: Segmind's request history shows no job after {_minutes(submission)}, and "
+        f"{_what(intent)}: Segmind's request history shows no job after {_minutes(submission)}, and "
         'on_orphaned_intent is "fail". Nothing runs as far as the history tells, and nothing more was sent. Set '
         'on_orphaned_intent="submit" to submit it again, or adopt_request_id to take a job you found, and clear the '
         "task; clearing it without that looks again."
@@ -111,7 +112,7 @@ def abandoned(record: Record) -> str:
     else:
         job = f"request {record.request_id} ({record.model}, submitted {_time(record.intended_at)})"
     return (
-        f"The payload, the model, the connection or its key has changed since an earlier attempt: {job} is abandoned. "
+        f"The payload, the model or the account has changed since an earlier attempt: {job} is abandoned. "
         f"It runs to its end and is billed{_price(record)} if it completes; Segmind's request history shows it."
     )
 
@@ -128,11 +129,29 @@ def left_behind(record: Record) -> str:
     )
 
 
-def left_unknown() -> str:
-    """Return the same where no record is kept."""
-    return (
-        "An earlier attempt may have delivered a job, of which this Airflow (below 3.3) keeps no record: look in "
-        "Segmind's request history, and take its job with adopt_request_id."
+def owner_unread(record: Record, error: SegmindError, look_again_at: str | None) -> SegmindError:
+    """Return the error for a key that has changed where the history does not tell whether the account has, too."""
+    told = (
+        f"Request {record.request_id} was submitted with another API key or host, and Segmind's request history cannot "
+        f"be read to see whether it is of the same account: {error} It runs and is billed{_price(record)} if it "
+        "completes; nothing was sent. A retry, or clearing this task, looks again."
+    )
+    if not error.retryable:
+        return SegmindUnresolvedSubmitError(told, request_id=record.request_id, status_code=error.status_code)
+    return SegmindAmbiguousSubmitError(
+        told, request_id=record.request_id, status_code=error.status_code, look_again_at=look_again_at
+    )
+
+
+def owner_unknown(record: Record, over: datetime, look_again_at: str | None) -> SegmindAmbiguousSubmitError:
+    """Return the error for a key that has changed where the history does not show the job yet."""
+    return SegmindAmbiguousSubmitError(
+        f"Request {record.request_id} was submitted with another API key or host, and this account's request history "
+        f"does not show it yet. It is billed{_price(record)} if it completes; nothing was sent. A retry, or clearing "
+        "this task, looks again: if the job is there it takes it; if it is not, it is another account's, and a new one "
+        f"is submitted from {_time(over)} on.",
+        request_id=record.request_id,
+        look_again_at=look_again_at,
     )
 
 
@@ -151,33 +170,21 @@ def rows(found_rows: Iterable[HistoryRow]) -> str:
     return ", ".join(shown[:_ROWS_SHOWN]) + more
 
 
-def _what(submission: Submission, intent: Record) -> str:
-    if _is_untracked(submission, intent):
+def _what(intent: Record) -> str:
+    if intent.refused:
         return (
-            f"Whether an earlier attempt of this task (the first began {_time(intent.intended_at)}) has delivered a "
-            f"job of {intent.model} is unknown, because this Airflow (below 3.3) keeps no record of what was delivered"
+            f"The submit of {intent.model} at {_time(intent.intended_at)} was refused, and a gateway may refuse what "
+            "was accepted all the same"
         )
     return f"Whether the submit of {intent.model} at {_time(intent.intended_at)} was accepted is unknown"
 
 
-def _is_untracked(submission: Submission, intent: Record) -> bool:
-    """Whether the intent stands for attempts of which there is no record."""
-    return intent.intended_at == submission.untracked_since
-
-
-def _next(submission: Submission, intent: Record) -> str:
+def _next(submission: Submission, over: datetime) -> str:
     """Tell what a retry and clearing the task will do."""
-    over = intent.intended_at + submission.grace
     anew = "fails" if submission.on_orphaned_intent == "fail" else "submits it anew"
-    looks = (
-        "looks in the history again: if the job is there it takes it and sends nothing; if it is not, it "
-        f"{anew} from {_time(over)} on"
-    )
-    if not _is_untracked(submission, intent):
-        return f"A retry, or clearing this task, {looks}."
     return (
-        f"A retry {looks}. Clearing this task submits anew without looking; with adopt_request_id it takes the job "
-        "that you name."
+        "A retry, or clearing this task, looks in the history again: if the job is there it takes it and sends "
+        f"nothing; if it is not, it {anew} from {_time(over)} on."
     )
 
 

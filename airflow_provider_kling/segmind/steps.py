@@ -12,20 +12,27 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+#: Of the record's form. A record of another one is an error, never "no record".
+RECORD_VERSION = 2
+
+
 class Record(BaseModel):
     """
     What is known of one task instance's submission, kept as JSON.
 
     :param fingerprint: of what is wanted, see :func:`airflow_provider_kling.segmind.submission.fingerprint`.
+    :param account: of whose account pays, see :func:`airflow_provider_kling.segmind.submission.account`.
     :param intended_at: when the POST was about to be sent.
-    :param max_tries: the task instance's own at that time; Airflow raises it when a user clears the task.
     :param price: what the job may cost, for messages.
     :param high: US dollars that it costs at the most, where that is known.
     :param funded: whether the balance was seen to cover the task's batch.
     :param unclear: whether the POST has ended without a clear answer.
+    :param refused: whether it was refused in a way in which a gateway may answer for a request that it has passed on.
     :param request_id: the accepted job.
+    :param found: whether the job was found in the request history, so that it may be the one that a sibling has sent.
     :param accepted_at: when it was accepted.
-    :param delivered: whether the id reached the tasks downstream.
+    :param delivered: whether nothing more is wanted of the job: Airflow has counted its task as successful, or it has
+        FAILED for good. Another attempt wants another job.
     :param former: the jobs of this task that an earlier generation had; they are never adopted again.
     :param former_cost: US dollars that they cost.
     :param uploads: the addresses that the payload's files were sent under, by their sha256.
@@ -33,16 +40,18 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    version: int = 1
+    version: int = RECORD_VERSION
     fingerprint: str
+    account: str = ""
     model: str
     intended_at: AwareDatetime
-    max_tries: int
     price: str = ""
     high: float | None = None
     funded: bool = False
     unclear: bool = False
+    refused: bool = False
     request_id: str | None = None
+    found: bool = False
     accepted_at: AwareDatetime | None = None
     delivered: bool = False
     former: tuple[str, ...] = ()
@@ -117,10 +126,17 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Answer with the history's rows of the model that were created from then to then (None is now), or throw."""
+    """Answer with the history's rows of the model that were created from then to then, or throw."""
 
     since: datetime
-    until: datetime | None
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AskOwner:
+    """Answer whether the account's history knows the job, or throw."""
+
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +174,7 @@ Step = (
     | Upload
     | Post
     | Look
+    | AskOwner
     | Pause
     | Deliver
     | Tell

@@ -9,7 +9,10 @@ steps, which is what a worker's death does, and what the tests do.
 What must not be relaxed:
 
 * The intent is stored before the POST, the request id at once after it; only then anything else.
-* The fingerprint never includes the try number: a retry must recognise its predecessor's job.
+* The fingerprint never includes the try number: a retry must recognise its predecessor's job. Nor does it include the
+  key: a key may be rotated while a job runs. Whether a job is another account's, the history tells.
+* A job is delivered when Airflow has counted its task as successful, and not before: what an attempt that failed or
+  died has left is the next one's, however it failed.
 * A record that cannot be read is an error, never "no record". So is a history that cannot be read.
 * An attempt sends one POST at the most. An intent without a request id may be a running job: it is
   answered with another POST only when the grace period has passed and the history does not show it.
@@ -33,10 +36,12 @@ from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.affording import afford
 from airflow_provider_kling.segmind.bills import former_cost, read_bills
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
-from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, canonical_id, created_at, latest, matches
+from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.segmind.steps import (
+    RECORD_VERSION,
     AskBills,
+    AskOwner,
     AskSiblings,
     Claim,
     Deliver,
@@ -65,6 +70,8 @@ if TYPE_CHECKING:
 #: Seconds from the first look in the history to the second; each pause is twice the one before.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 16.0
+#: From one attempt's last look to the next one's first: as long as the submit is ago, within these.
+SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=2)
 #: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
 _SWAPS = timedelta(days=1)
 
@@ -83,9 +90,15 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """It cannot be said yet; ``error`` ends the attempt when there is no time for another look."""
+    """
+    It cannot be said yet.
+
+    :param error: ends the attempt when there is no time for another look.
+    :param until: when it can be said at the latest; None where waiting does not help.
+    """
 
     error: SegmindError
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,41 +109,35 @@ class Submission:
     :param model: the model's slug.
     :param payload: the parameters as sent, files by their stand-ins.
     :param fingerprint: see :func:`fingerprint`.
+    :param account: see :func:`account`.
     :param task: the task instance's name among its siblings.
-    :param max_tries: the task instance's own; another one than in the record means that a user cleared the task.
     :param clock: tells the time, with its zone.
     :param price: what the job may cost, for messages.
     :param high: US dollars that it costs at the most, where that is known.
     :param purse: what limits its cost, where anything does.
     :param expectation: what the log says of an accepted job, such as how long it takes.
-    :param untracked_since: where only the record of an undelivered job outlives an attempt, and an earlier one may
-        have delivered: when the first one began.
     :param grace: see :data:`ORPHAN_GRACE`.
     :param on_orphaned_intent: what to do when the history shows no job after the grace period.
     :param history_timeout: see :data:`HISTORY_TIMEOUT`.
     :param adopt: a request id that is taken whatever the record says; nothing is sent.
     :param instead_of: this task's own job that is known to have FAILED at no cost; a new one is sent in its place.
-    :param concludes: whether the request id is all that is wanted of the job; else a task that is cleared before
-        :func:`concluded` adopts it.
     """
 
     model: str
     payload: Mapping[str, Any]
     fingerprint: str
+    account: str
     task: str
-    max_tries: int
     clock: Callable[[], datetime]
     price: str = ""
     high: float | None = None
     purse: Purse | None = None
     expectation: str = ""
-    untracked_since: datetime | None = None
     grace: timedelta = ORPHAN_GRACE
     on_orphaned_intent: OnOrphanedIntent = "submit"
     history_timeout: timedelta = HISTORY_TIMEOUT
     adopt: str | None = None
     instead_of: str | None = None
-    concludes: bool = True
 
     def attempt(self) -> Generator[Step, Any, Record]:
         """
@@ -141,18 +148,14 @@ class Submission:
         :raises SegmindError: refused or never sent.
         """
         record = read_record((yield Recall()))
-        if record is None and self.untracked_since is not None:
-            record = self._intent(self.untracked_since, former=())
         if record is not None:  # Airflow has deleted what earlier attempts published, and siblings count on it
             yield Publish(self._claim(_as_left(record)))
         accepted = yield from self._accepted(record)
-        delivered = accepted.model_copy(update={"delivered": self.concludes, "max_tries": self.max_tries})
         try:
             yield Deliver(self._claim(accepted), accepted.accepted_at or accepted.intended_at)
-            yield Keep(delivered)
         except Exception as exc:
             raise outlook.undelivered(accepted.request_id, exc) from exc
-        return delivered
+        return accepted
 
     def _accepted(self, record: Record | None) -> Generator[Step, Any, Record]:
         """Return the record of the job that is wanted: adopted, found or submitted now."""
@@ -164,27 +167,56 @@ class Submission:
             return (yield from self._post(failed.model_copy(update={"request_id": self.instead_of})))
         if record is None:
             return (yield from self._post(None))
-        cleared = record.max_tries != self.max_tries
         if record.fingerprint != self.fingerprint:
-            if not (record.delivered and cleared):
-                yield Tell("warning", outlook.abandoned(record))
-            return (yield from self._post(record))
+            return (yield from self._abandon(record))
         if record.request_id is None:
-            found = yield from self._search(record)
-            return found or (yield from self._post(record, gone=True))
+            return (yield from self._resolved(record))
+        return (yield from self._continued(record, record.request_id))
+
+    def _resolved(self, intent: Record) -> Generator[Step, Any, Record]:
+        """Find out what has become of an intent without a request id; submit anew where nothing has."""
+        found = yield from self._search(intent)
+        if found is not None:
+            return found
+        if intent.account != self.account:  # its job may be on an account that this key does not show
+            return (yield from self._abandon(intent))
+        return (yield from self._post(intent, gone=True))
+
+    def _continued(self, record: Record, request_id: str) -> Generator[Step, Any, Record]:
+        """Go on from an accepted job: adopt it, or submit another one where nothing more is wanted of it."""
         # While this task was being started again, its claim was gone, and a sibling may have taken the job. Then its
         # own is left for this task, even for one that was cleared and would submit anew.
         siblings = read_claims((yield AskSiblings()), besides=self.task)
-        takers = [claim for claim in siblings if canonical_id(record.request_id) in _jobs(claim.record)]
+        takers = [claim for claim in siblings if canonical_id(request_id) in _jobs(claim.record)]
         if takers:
-            swapped = _let_go(record, takers)
-            found = yield from self._search(swapped)
-            return found or (yield from self._post(swapped, gone=True))
-        if record.delivered and cleared:
+            return (yield from self._resolved(_let_go(record, takers)))
+        if record.delivered:
             yield Tell("info", f"The task was cleared after request {record.request_id}: a new one is submitted.")
             return (yield from self._post(record))
-        yield Tell("info", f"Request {record.request_id} of an earlier attempt is adopted; nothing is sent.")
+        if record.account != self.account:
+            if not (yield from self._is_own(record, request_id)):
+                return (yield from self._abandon(record))
+            record = record.model_copy(update={"account": self.account})
+            yield Keep(record)
+        yield Tell("info", f"Request {request_id} of an earlier attempt is adopted; nothing is sent.")
         return record
+
+    def _abandon(self, record: Record) -> Generator[Step, Any, Record]:
+        """Submit what is wanted now, and name the job that is no longer wanted."""
+        if not (record.delivered or record.refused):
+            yield Tell("warning", outlook.abandoned(record))
+        return (yield from self._post(record))
+
+    def _is_own(self, record: Record, request_id: str) -> Generator[Step, Any, bool]:
+        """Ask whether a job that was submitted with another key is of the same account."""
+        over = (record.accepted_at or record.intended_at) + self.grace
+        try:
+            own: bool = yield AskOwner(request_id)
+        except SegmindError as error:
+            raise outlook.owner_unread(record, error, self._next_look(record.intended_at, over)) from error
+        if not own and self.clock() < over:  # its row may be late
+            raise outlook.owner_unknown(record, over, self._next_look(record.intended_at, over))
+        return own
 
     def _ordered(self, request_id: str, record: Record | None) -> Generator[Step, Any, Record]:
         """Take the request id that the user gave."""
@@ -205,31 +237,41 @@ class Submission:
         """
         if self.purse is not None:
             self.purse.refuse_alone()
-        uploads: dict[str, str] = (yield Upload()) if has_stand_ins(self.payload) else {}
         ended = previous is not None and previous.request_id is not None
         bills = read_bills((yield AskBills())) if ended and not gone else {}
         cost = former_cost(previous, bills, gone=gone)
-        intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost, uploads=uploads)
+        intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost)
+        stand_down = self._stand_down(previous, gone=gone)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
         yield Publish(self._claim(intent))
-        if self.purse is not None:
-            stand_down = self._stand_down(previous, gone=gone)
-            try:
+        try:
+            if self.purse is not None:  # before anything is uploaded: what cannot be paid needs no files
                 intent = yield from afford(self.purse, self._claim(intent), stand_down, self.clock)
-            except SegmindError:
-                yield stand_down
-                raise
+            if has_stand_ins(self.payload):
+                uploads: dict[str, str] = yield Upload()
+                intent = intent.model_copy(update={"uploads": uploads, "intended_at": self.clock()})
+                yield Publish(self._claim(intent))
+        except SegmindError:
+            yield stand_down
+            raise
         yield Keep(intent)
         try:
-            receipt: Receipt = yield Post(uploads)
+            receipt: Receipt = yield Post(intent.uploads)
         except SegmindAmbiguousSubmitError as error:
             found = yield from self._search(intent)
             if found is None:  # the grace is over already, but this attempt has sent its POST
-                raise outlook.unclear(self, intent, "Segmind's request history does not show it") from error
+                unclear = outlook.unclear(self, intent, "Segmind's request history does not show it", self.clock())
+                unclear.look_again_at = self.clock().isoformat()
+                raise unclear from error
             return found
-        except SegmindError:
-            yield Keep(previous) if previous is not None else Forget()
-            yield self._stand_down(previous, gone=gone)
+        except SegmindError as error:
+            if error.retryable and error.status_code is not None:  # a gateway may answer so for what it has passed on
+                refused = intent.model_copy(update={"refused": True})
+                yield Keep(refused)
+                yield Publish(self._claim(_as_left(refused)))
+            else:
+                yield Keep(previous) if previous is not None else Forget()
+                yield stand_down
             raise
         accepted = intent.model_copy(update={"request_id": receipt.request_id, "accepted_at": self.clock()})
         try:
@@ -248,31 +290,30 @@ class Submission:
 
     def _search(self, intent: Record) -> Generator[Step, Any, Record | None]:
         """Look for the intent's job in the history, for a while; return None when there is none and will be none."""
-        waiting = intent.model_copy(update={"unclear": True})
+        waiting = _as_left(intent)
         yield Publish(self._claim(waiting))
-        yield Tell("warning", outlook.searching(self, intent))
+        yield Tell("warning", outlook.searching(intent))
         wanting = self._alike(intent, read_claims((yield AskSiblings()), besides=self.task))
         windows = [self._window(intent), *(self._window(claim.record) for claim in wanting)]
-        end = latest(windows)
-        look = Look(min(window.first for window in windows), None if end is None else end + _SWAPS)
+        look = Look(min(window.first for window in windows), max(window.last for window in windows) + _SWAPS)
         until = self.clock() + self.history_timeout
         pause = FIRST_PAUSE
         while True:
             try:
                 rows: list[HistoryRow] = yield look
             except SegmindError as error:
-                unread = outlook.history_unread(self, intent, error)
+                unread = outlook.history_unread(self, intent, error, self._over(intent, wanting))
                 if not error.retryable:
                     raise unread from error
-                finding: Take | Absent | NotYet = NotYet(unread)
+                finding: Take | Absent | NotYet = NotYet(unread, self._over(intent, wanting))
             else:
                 # Asked after the look, so that whoever has a row there has published the intent by now.
-                siblings = read_claims((yield AskSiblings()), besides=self.task) if rows else []
+                siblings = read_claims((yield AskSiblings()), besides=self.task)
                 finding = self.judge(intent, rows, siblings)
             if isinstance(finding, Absent):
                 return None
             if isinstance(finding, Take):
-                found = _adopt(intent, finding.row)
+                found = self._adopt(intent, finding.row)
                 yield Publish(self._claim(found))
                 # A sibling that came back to life just now may have taken it too. Then both let go.
                 if found.request_id not in _held(read_claims((yield AskSiblings()), besides=self.task)):
@@ -280,9 +321,15 @@ class Submission:
                     yield Tell("info", outlook.found(found, finding.row))
                     return found
                 yield Publish(self._claim(waiting))
-                finding = NotYet(outlook.unclear(self, intent, "another task of this run takes the same job"))
+                over = self._over(intent, wanting)
+                finding = NotYet(
+                    outlook.unclear(self, intent, "another task of this run takes the same job", over),
+                    self.clock() + timedelta(seconds=LONGEST_PAUSE),
+                )
             left = (until - self.clock()).total_seconds()
             if left <= 0:
+                if finding.until is not None and isinstance(finding.error, SegmindAmbiguousSubmitError):
+                    finding.error.look_again_at = self._next_look(intent.intended_at, finding.until)
                 raise finding.error
             yield Pause(min(pause, left))
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -297,32 +344,66 @@ class Submission:
         sent = Sent(self.model, filled_in(self.payload, intent.uploads), self._windows(intent, siblings))
         held = _held(siblings) | set(intent.former)
         there = matches(sent, (row for row in rows if canonical_id(row.request_id) not in held))
-        young = now - intent.intended_at < self.grace
+        over = self._over(intent, siblings)
         if not there.certain:
-            if there.possible:
-                rows_shown = outlook.rows(there.possible)
-                if young:
-                    return NotYet(outlook.unclear(self, intent, f"the history shows only what may be it: {rows_shown}"))
-                return NotYet(outlook.unresolved(self, intent, there.possible))
-            if young:
-                return NotYet(outlook.unclear(self, intent, "Segmind's request history does not show it yet"))
-            if self.on_orphaned_intent == "fail":
-                raise outlook.orphaned(self, intent)
-            return Absent()
+            return self._judge_possible(intent, there.possible, over)
         rivals = [
             claim
             for claim in self._alike(intent, siblings)
             if claim.record.request_id is None and now - claim.record.intended_at < self.grace
         ]
+        if intent.refused and len(there.certain) <= len(rivals):
+            return Absent()
         if len(there.certain) > 1 + len(rivals):
-            return NotYet(outlook.unresolved(self, intent, there.certain))
+            return NotYet(outlook.unresolved(intent, there.certain))
         if all(claim.record.unclear for claim in rivals):  # else a receipt is on its way to one of them
             claimants = [self._claim(intent), *rivals]
             for row in there.certain:
                 if nearest(claimants, row).task == self.task:
                     return Take(row)
         names = ", ".join(sorted(claim.task for claim in rivals))
-        return NotYet(outlook.unclear(self, intent, f"it may be the job of {names}, which wants the same"))
+        return NotYet(
+            outlook.unclear(self, intent, f"it may be the job of {names}, which wants the same", over),
+            max(over, *(claim.record.intended_at + self.grace for claim in rivals)),
+        )
+
+    def _judge_possible(self, intent: Record, possible: tuple[HistoryRow, ...], over: datetime) -> Absent | NotYet:
+        """Return what it says where no row is the intent's job for certain."""
+        if intent.refused:
+            return Absent()
+        if self.clock() < over:
+            shown = f"only what may be it: {outlook.rows(possible)}" if possible else "nothing of it yet"
+            finding = f"Segmind's request history shows {shown}"
+            return NotYet(outlook.unclear(self, intent, finding, over), over)
+        if possible:
+            return NotYet(outlook.unresolved(intent, possible))
+        if self.on_orphaned_intent == "fail":
+            raise outlook.orphaned(self, intent)
+        return Absent()
+
+    def _adopt(self, intent: Record, row: HistoryRow) -> Record:
+        return intent.model_copy(
+            update={
+                "account": self.account,
+                "refused": False,
+                "request_id": canonical_id(row.request_id),
+                "found": True,
+                "accepted_at": created_at(row) or intent.intended_at,
+            }
+        )
+
+    def _over(self, intent: Record, siblings: Iterable[Claim]) -> datetime:
+        """Return when the job that is left for this task, its own or one that a sibling has left, is no longer late."""
+        swapped = self._swapped(intent, siblings)
+        return max([intent.intended_at, *(record.intended_at for record in swapped)]) + self.grace
+
+    def _next_look(self, asked: datetime, until: datetime) -> str | None:
+        """Return when to look in the history again, ISO 8601: ever later, and once when it can be said."""
+        now = self.clock()
+        if now >= until:
+            return None
+        pause = min(max(now - asked, SHORTEST_WAIT), LONGEST_WAIT)
+        return min(now + pause, until).isoformat()
 
     def _intent(
         self,
@@ -330,18 +411,16 @@ class Submission:
         *,
         former: tuple[str, ...],
         former_cost: float = 0.0,
-        uploads: Mapping[str, str] | None = None,
     ) -> Record:
         return Record(
             fingerprint=self.fingerprint,
+            account=self.account,
             model=self.model,
             intended_at=now,
-            max_tries=self.max_tries,
             price=self.price,
             high=self.high,
             former=former,
             former_cost=former_cost,
-            uploads=dict(uploads or {}),
         )
 
     def _claim(self, record: Record) -> Claim:
@@ -358,25 +437,28 @@ class Submission:
 
         A sibling that wants the same may have taken this task's job, while this task was gone, and left its own.
         """
-        swapped = [claim.record for claim in self._alike(intent, siblings) if claim.record.request_id is not None]
-        return [*(self._window(record) for record in swapped), self._window(intent)]
+        return [*(self._window(record) for record in self._swapped(intent, siblings)), self._window(intent)]
+
+    def _swapped(self, intent: Record, siblings: Iterable[Claim]) -> list[Record]:
+        """Return the records of siblings that may hold this task's job; one that had its own receipt does not."""
+        return [
+            claim.record
+            for claim in self._alike(intent, siblings)
+            if claim.record.request_id is not None and claim.record.found
+        ]
 
     def _window(self, record: Record) -> Window:
-        if record.intended_at == self.untracked_since:  # any of the earlier attempts may have sent it
-            return Window(record.intended_at - CLOCK_SKEW)
         return Window.after(record.intended_at, self.grace)
 
 
-def fingerprint(model: str, payload: Mapping[str, Any], *, conn_id: str, api_key: str) -> str:
-    """Return a digest of what is wanted and whose account pays for it."""
-    key_digest = hashlib.sha256(api_key.encode()).hexdigest()[:16]
-    wanted = json.dumps([model, payload, conn_id, key_digest], sort_keys=True)
-    return hashlib.sha256(wanted.encode()).hexdigest()
+def fingerprint(model: str, payload: Mapping[str, Any]) -> str:
+    """Return a digest of what is wanted."""
+    return hashlib.sha256(json.dumps([model, payload], sort_keys=True).encode()).hexdigest()
 
 
-def concluded(record: Record, max_tries: int) -> Record:
-    """Return the record of a job of which nothing more is wanted: a task that is cleared after it begins anew."""
-    return record.model_copy(update={"delivered": True, "max_tries": max_tries})
+def account(base_url: str, api_key: str) -> str:
+    """Return a digest of whose account pays: another one may still be the same account, with another key."""
+    return hashlib.sha256(json.dumps([base_url, api_key]).encode()).hexdigest()[:16]
 
 
 def read_record(stored: Any) -> Record | None:
@@ -391,7 +473,7 @@ def read_record(stored: Any) -> Record | None:
         record = Record.model_validate(stored)
     except ValidationError:
         record = None
-    if record is None or record.version != 1:
+    if record is None or record.version != RECORD_VERSION:
         raise SegmindInputError(
             f"The submission's stored record cannot be read ({json.dumps(stored, default=str)[:200]}), so it is "
             "unknown whether a job runs already; nothing was sent. Look in Segmind's request history, then delete "
@@ -414,8 +496,10 @@ def nearest(claims: Iterable[Claim], row: HistoryRow) -> Claim:
 
 
 def _as_left(record: Record) -> Record:
-    """Return the record of an earlier attempt: no receipt is on its way any more."""
-    return record if record.request_id is not None else record.model_copy(update={"unclear": True})
+    """Return the record of an earlier attempt as siblings see it: no receipt is on its way any more."""
+    if record.request_id is not None:
+        return record
+    return record.model_copy(update={"unclear": True, "high": 0.0 if record.refused else record.high})
 
 
 def _jobs(record: Record | None) -> tuple[str, ...]:
@@ -434,15 +518,12 @@ def _let_go(record: Record, takers: Iterable[Claim]) -> Record:
     return record.model_copy(
         update={
             "request_id": None,
+            "found": False,
+            "refused": False,
             "accepted_at": None,
             "delivered": False,
             "intended_at": max(record.intended_at, *(claim.record.intended_at for claim in takers)),
-            "former": _jobs(record),
+            # A delivered job stays this task's; another one is the taker's only as long as that holds it.
+            "former": _jobs(record) if record.delivered else record.former,
         }
-    )
-
-
-def _adopt(intent: Record, row: HistoryRow) -> Record:
-    return intent.model_copy(
-        update={"request_id": canonical_id(row.request_id), "accepted_at": created_at(row) or intent.intended_at}
     )

@@ -96,7 +96,8 @@ def test_a_submit_of_which_nobody_knows_whether_it_was_accepted_is_named(sim, co
         from airflow_provider_kling.operators.cost import KlingRunCostOperator
 
         submit = KlingSubmitOperator(
-            task_id="submit", payload=O1Image(prompt="@Image1", image_urls=PICTURES), history_timeout=0
+            task_id="submit", payload=O1Image(prompt="@Image1", image_urls=PICTURES),
+            history_timeout=0, orphan_grace=1, on_orphaned_intent="fail",
         )
         submit >> KlingRunCostOperator(task_id="cost")
     """)

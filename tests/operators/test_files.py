@@ -158,7 +158,6 @@ def test_an_unclear_answer_is_found_by_the_addresses_it_was_sent_with(sim, conn_
     [
         (None, "post_execute=die_once"),
         ({"kind": "respond", "status": 500, "body": {"error": "x"}}, ""),
-        ({"kind": "reset_before"}, "retry_delay=timedelta(seconds=3), orphan_grace=2"),
     ],
 )
 def test_a_retry_sends_the_addresses_of_the_attempt_before_it(sim, conn_id, run_dag, picture, fault, arguments):
@@ -169,11 +168,11 @@ def test_a_retry_sends_the_addresses_of_the_attempt_before_it(sim, conn_id, run_
     assert run.task("submit").try_number == 2
 
 
-def test_a_retry_knows_the_job_of_a_lost_reply_by_the_addresses_it_was_sent_with(sim, conn_id, run_dag, picture):
-    sim.order_fault("reset_after", method="POST", path="/v2/*", row_after=1)
-    run = run_dag(submit(picture(), "retries=1, retry_delay=timedelta(seconds=2)", history_timeout=0))
+@pytest.mark.parametrize("fault", [{"kind": "reset_before"}, {"kind": "reset_after", "row_after": 1}])
+def test_a_task_that_waited_to_look_again_sends_the_addresses_it_has(sim, conn_id, run_dag, picture, fault):
+    sim.order_fault(fault.pop("kind"), method="POST", path="/v2/*", **fault)
+    run = run_dag(submit(picture(), "retries=0, orphan_grace=2", history_timeout=0))
     assert_one_upload_one_bill(sim, run)
-    assert run.task("submit").try_number == 2
 
 
 @needs_a_record
@@ -198,24 +197,6 @@ def test_a_worker_that_dies_between_upload_and_submit_leaves_no_bill(sim, conn_i
     assert run.state == "success"
     assert sim.ledger()["accepted"] == 1
     assert len(sim.uploads()) == (1 if key == "kling_submission" else 2)
-
-
-@below_3_3
-def test_a_retry_without_a_record_lists_the_job_that_may_be_its_own_and_uploads_nothing(
-    sim, conn_id, run_dag, picture, capfd
-):
-    file = picture()
-    run = run_dag(DIES + submit(file, "retries=1, orphan_grace=0, post_execute=die_once", history_timeout=0))
-    assert run.state == "failed"
-    (job,) = sim.ledger()["jobs"]
-    assert len(sim.uploads()) == 1
-    out = capfd.readouterr().out
-    assert "1 job(s) in Segmind's request history may be it" in out
-    assert job["request_id"] in out
-    file.unlink()  # a job that is named needs no file
-    named = run_dag(submit(file, f'adopt_request_id="{job["request_id"]}"'))
-    assert named.xcom("submit") == job["request_id"]
-    assert sim.ledger()["accepted"] == 1
 
 
 def test_a_retry_uploads_again_at_the_most_what_it_has_no_address_of(sim, conn_id, run_dag, picture):

@@ -57,7 +57,7 @@ def test_a_retry_delivers_the_job_of_the_attempt_before_it(sim, conn_id, run_dag
 
 LATE = """
 def late(context):  # as an attempt that Airflow has given up writes what it had published
-    intent = {"version": 1, "fingerprint": "f", "model": "kling-o1", "max_tries": 0, "intended_at": "2026-01-01T00:00Z"}
+    intent = {"version": 2, "fingerprint": "f", "model": "kling-o1", "intended_at": "2026-01-01T00:00Z"}
     context["ti"].xcom_push(key="kling_submission", value={"task": "made", "record": intent})
 """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from airflow.exceptions import AirflowTaskTimeout
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
 from airflow_provider_kling.segmind.errors import SegmindInputError
-from tests.conftest import AIRFLOW_3_3, needs_a_record
+from tests.conftest import needs_a_record
 
 SUBMIT = """
     submit = KlingSubmitOperator(
@@ -112,43 +114,45 @@ def test_a_row_that_appears_late_is_waited_for_in_the_same_attempt(sim, conn_id,
     assert len(looks(sim)) >= 3
 
 
-@pytest.mark.parametrize("grace", [600, 0])
-def test_a_row_that_appears_after_the_attempt_is_found_by_the_retry(sim, conn_id, run_dag, grace):
-    order(sim, {"kind": "reset_after"}, row_after=1)
-    run = run_dag(tasks(f"retries=1, retry_delay=timedelta(seconds=2), orphan_grace={grace}", history_timeout=0))
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("grace", [6, 0])
+def test_a_row_that_appears_after_the_search_is_found_in_the_same_try(sim, conn_id, run_dag, grace, deferrable):
+    order(sim, {"kind": "reset_after"}, row_after=2)
+    run = run_dag(tasks(f"retries=0, orphan_grace={grace}, deferrable={deferrable}", history_timeout=0))
     assert_one_job_adopted(sim, run)
-    assert run.task("submit").try_number == 2
+    assert run.task("submit").try_number == 1
 
 
 def test_a_submit_that_never_arrived_is_not_sent_again_while_it_may_still_turn_up(sim, conn_id, run_dag, capfd):
     order(sim, {"kind": "reset_before"})
-    run = run_dag(tasks("retries=2", history_timeout=1))
-    assert run.task_state("submit") == "failed"
-    assert run.task("submit").try_number == 3
-    assert sim.ledger()["accepted"] == 0
+    began = time.monotonic()
+    run = run_dag(tasks("retries=0, orphan_grace=7", history_timeout=1))
+    assert time.monotonic() - began >= 7
+    assert_one_job_adopted(sim, run)
+    assert run.task("submit").try_number == 1
     out = capfd.readouterr().out
     assert "At most one job runs and is billed (price: $0.035); nothing more was sent." in out
     assert "submits it anew from" in out
-
-
-def test_a_submit_that_never_arrived_is_sent_again_when_it_can_no_longer_turn_up(sim, conn_id, run_dag):
-    order(sim, {"kind": "reset_before"})
-    run = run_dag(tasks("retries=1, retry_delay=timedelta(seconds=3), orphan_grace=2", history_timeout=0))
-    assert_one_job_adopted(sim, run)
-    assert run.task("submit").try_number == 2
+    assert "it waits in the triggerer" in out
 
 
 def test_a_submit_that_never_arrived_fails_for_good_where_the_user_wants_to_decide(sim, conn_id, run_dag, capfd):
     order(sim, {"kind": "reset_before"})
-    run = run_dag(
-        tasks(
-            'retries=5, retry_delay=timedelta(seconds=3), orphan_grace=2, on_orphaned_intent="fail"', history_timeout=0
-        )
-    )
+    run = run_dag(tasks('retries=5, orphan_grace=2, on_orphaned_intent="fail"', history_timeout=0))
     assert run.task_state("submit") == "failed"
-    assert run.task("submit").try_number == 2
+    assert run.task("submit").try_number == 1
     assert sim.ledger()["accepted"] == 0
     assert "clearing it without that looks again" in capfd.readouterr().out
+
+
+def test_a_rate_limit_is_waited_out_in_the_same_try(sim, conn_id, run_dag, capfd):
+    reset = (datetime.now(tz=UTC) + timedelta(seconds=3)).isoformat()
+    refusal = {"kind": "respond", "status": 429, "body": {"error": "x"}}
+    order(sim, {**refusal, "headers": {"x-rate-limit-reset-at-utc": reset}})
+    run = run_dag(tasks("retries=0"))
+    assert_one_job_adopted(sim, run)
+    assert run.task("submit").try_number == 1
+    assert "it waits in the triggerer" in capfd.readouterr().out
 
 
 def test_a_history_that_cannot_be_read_sends_nothing_until_it_can(sim, conn_id, run_dag, capfd):
@@ -207,7 +211,7 @@ def test_a_retry_after_delivery_adopts(sim, conn_id, run_dag):
     run = run_dag(DIES + tasks("retries=1, post_execute=die_once"))
     assert_one_job_adopted(sim, run)
     assert run.task("submit").try_number == 2
-    assert len(looks(sim)) == (0 if AIRFLOW_3_3 else 1)
+    assert looks(sim) == []
 
 
 def test_a_retry_adopts_a_job_that_failed_and_the_sensor_tells_why(sim, conn_id, run_dag, capfd):
@@ -233,7 +237,6 @@ def test_a_retry_after_the_api_forgot_the_job_delivers_it_from_the_history(sim, 
     assert_one_job_adopted(sim, run)
 
 
-@needs_a_record
 def test_a_changed_payload_is_submitted_and_the_abandoned_job_is_named(sim, conn_id, run_dag, capfd):
     run = run_dag(
         DIES

@@ -185,7 +185,8 @@ def test_a_submit_that_segmind_refused_frees_its_share(sim, conn_id, run_dag):
 
 def test_a_job_of_which_nobody_knows_whether_it_runs_counts(sim, conn_id, run_dag):
     sim.order_fault("reset_before", method="POST")
-    tasks = CHAIN.replace('trigger_rule="all_done"', 'trigger_rule="all_done", history_timeout=0')
+    gives_up = 'trigger_rule="all_done", history_timeout=0, orphan_grace=1, on_orphaned_intent="fail"'
+    tasks = CHAIN.replace('trigger_rule="all_done"', gives_up)
     run = run_dag(dag(tasks, limit=0.05, count=2, mode=""))
     assert [run.task_state(f"submit_{n}") for n in range(2)] == ["failed", "failed"]
     assert len(posts(sim)) == 1

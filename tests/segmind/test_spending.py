@@ -84,9 +84,8 @@ def test_a_refusal_sends_nothing_and_leaves_no_trace():
     assert play.steps == ["Recall"]
 
 
-@pytest.mark.parametrize("record", [ACCEPTED, DELIVERED])
-def test_a_job_that_is_adopted_is_never_refused(record):
-    play = Play(record, purse=purse(max_cost=0.5, limit=0.1), high=1.0, siblings=[in_flight(1)])
+def test_a_job_that_is_adopted_is_never_refused():
+    play = Play(ACCEPTED, purse=purse(max_cost=0.5, limit=0.1), high=1.0, siblings=[in_flight(1)])
     assert play.run().request_id == IDS[0]
     looked_up = Play(INTENT, looks=[[row()]], purse=purse(limit=0.1), high=1.0)
     assert looked_up.run().request_id == IDS[0]
@@ -202,7 +201,7 @@ def test_what_a_cleared_task_had_before_stays_on_the_bill():
     assert former_cost(PRICED, {}, gone=True) == 0.0
     assert former_cost(PRICED, {}, gone=False) == 1.0
     delivered = DELIVERED.model_copy(update={"high": 1.0})
-    play = Play(delivered, max_tries=5, bills=[Bill(request_id=IDS[0], cost=0.4)], high=1.0)
+    play = Play(delivered, bills=[Bill(request_id=IDS[0], cost=0.4)], high=1.0)
     assert play.run().former_cost == 0.4
 
 
@@ -240,7 +239,7 @@ def test_the_budget_is_asked_after_the_intent_is_shown_and_before_it_is_stored()
     assert play.run().funded
     assert play.steps == [
         *("Recall", "Publish", "AskSiblings", "AskBills", "AskFunds", "Publish", "Keep", "Post", "Keep"),
-        *("Tell", "Deliver", "Keep"),
+        *("Tell", "Deliver"),
     ]
 
 
@@ -250,7 +249,7 @@ def test_a_task_that_is_refused_takes_its_intent_back_so_that_it_blocks_nobody()
         play.run()
     assert play.posts == 0
     assert (play.shown, play.store) == (None, None)
-    again = Play(DELIVERED, max_tries=5, **spend(limit=1.5), siblings=[in_flight(1)])
+    again = Play(DELIVERED, **spend(limit=1.5), siblings=[in_flight(1)])
     with pytest.raises(KlingBudgetExceededError):
         again.run()
     assert again.shown.record.request_id == IDS[0]
@@ -258,10 +257,11 @@ def test_a_task_that_is_refused_takes_its_intent_back_so_that_it_blocks_nobody()
 
 @pytest.mark.parametrize("previous", [None, DELIVERED])
 def test_a_submit_that_segmind_refused_counts_no_more(previous):
-    play = Play(previous, max_tries=5, **spend(limit=5.0), funds=Funds(10.0), post=SegmindServerError("HTTP 500"))
+    refusal = SegmindServerError("HTTP 500", status_code=500)
+    play = Play(previous, **spend(limit=5.0), funds=Funds(10.0), post=refusal)
     with pytest.raises(SegmindServerError):
         play.run()
-    assert play.shown == (None if previous is None else Claim(task="submit", record=DELIVERED))
+    assert (play.shown.record.request_id, play.shown.record.high) == (None, 0.0)
 
 
 def test_siblings_that_never_send_are_waited_for_and_then_named_in_the_refusal():
@@ -360,7 +360,7 @@ class Race:
                 payload={"prompt": str(task)},
                 fingerprint=str(task),
                 task=f"submit[{task}]",
-                max_tries=0,
+                account="",
                 clock=lambda: self.now,
                 high=high,
                 purse=purse(high=high, limit=self.limit, chance=self.chance.random),

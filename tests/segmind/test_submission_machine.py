@@ -92,7 +92,6 @@ class Job:
 class Task:
     name: str
     prompt: str
-    max_tries: int = 3
     #: What Airflow keeps of it, as far as this Airflow keeps anything.
     state: Shelf | None = field(default_factory=Shelf)
     variable: Shelf | None = None
@@ -104,7 +103,11 @@ class Task:
     step: object = None
     #: What its POST has become, while the reply is on its way.
     accepted: Job | None = None
+    #: The job that the attempt returns, which Airflow may or may not count as a success.
+    returns: str | None = None
     done: bool = False
+    #: Whether the record says that Airflow has counted its success.
+    counted: bool = False
     #: Whether a user has cleared it after it had delivered, and so wants another job.
     again: bool = False
     stuck: bool = False
@@ -115,11 +118,8 @@ class Task:
     stores_by: float | None = None
     last_words: list[str] = field(default_factory=list)
 
-    #: The job that its last successful attempt has ended with, and whether the record of the last one says "delivered".
+    #: The job that its last successful attempt has ended with.
     owns: str | None = None
-    handed_on: bool = False
-    #: When the first attempt since it was cleared began.
-    began: datetime | None = None
 
     @property
     def store(self) -> RecordStore:
@@ -167,20 +167,17 @@ class World(RuleBasedStateMachine):
         key = task.prompt
         if task.wanted != key or task.again:
             self.wanted[key] += 1
-            task.handed_on = False
         task.wanted, task.again = key, False
-        earlier, task.began = task.began, task.began or self.clock()
         self.pass_time(START)
         payload = self.payload(task)
         attempt = Submission(
             model=MODEL,
             payload=payload,
-            fingerprint=fingerprint(MODEL, payload, conn_id="c", api_key="k"),
+            fingerprint=fingerprint(MODEL, payload),
+            account="",
             task=task.name,
-            max_tries=task.max_tries,
             clock=self.clock,
             grace=timedelta(seconds=GRACE),
-            untracked_since=None if self.has_state else earlier,
             **self.money(),
         ).attempt()
         task.attempt, task.step = attempt, next(attempt)
@@ -202,7 +199,16 @@ class World(RuleBasedStateMachine):
         task.shared = {content: task.kept[content]}
         return dict(task.shared)
 
+    def succeed(self, task: Task, *, told: bool = True) -> None:
+        """Count the attempt as successful, and tell the task, which notes it; it may die before that."""
+        task.done, task.owns = True, task.returns
+        if told:
+            task.store.conclude()
+            task.counted = True
+        self.end(task)
+
     def end(self, task: Task) -> None:
+        task.returns = None
         task.attempt = task.step = task.accepted = task.intends = task.stores_by = None
 
     def answer(self, task: Task, value: object) -> None:
@@ -225,8 +231,7 @@ class World(RuleBasedStateMachine):
                 case _, steps.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
                     task.intends = claim.record.intended_at.timestamp()
         except StopIteration as end:
-            task.done, task.owns = True, end.value.request_id
-            self.end(task)
+            task.returns = end.value.request_id
         except (SegmindError, AirflowDownError) as error:
             task.last_words.append(str(error))
             task.stuck = not getattr(error, "retryable", True)
@@ -239,7 +244,6 @@ class World(RuleBasedStateMachine):
                 return task.store.load()
             case steps.Keep(record=record):
                 task.store.save(record)
-                task.handed_on = record.delivered
             case steps.Forget():
                 task.store.delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
@@ -262,8 +266,7 @@ class World(RuleBasedStateMachine):
                         model_created=datetime.fromtimestamp(job.created, UTC),
                     )
                     for job in self.jobs
-                    if job.row_at <= self.now
-                    and since.timestamp() <= job.created <= (self.now if until is None else until.timestamp())
+                    if job.row_at <= self.now and since.timestamp() <= job.created <= until.timestamp()
                 ]
             case steps.Pause(seconds=seconds):
                 self.pass_time(seconds)
@@ -328,9 +331,18 @@ class World(RuleBasedStateMachine):
     def an_attempt_goes_on(self, choice: int, count: int) -> None:
         task = self.pick(self.running(), choice)
         for _ in range(count):
-            if task.attempt is None or isinstance(task.step, steps.Post):
+            if task.attempt is None or task.returns or isinstance(task.step, steps.Post):
                 break
             self.answer(task, self.carry_out(task))
+
+    @precondition(lambda self: any(task.returns for task in self.tasks))
+    @rule(choice=st.integers(0, 2), fate=st.sampled_from(["counted", "counted", "untold", "post_execute fails"]))
+    def a_task_returns(self, choice: int, fate: str) -> None:
+        task = self.pick([task for task in self.tasks if task.returns], choice)
+        if fate == "post_execute fails":
+            self.end(task)
+        else:
+            self.succeed(task, told=fate == "counted")
 
     @precondition(lambda self: any(isinstance(task.step, steps.Post) for task in self.tasks))
     @rule(
@@ -341,7 +353,7 @@ class World(RuleBasedStateMachine):
     def segmind_deals_with_a_post(self, choice: int, fate: str, row_after: int) -> None:
         task = self.pick([task for task in self.tasks if isinstance(task.step, steps.Post)], choice)
         if fate == "refuse" and task.accepted is None:
-            self.answer(task, SegmindServerError("HTTP 500"))
+            self.answer(task, SegmindServerError("HTTP 500", status_code=500))
             return
         if fate != "vanish" and task.accepted is None:
             task.accepted = self.accept(task, row_after)
@@ -364,7 +376,7 @@ class World(RuleBasedStateMachine):
         if isinstance(task.step, steps.Post):
             if row_after is not None and task.accepted is None:
                 self.accept(task, row_after, later)
-        elif after:
+        elif after and not task.returns:
             self.carry_out_in_part(task, writes)
         self.end(task)
 
@@ -377,8 +389,10 @@ class World(RuleBasedStateMachine):
         self.answer(task, AirflowDownError("503"))
 
     def may_fail(self, task: Task) -> bool:
-        return task.attempt is not None and not isinstance(
-            task.step, steps.Post | steps.Look | steps.Pause | steps.Tell
+        return (
+            task.attempt is not None
+            and not task.returns
+            and not isinstance(task.step, steps.Post | steps.Look | steps.Pause | steps.Tell)
         )
 
     @precondition(lambda self: any(isinstance(task.step, steps.Look) for task in self.tasks))
@@ -395,20 +409,12 @@ class World(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 2))
     def a_user_clears_a_task(self, choice: int) -> None:
         task = self.pick([task for task in self.tasks if task.attempt is None], choice)
-        task.max_tries += 4
-        task.done = task.stuck = False
-        task.again |= self.has_delivered(task)
-        task.began = None
+        task.again |= task.counted
+        task.done = task.stuck = task.counted = False
         if self.drops:
             task.state = Shelf()
             task.kept, task.shared = {}, {}
             self.delete_xcom(task)
-
-    def has_delivered(self, task: Task) -> bool:
-        """Return whether the job that the task had last has reached somebody."""
-        if self.has_state:
-            return task.record is not None and task.record.delivered
-        return task.handed_on
 
     @precondition(lambda self: any(task.attempt is None and not task.done for task in self.tasks))
     @rule(choice=st.integers(0, 2), prompt=st.sampled_from(["a fox", "an owl"]))
@@ -426,11 +432,13 @@ class World(RuleBasedStateMachine):
                 if task.done or task.stuck:
                     continue
                 self.start(task)
-                while task.attempt is not None:
+                while task.attempt is not None and not task.returns:
                     if isinstance(task.step, steps.Post):
                         self.answer(task, Receipt(request_id=self.accept(task, 0).request_id))
                     else:
                         self.answer(task, self.carry_out(task))
+                if task.returns:
+                    self.succeed(task)
             self.pass_time(300)
         self.check()
 

@@ -1,0 +1,30 @@
+"""When a submission that cannot go on yet goes on, in the same try: what only time can tell is no failure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindRateLimitError
+from airflow_provider_kling.segmind.pacing import LONGEST_RESET
+
+#: Airflow's scheduler fails a task whose deferral ends before the scheduler has seen its process end: twice in about a
+#: hundred that ended at once (seen on 3.3.2).
+SHORTEST_DEFERRAL = timedelta(seconds=5)
+#: Tasks that met the same rate limit come back spread over that time.
+SPREAD = timedelta(seconds=10)
+
+
+def resumes_at(error: SegmindError, now: datetime, *, chance: float) -> datetime | None:
+    """
+    Return when an attempt that has met the error goes on; None where waiting does not help.
+
+    :param chance: a random number from 0 to 1.
+    """
+    if isinstance(error, SegmindRateLimitError) and error.reset_at:
+        reset = datetime.fromisoformat(error.reset_at)
+        moment = min(reset, now + timedelta(seconds=LONGEST_RESET)) + SPREAD * chance
+    elif isinstance(error, SegmindAmbiguousSubmitError) and error.look_again_at:
+        moment = datetime.fromisoformat(error.look_again_at)
+    else:
+        return None
+    return max(moment, now + SHORTEST_DEFERRAL)
