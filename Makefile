@@ -4,10 +4,11 @@
 #   PYTHON=…         the interpreter to run on, in an environment of its own (default: the first one that fits)
 #   ARGS=…           more arguments for pytest, such as ARGS='-k storyboard -x'
 #   KILLS=…          how many task processes e2e and bench kill (default 50)
+#   LIVE=1           run demo or conform on Segmind itself, which costs money; they ask first, YES=1 agrees
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test e2e lint bench airflow docs build clean
+.PHONY: help setup demo test e2e lint bench conform airflow docs build clean
 
 AIRFLOW ?= 3.3.2
 KILLS ?= 50
@@ -45,10 +46,13 @@ e2e: $(READY) ## Kill the processes of a real Airflow on PostgreSQL (installed w
 bench: $(READY) ## Measure against other ways to do it, as tables of ratios
 	@KILLS="$(KILLS)" $(RUN) -m bench
 
+conform: $(READY) ## Measure what is assumed of Segmind, on the simulator (LIVE=1: on Segmind itself, for cents)
+	@LIVE="$(LIVE)" YES="$(YES)" RATE_LIMIT="$(RATE_LIMIT)" REQUESTS_PER_MINUTE="$(REQUESTS_PER_MINUTE)" $(RUN) -m conform
+
 lint: $(READY) ## Check style and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy -p airflow_provider_kling -p demo -p docs -p bench
+	@$(RUN) -m mypy -p airflow_provider_kling -p demo -p docs -p bench -p conform
 
 docs: $(READY) ## Write docs/models.md anew from the payload classes
 	@$(RUN) -m docs.generate > docs/models.md
@@ -58,7 +62,8 @@ build: $(READY) ## Build the wheel into dist/
 
 clean: ## Remove the environments, caches and everything that was built (not what LIVE=1 paid for)
 	rm -rf .venv-airflow-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	[ ! -d demo-output ] || find demo-output -mindepth 1 -maxdepth 1 ! -name 'live-*' -exec rm -rf {} +
+	for folder in demo-output conform-output; do \
+		[ ! -d $$folder ] || find $$folder -mindepth 1 -maxdepth 1 ! -name 'live-*' -exec rm -rf {} + ; done
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CONSTRAINTS):

@@ -54,11 +54,12 @@ def choose_live(console: Console) -> Target:
         console.print(f"  {payload.slug:<36} {usual}", highlight=False)
     total = sum(payload.usual_cost for payload in PAYLOADS)
     console.print(f"On average together ${total:.2f}. Segmind sets the price; what is submitted cannot be cancelled.")
-    _ask(console)
+    ask_to_spend(console)
     return Target(host, key, live=True)
 
 
-def _ask(console: Console) -> None:
+def ask_to_spend(console: Console) -> None:
+    """Go on only where a person agrees, or has said ``YES=1``."""
     if os.environ.get("YES") == "1":
         return
     if not sys.stdin.isatty():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 
 from airflow_provider_kling.simulator import missing_extra
+from airflow_provider_kling.simulator.habits import Habits
 from airflow_provider_kling.simulator.settings import Settings
 
 
@@ -37,6 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--height", type=int, default=usual.height, help="short side of what is drawn, in pixels (default: %(default)s)"
     )
+    parser.add_argument(
+        "--history",
+        metavar="JSON",
+        default="{}",
+        help='in what the request history behaves otherwise, such as {"row_after": 900} (default: in nothing)',
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings(
@@ -45,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             requests_per_minute=options.requests_per_minute,
             credits=options.credits,
             height=options.height,
+            history=Habits.read(json.loads(options.history)),
         )
     except ValueError as error:
         parser.error(str(error))

@@ -50,25 +50,27 @@ async def upload(request: web.Request) -> web.Response:
 @ROUTES.get("/inference-request/request-history")
 async def request_history(request: web.Request) -> web.Response:
     """Give one page of the account's requests, failed and running ones included."""
-    return web.json_response(history.search(request.app[SERVICE].books, request.query, str(request.url.origin())))
+    service = request.app[SERVICE]
+    return web.json_response(history.search(service.books, service.habits, request.query, str(request.url.origin())))
 
 
 @ROUTES.get("/inference-request/request-history/{request_id}")
 async def one_request(request: web.Request) -> web.Response:
     """Give one request of any age, by either form of its id."""
     request_id = request.match_info["request_id"]
-    books = request.app[SERVICE].books
-    job = books.find(request_id)
-    if job is None or job not in books.past():
+    service = request.app[SERVICE]
+    job = history.find(service.books, service.habits, request_id)
+    if job is None:
         raise RefusedError(404, f"Request {request_id} not found")
-    return web.json_response(history.row(job, str(request.url.origin())))
+    return web.json_response(history.row(job, service.habits, str(request.url.origin())))
 
 
 @ROUTES.get("/inference-request/recent-generations")
 @ROUTES.get("/inference-request/generations")
 async def generations(request: web.Request) -> web.Response:
     """List what was made, of one model or of all."""
-    made = history.generations(request.app[SERVICE].books, request.query, str(request.url.origin()))
+    service = request.app[SERVICE]
+    made = history.generations(service.books, service.habits, request.query, str(request.url.origin()))
     return web.json_response({"data": made})
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Order
+from airflow_provider_kling.simulator.habits import Habits
 from airflow_provider_kling.simulator.ledger import ledger
 from airflow_provider_kling.simulator.service import SERVICE
 
@@ -65,6 +67,16 @@ async def clear_faults(request: web.Request) -> web.Response:
     """Withdraw every fault that has not struck yet."""
     request.app[SERVICE].faults.clear()
     return web.json_response({"cleared": True})
+
+
+@ROUTES.post("/simulator/history")
+async def change_history(request: web.Request) -> web.Response:
+    """Let the history behave otherwise from now on, in what is named; the rest is as usual."""
+    try:
+        request.app[SERVICE].habits = Habits.read(json.loads(await request.read()))
+    except ValueError as error:
+        raise RefusedError(400, str(error)) from None
+    return web.json_response(asdict(request.app[SERVICE].habits))
 
 
 @ROUTES.get("/simulator/ledger")

@@ -122,11 +122,12 @@ class Model:
     title: str
     output: str
     latency: float
-    cost: float
+    cost: float  # the average of all runs
     complete: bool
     parameters: tuple[Parameter, ...] = field(repr=False)
     example: Mapping[str, Any] = field(repr=False)
     retired: bool = False
+    price_range: tuple[float, float] | None = None
 
     def parameter(self, name: str) -> Parameter | None:
         """Find a parameter by its name."""
@@ -161,6 +162,26 @@ class Model:
         parameter = self.parameter(name)
         sent = body.get(name)
         return sent if sent is not None or parameter is None else parameter.default
+
+    def price(self, body: Mapping[str, Any]) -> float:
+        """Give what a run costs when it completes.
+
+        A page that names two prices means the shortest video and the longest: what lies between is billed by its
+        length. How mode, resolution and sound share in it is not published, so they change nothing. Where no prices
+        are, or no lengths, each run costs the average.
+        """
+        duration = self.parameter("duration")
+        lengths = sorted(filter(None, map(_number, duration.enum))) if duration else []
+        if self.price_range is None:
+            return self.cost
+        low, high = self.price_range
+        if low == high:
+            return low
+        seconds = _number(self.setting(body, "duration"))
+        if len(lengths) < 2 or seconds is None:  # noqa: PLR2004  a line takes two points
+            return self.cost
+        part = (seconds - lengths[0]) / (lengths[-1] - lengths[0])
+        return round(low + part * (high - low), 4)
 
     def row(self) -> dict[str, Any]:
         """Describe the model as the public model list does; `is_depreciated` is spelt as it is there."""
@@ -201,6 +222,7 @@ class Catalogue:
 
 def _model(row: Mapping[str, Any], *, retired: bool) -> Model:
     latency = row["latency_seconds"]
+    prices = [(page["low"], page["high"]) for page in row["price_usd"]["page"] if "low" in page]
     return Model(
         slug=row["slug"],
         title=row["title"],
@@ -212,6 +234,7 @@ def _model(row: Mapping[str, Any], *, retired: bool) -> Model:
         parameters=tuple(map(Parameter.read, row["parameters"])),
         example=row["example"],
         retired=retired,
+        price_range=prices[0] if prices else None,
     )
 
 

@@ -5,7 +5,7 @@ History outlives the record by far, which is what makes it the only way to look 
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
@@ -15,31 +15,41 @@ from airflow_provider_kling.simulator.limits import utc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_kling.simulator.habits import Habits
+
 LONGEST_SPAN_DAYS = 31
 USUAL_SPAN_DAYS = 7
 LARGEST_PAGE = 100
 SORTABLE = ("model_created", "model_name", "credits_deduction")
 
 
-def row(job: Job, base: str) -> dict[str, Any]:
+def row(job: Job, habits: Habits, base: str) -> dict[str, Any]:
     """Show a job as history does: its id without dashes, its inputs as a Python repr."""
     ended = job.finished_at is not None
     return {
-        "request_id": job.request_id.replace("-", ""),
+        "request_id": habits.request_id(job),
         "model_name": job.model.slug,
         "model_status": str(_status(job)) if ended else "PENDING",
         "credits_deduction": job.billed,
-        "request_body": repr(dict(job.inputs)),
+        "request_body": repr(habits.inputs(job)),
         "generation_url": base + job.path if job.path else None,
         "latency_ms": round((job.queue_time + job.inference_time) * 1000) if ended else None,
-        "model_created": utc(job.submitted_at),
+        "model_created": habits.stamp(job.submitted_at),
         "error": job.outcome.error if ended and isinstance(job.outcome, Failure) else None,
     }
 
 
-def search(books: Books, query: Mapping[str, str], base: str) -> dict[str, Any]:
+def find(books: Books, habits: Habits, text: str) -> Job | None:
+    """Find a job that the history shows by now, by the id that its row carries, with or without dashes."""
+    if habits.own_ids:
+        return next((job for job in books.past() if habits.request_id(job) == text.replace("-", "")), None)
+    job = books.find(text)
+    return job if job in books.past() else None
+
+
+def search(books: Books, habits: Habits, query: Mapping[str, str], base: str) -> dict[str, Any]:
     """Answer the history call: one page of rows, newest first unless asked otherwise."""
-    first, last = _window(query, datetime.fromtimestamp(books.clock.now(), UTC).date())
+    first, last = _window(query, habits.day(books.clock.now()))
     page, per_page = _count(query, "page", 1), _count(query, "per_page", 20)
     if per_page > LARGEST_PAGE:
         raise RefusedError(400, f"per_page must be between 1 and {LARGEST_PAGE}")
@@ -47,25 +57,24 @@ def search(books: Books, query: Mapping[str, str], base: str) -> dict[str, Any]:
     if sort_by not in SORTABLE:
         raise RefusedError(400, f"sort_by must be one of {', '.join(SORTABLE)}")
     rows = [
-        row(job, base)
+        row(job, habits, base)
         for job in books.past()
-        if first <= datetime.fromtimestamp(job.submitted_at, UTC).date() <= last
-        and query.get("model_name", "") in job.model.slug
+        if habits.covers(job, first, last) and query.get("model_name", "") in job.model.slug
     ]
     if status := query.get("status"):
         rows = [found for found in rows if found["model_status"] == status]
-    rows.sort(key=lambda found: found[sort_by], reverse=query.get("sort_order", "desc") != "asc")
-    start = (page - 1) * per_page
-    return {"data": rows[start : start + per_page], "page": page, "per_page": per_page, "total": len(rows)}
+    descending = query.get("sort_order", "desc") != "asc"
+    shown = habits.page(rows, page, per_page, by=sort_by, descending=descending)
+    return {"data": shown, "page": page, "per_page": per_page, "total": len(rows)}
 
 
-def generations(books: Books, query: Mapping[str, str], base: str) -> list[dict[str, Any]]:
+def generations(books: Books, habits: Habits, query: Mapping[str, str], base: str) -> list[dict[str, Any]]:
     """List what was made, newest first; failed and running jobs are not in it."""
     wanted = query.get("model_name")
     made = [job for job in books.past() if job.path and wanted in (None, job.model.slug)]
     return [
         {
-            "request_id": job.request_id.replace("-", ""),
+            "request_id": habits.request_id(job),
             "model_name": job.model.slug,
             "status": str(_status(job)),
             "generation_url": base + str(job.path),

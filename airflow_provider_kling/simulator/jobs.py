@@ -139,10 +139,11 @@ class Books:
     def accept(self, model: Model, inputs: Mapping[str, Any], row_after: float = 0.0) -> Job:
         """Take the job and reserve its price. From here on it runs to its end, asked for or not."""
         self.settle()
-        if self.available < model.cost:
+        price = model.price(inputs)
+        if self.available < price:
             raise RefusedError(
                 406,
-                f"Insufficient credits. Available balance: {self.available:.4f}, required: {model.cost:.4f}",
+                f"Insufficient credits. Available balance: {self.available:.4f}, required: {price:.4f}",
             )
         # Repeatable from one run to the next: what differs is the place in the order of submissions.
         chance = random.Random(f"{model.slug} {len(self.jobs)}")  # noqa: S311  jitter, not a secret
@@ -154,7 +155,7 @@ class Books:
             request_id=str(uuid.uuid4()),
             model=model,
             inputs=inputs,
-            reserved=model.cost,
+            reserved=price,
             submitted_at=now,
             starts_at=starts_at,
             due_at=starts_at + inference_time / self.time_scale,

@@ -7,6 +7,7 @@ import logging
 import tempfile
 import threading
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,12 +16,13 @@ from aiohttp import web
 from airflow_provider_kling.simulator import account, admin, api, public
 from airflow_provider_kling.simulator.faults import Order
 from airflow_provider_kling.simulator.gate import gate
+from airflow_provider_kling.simulator.habits import Habits
 from airflow_provider_kling.simulator.ledger import ledger
 from airflow_provider_kling.simulator.service import SERVICE, Service
 from airflow_provider_kling.simulator.settings import DEFAULT_API_KEY, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 LARGEST_BODY = 512 * 1024**2
 
@@ -35,6 +37,7 @@ async def serve(settings: Settings, host: str, port: int) -> AsyncIterator[tuple
         service = Service(settings, Path(folder))
         app = web.Application(middlewares=[gate], client_max_size=LARGEST_BODY)
         app[SERVICE] = service
+        app.on_response_prepare.append(_tell_the_time)
         # Account routes first: `/v1/get-user-credits` is not a model, and `/v2/requests/...` no slug.
         for routes in (account.ROUTES, admin.ROUTES, public.ROUTES, api.ROUTES):
             app.add_routes(routes)
@@ -53,10 +56,16 @@ async def serve(settings: Settings, host: str, port: int) -> AsyncIterator[tuple
             await runner.cleanup()
 
 
+async def _tell_the_time(request: web.Request, response: web.StreamResponse) -> None:
+    """Head each answer with the time that this service takes it to be."""
+    response.headers["Date"] = formatdate(request.app[SERVICE].clock.now(), usegmt=True)
+
+
 class Simulator:
     """A Segmind on a free loopback port, in a thread of its own, for as long as the `with` block lasts.
 
     `time_scale` shortens the wait for a job; expiry is not shortened, `advance` moves the clock for that.
+    `history` says in what the request history behaves otherwise than usual: see `habits.Habits`.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class Simulator:
         api_key: str = DEFAULT_API_KEY,
         upload_key: str = "file_urls",
         retired: Sequence[str] = (),
+        history: Mapping[str, Any] | None = None,
     ) -> None:
         self.api_key = api_key
         self.url = ""
@@ -80,6 +90,7 @@ class Simulator:
             height=height,
             upload_key=upload_key,
             retired=tuple(retired),
+            history=Habits.read(dict(history or {})),
         )
         self._started = threading.Event()
         self._thread: threading.Thread | None = None
@@ -141,6 +152,15 @@ class Simulator:
     def clear_faults(self) -> None:
         """Withdraw every fault that has not struck yet."""
         self._inside(lambda service: service.faults.clear())
+
+    def change_history(self, **habits: Any) -> None:
+        """Let the history behave otherwise from now on, in what is named; the rest is as usual."""
+        changed = Habits.read(habits)
+
+        def change(service: Service) -> None:
+            service.habits = changed
+
+        self._inside(change)
 
     def advance(self, seconds: float) -> None:
         """Move the simulator's clock on."""

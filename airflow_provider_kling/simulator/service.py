@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from airflow_provider_kling.simulator.habits import Habits
     from airflow_provider_kling.simulator.settings import Settings
 
 
@@ -39,6 +40,7 @@ class Service:
 
     settings: Settings
     folder: Path
+    habits: Habits = field(init=False)
     catalogue: Catalogue = field(init=False)
     books: Books = field(init=False)
     limit: RateLimit = field(init=False)
@@ -50,6 +52,7 @@ class Service:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.habits = self.settings.history
         self.catalogue = Catalogue.load(self.settings.retired)
         self.books = Books(self.clock, self.settings.credits, self.settings.time_scale)
         self.limit = RateLimit(self.settings.requests_per_minute)
@@ -57,7 +60,8 @@ class Service:
 
     def accept(self, slug: str, inputs: dict[str, Any]) -> Job:
         """Take a checked request as a job and start its run."""
-        job = self.books.accept(self.catalogue.get(slug), inputs, row_after=ROW_AFTER.get())
+        row_after = self.habits.row_after + ROW_AFTER.get()
+        job = self.books.accept(self.catalogue.get(slug), inputs, row_after=row_after)
         self.studio.begin(job, self.books.conclude, ORDERED_FAILURE.get())
         return job
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from airflow_provider_kling.simulator.habits import Habits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +19,7 @@ class Settings:
     """What a simulator is started with.
 
     `upload_key` names the field of an upload's answer that holds the URLs: published sources disagree
-    between `file_urls` and `urls`. `retired` slugs answer 410.
+    between `file_urls` and `urls`. `retired` slugs answer 410. `history` is how the request history behaves.
     """
 
     api_key: str = DEFAULT_API_KEY
@@ -27,6 +29,7 @@ class Settings:
     height: int = 720
     upload_key: str = "file_urls"
     retired: Sequence[str] = ()
+    history: Habits = field(default_factory=Habits)
 
     def __post_init__(self) -> None:
         if self.time_scale <= 0:

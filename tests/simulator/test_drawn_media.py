@@ -277,4 +277,4 @@ def test_every_model_makes_something(client, robot, sound, film, slug):
         asked["image_urls"] = [robot]
     body = client.run(slug, **asked).json()
     assert body["status"] == "COMPLETED", body
-    assert body["metrics"]["cost"] == model.cost
+    assert body["metrics"]["cost"] == model.price(asked)

@@ -68,13 +68,13 @@ def test_a_failed_run_ends_long_before_its_latency(books, clock):
 
 def test_credits_are_reserved_then_charged(books, clock):
     job = books.accept(MODEL, {"prompt": "p"})
-    assert books.available == pytest.approx(10 - MODEL.cost)
+    assert books.available == pytest.approx(10 - MODEL.price({}))
     assert books.credits == 10
     books.conclude(job, FILM)
     clock.advance(100)
     books.settle()
-    assert job.billed == MODEL.cost
-    assert books.credits == pytest.approx(10 - MODEL.cost)
+    assert job.billed == MODEL.price({})
+    assert books.credits == pytest.approx(10 - MODEL.price({}))
     assert job.remaining_credits == books.available == pytest.approx(books.credits)
 
 
@@ -88,9 +88,9 @@ def test_credits_of_a_failed_job_are_released(books, clock):
 
 
 def test_running_jobs_count_against_the_balance(books):
-    for _ in range(4):
+    for _ in range(7):
         books.accept(MODEL, {"prompt": "p"})
-    with pytest.raises(RefusedError, match=r"Insufficient credits.*0\.6308.*2\.3423") as refused:
+    with pytest.raises(RefusedError, match=r"Insufficient credits.*0\.2000.*1\.4000") as refused:
         books.accept(MODEL, {"prompt": "p"})
     assert refused.value.status == 406
 

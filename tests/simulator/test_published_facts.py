@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.simulator.catalogue import Catalogue, RefusedError
 
 CATALOGUE = Catalogue.load()
@@ -23,6 +24,36 @@ def test_every_model_has_what_a_job_needs(slug):
     assert 20 < model.latency < 900
     assert 0 < model.cost < 10
     assert model.row()["parameters_schema"]["type"] == "object"
+
+
+@pytest.mark.parametrize(
+    ("slug", "duration", "price"),
+    [
+        ("kling-2", "5", 1.75),
+        ("kling-2", "10", 3.5),
+        ("kling-2.5-turbo", None, 0.88),  # its default is 10
+        ("kling-o3-text2video", "3", 0.63),
+        ("kling-o3-text2video", 9, 2.94),
+        ("kling-o3-text2video", "15", 5.25),
+    ],
+)
+def test_a_longer_video_costs_more_where_the_page_says_from_what_to_what(slug, duration, price):
+    assert CATALOGUE.get(slug).price({"prompt": "p", "duration": duration}) == price
+
+
+def test_a_model_without_published_prices_costs_its_average_whatever_the_length():
+    model = CATALOGUE.get("kling-o1-image-to-video")
+    assert {model.price({"duration": duration}) for duration in (None, 5, 10)} == {0.9086}
+
+
+@pytest.mark.parametrize("slug", sorted(CATALOGUE.models))
+def test_what_is_billed_is_within_what_the_payload_classes_estimate(slug):
+    model = CATALOGUE.get(slug)
+    duration = model.parameter("duration")
+    for seconds in duration.enum if duration else ():
+        estimate = get_payload_class(slug).model_construct(duration=str(seconds)).estimate()
+        if estimate.low is not None:
+            assert estimate.low <= model.price({"duration": seconds}) <= estimate.high
 
 
 @pytest.mark.parametrize("slug", sorted(CATALOGUE.models))

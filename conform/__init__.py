@@ -1,0 +1,1 @@
+"""What this project assumes of Segmind, measured."""
