@@ -30,7 +30,7 @@ def _agree(told: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
     row = HistoryRow.model_validate(
         {"request_id": "any", "model_name": "any", "model_created": now, "request_body": dict(told)}
     )
-    return bool(matches(Sent("any", sent, [Window(now)]), [row]).certain)
+    return bool(matches(Sent("any", sent, [Window(now, now)]), [row]).certain)
 
 
 def _identical(there: Any, here: Any) -> bool:
