@@ -69,12 +69,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
     and ``kling_uploads``, by which they share what was uploaded.
 
     Files count by their content: another content is another payload, another path to the same is not. A retry
-    sends the addresses that the task's state keeps (Airflow 3.3+). Below 3.3 only the record of an undelivered job
-    keeps them. After a delivery, a row of the history in which only the addresses of files differ may be this task's
-    job or not: it is listed for a person, and nothing is sent while it is there. Where that matters, upload in a task
-    of its own
-    (:class:`~airflow_provider_kling.transfers.object_storage_to_segmind.ObjectStorageToSegmindOperator`),
-    whose addresses stay the same for all tries of this one.
+    sends the addresses that its record keeps, and uploads nothing again.
 
     :param payload: an instance of a class of :mod:`airflow_provider_kling.payloads`, or a dict of the
         model's parameters; values may be templates and XComArgs. Where it wants a picture, a video or sound, it

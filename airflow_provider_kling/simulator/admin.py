@@ -79,6 +79,17 @@ async def change_history(request: web.Request) -> web.Response:
     return web.json_response(asdict(request.app[SERVICE].habits))
 
 
+@ROUTES.post("/simulator/key")
+async def rotate_key(request: web.Request) -> web.Response:
+    """Give the account another key; the old one is refused from now on."""
+    try:
+        key = json.loads(await request.read())["api_key"]
+    except (ValueError, LookupError, TypeError):
+        raise RefusedError(400, '{"api_key": key} is the account\'s key from now on') from None
+    request.app[SERVICE].api_key = str(key)
+    return web.json_response({"rotated": True})
+
+
 @ROUTES.get("/simulator/ledger")
 async def show_ledger(request: web.Request) -> web.Response:
     """List the accepted jobs and what they cost."""

@@ -156,7 +156,7 @@ async def _truncate(request: web.Request, whole: web.StreamResponse) -> web.Stre
 
 def _entry(request: web.Request, service: Service) -> Entry:
     sent = request.headers.get("x-api-key")
-    key = "absent" if sent is None else "valid" if sent == service.settings.api_key else "wrong"
+    key = "absent" if sent is None else "valid" if sent == service.api_key else "wrong"
     if sent is None and "Authorization" in request.headers:
         # The newer documentation is plain about it: the key as a bearer token is rejected.
         key = "wrong"

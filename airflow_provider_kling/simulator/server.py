@@ -162,6 +162,15 @@ class Simulator:
 
         self._inside(change)
 
+    def rotate_key(self, api_key: str) -> None:
+        """Give the account another key; the old one is refused from now on."""
+
+        def rotate(service: Service) -> None:
+            service.api_key = api_key
+
+        self._inside(rotate)
+        self.api_key = api_key
+
     def advance(self, seconds: float) -> None:
         """Move the simulator's clock on."""
         self._inside(lambda service: service.clock.advance(seconds))

@@ -41,6 +41,7 @@ class Service:
     settings: Settings
     folder: Path
     habits: Habits = field(init=False)
+    api_key: str = field(init=False)
     catalogue: Catalogue = field(init=False)
     books: Books = field(init=False)
     limit: RateLimit = field(init=False)
@@ -53,6 +54,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.habits = self.settings.history
+        self.api_key = self.settings.api_key
         self.catalogue = Catalogue.load(self.settings.retired)
         self.books = Books(self.clock, self.settings.credits, self.settings.time_scale)
         self.limit = RateLimit(self.settings.requests_per_minute)

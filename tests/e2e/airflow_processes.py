@@ -173,6 +173,12 @@ class Airflow:
         fields = json.loads(connection)
         self.api.post("connections", {"connection_id": conn_id, **fields, "extra": json.dumps(fields.get("extra", {}))})
 
+    def change_connection(self, conn_id: str, connection: str) -> None:
+        """Store a connection, given as JSON, in the place of the one with that id."""
+        fields = json.loads(connection)
+        body = {"connection_id": conn_id, **fields, "extra": json.dumps(fields.get("extra", {}))}
+        self.api.patch(f"connections/{conn_id}", body)
+
     def clear(self, dag_id: str, run_id: str, *task_ids: str, downstream: bool = True, **options: Any) -> None:
         """
         Clear tasks of a run and, as the UI does, those downstream of them; all tasks, where none is named.

@@ -56,7 +56,7 @@ def file_held(stage: Stage) -> Standstill:
 
 
 def end_held(stage: Stage) -> Standstill:
-    """Stand still at the write that tells that the job was delivered, after its file was kept."""
+    """Stand still at the write that tells that Airflow has counted the success, after its file was kept."""
 
     def holds(body: dict) -> bool:
         return body["value"]["model"] == MODEL and body["value"]["delivered"]

@@ -207,6 +207,18 @@ def test_the_clock_moves_over_http_and_not_backwards(start):
         assert client.post("/simulator/clock", json=order).status_code == 400
 
 
+def test_a_rotated_key_is_the_same_account_and_the_old_one_is_refused(start):
+    client = start()
+    body = client.run(MODEL, **PROMPT).json()
+    assert client.post("/simulator/key", json={"api_key": "SG_1111"}).status_code == 200
+    status = f"/v2/requests/{body['request_id']}/status"
+    assert client.get(status).status_code == 401
+    assert client.get(status, headers={"x-api-key": "SG_1111"}).status_code == 200
+    assert client.post("/simulator/key", json=["SG_1111"]).status_code == 400
+    client.simulator.rotate_key("SG_2222")
+    assert client.get(status, headers={"x-api-key": client.simulator.api_key}).status_code == 200
+
+
 def test_the_home_page_shows_a_person_what_was_made(start):
     client = start()
     body = client.run("kling-3-text2image", prompt="<b>bold</b> & plain").json()

@@ -1,0 +1,130 @@
+"""What only time can tell is waited for in the triggerer, within the same try; nothing is sent twice meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_kling.simulator import Simulator
+from tests.conftest import connection_json
+from tests.e2e.airflow_processes import sigkill
+from tests.e2e.kills import RETRIES_THE_KILLED
+
+MODEL, GENERATED = "kling-1.6-text2video", "kling-text2video"
+GRACE = 20
+#: What a connection says of a simulator in which jobs take their time.
+PACE = {"time_scale": 2, "requests_per_minute": 60}
+DAG_FILE = f"""
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_kling.operators.kling import KlingGenerateOperator, KlingSubmitOperator
+
+PAYLOAD = {{"prompt": "{{{{ run_id }}}}"}}
+WAITS = {{"orphan_grace": {GRACE}, "history_timeout": 1, "payload": PAYLOAD}}
+
+with DAG("waits_late", schedule=None):
+
+    @task
+    def long_before():
+        import time
+
+        time.sleep({GRACE} + 2)
+
+    long_before() >> KlingSubmitOperator(task_id="submit", model={MODEL!r}, **WAITS)
+
+with DAG("waits_submit", schedule=None):
+    KlingSubmitOperator(task_id="submit", model={MODEL!r}, **WAITS)
+
+with DAG("waits_retry", schedule=None, default_args={{"retries": 1, "retry_delay": timedelta(seconds=1)}}):
+    KlingSubmitOperator(task_id="submit", model={MODEL!r}, **WAITS)
+
+with DAG("waits_rotated", schedule=None):
+    KlingGenerateOperator(
+        task_id="submit", model={GENERATED!r}, segmind_conn_id="rotated", poll_interval=1, **WAITS
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def waiting(running):
+    """Return the running Airflow with the DAGs of this file."""
+    running.write_dag("waits", DAG_FILE)
+    return running
+
+
+def jobs(sim, run_id):
+    return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
+
+
+def assert_one_job_in_one_try(waiting, sim, run_id):
+    assert waiting.run_ends(run_id) == "success", waiting.last_words()
+    (job,) = jobs(sim, run_id)
+    assert waiting.xcom(run_id, "submit") == job
+    assert waiting.tasks(run_id, "submit")[0]["try_number"] == 1
+
+
+def test_the_grace_counts_from_the_submit_and_not_from_the_begin_of_the_run(waiting, sim):
+    sim.order_fault("reset_after", method="POST", model=MODEL, row_after=8)
+    waiting.trigger("waits_late", "late")
+    assert_one_job_in_one_try(waiting, sim, "late")
+
+
+def test_a_submit_that_never_arrived_is_sent_again_in_the_same_try_once_its_grace_is_over(waiting, sim):
+    sim.order_fault("reset_before", method="POST", model=MODEL)
+    waiting.trigger("waits_submit", "never")
+    waiting.wait_until(lambda: waiting.states("never") == ["deferred"], "it waits without a worker")
+    assert jobs(sim, "never") == []
+    assert_one_job_in_one_try(waiting, sim, "never")
+
+
+def test_a_worker_that_died_before_its_submit_arrived_costs_one_try_and_no_second_one(waiting, sim):
+    sim.order_fault("hold", method="POST", model=MODEL)
+    waiting.trigger("waits_retry", "died")
+    waiting.wait_until(lambda: _posted(sim, "died"), "the POST is on its way")
+    assert sigkill(waiting.task_process("died", "submit"))
+    if not RETRIES_THE_KILLED:
+        assert waiting.run_ends("died") == "failed"
+        waiting.clear("waits_retry", "died")
+    assert waiting.run_ends("died") == "success", waiting.last_words()
+    assert len(jobs(sim, "died")) == 1
+    assert waiting.tasks("died", "submit")[0]["try_number"] == 2
+
+
+def test_a_rate_limit_is_waited_out_without_a_worker_and_costs_no_try(waiting, sim):
+    sim.order_fault(
+        "respond",
+        method="POST",
+        model=MODEL,
+        status=429,
+        headers={"x-rate-limit-reset-at-utc": "2099-01-01T00:00:00Z"},  # far away: a minute and a bit is waited at most
+        body={"error": "Rate limit exceeded"},
+    )
+    waiting.trigger("waits_submit", "limited")
+    waiting.wait_until(lambda: waiting.states("limited") == ["deferred"], "it waits without a worker")
+    assert_one_job_in_one_try(waiting, sim, "limited")
+
+
+def test_after_its_key_was_rotated_a_cleared_task_waits_for_the_same_job_and_on_another_account_for_another(waiting):
+    # Slow, so that the job runs while its key is rotated.
+    with Simulator(time_scale=2, height=72) as ours, Simulator(time_scale=2, height=72) as another:
+        waiting.add_connection("rotated", connection_json(ours, extra=PACE))
+        waiting.trigger("waits_rotated", "rotated")
+        waiting.wait_until(lambda: waiting.states("rotated") == ["deferred"], "the job is waited for")
+        ours.rotate_key("SG_1111111111111111")
+        waiting.change_connection("rotated", connection_json(ours, extra=PACE))
+        waiting.clear("waits_rotated", "rotated")
+        assert waiting.run_ends("rotated") == "success", waiting.last_words()
+        (job,) = jobs(ours, "rotated")
+        assert waiting.xcom("rotated", "submit")["request_id"] == job
+        waiting.trigger("waits_rotated", "another")
+        waiting.wait_until(lambda: waiting.states("another") == ["deferred"], "the job is waited for")
+        waiting.change_connection("rotated", connection_json(another, extra=PACE))
+        waiting.clear("waits_rotated", "another")
+        assert waiting.run_ends("another") == "success", waiting.last_words()
+        (job,) = jobs(another, "another")
+        assert waiting.xcom("another", "submit")["request_id"] == job
+
+
+def _posted(sim, run_id):
+    return any(request["method"] == "POST" and run_id in str(request["body"]) for request in sim.requests())
