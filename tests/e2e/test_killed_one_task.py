@@ -56,12 +56,8 @@ def file_held(stage: Stage) -> Standstill:
 
 
 def end_held(stage: Stage) -> Standstill:
-    """Stand still at the write that tells that Airflow has counted the success, after its file was kept."""
-
-    def holds(body: dict) -> bool:
-        return body["value"]["model"] == MODEL and body["value"]["delivered"]
-
-    return stage.hold("PUT", "/store/ti/.*/kling_submission$", holds)
+    """Stand still as it says that it has succeeded, after its file was kept."""
+    return stage.hold("PATCH", "/task-instances/[^/]+/state$", lambda body: body["state"] == "success")
 
 
 @pytest.mark.parametrize(

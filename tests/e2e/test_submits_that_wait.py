@@ -12,7 +12,7 @@ from tests.e2e.kills import RETRIES_THE_KILLED
 MODEL, GENERATED = "kling-1.6-text2video", "kling-text2video"
 GRACE = 20
 #: What a connection says of a simulator in which jobs take their time.
-PACE = {"time_scale": 2, "requests_per_minute": 60}
+PACE = {"time_scale": 8, "requests_per_minute": 60}
 DAG_FILE = f"""
 from datetime import timedelta
 
@@ -107,7 +107,7 @@ def test_a_rate_limit_is_waited_out_without_a_worker_and_costs_no_try(waiting, s
 
 def test_after_its_key_was_rotated_a_cleared_task_waits_for_the_same_job_and_on_another_account_for_another(waiting):
     # Slow, so that the job runs while its key is rotated.
-    with Simulator(time_scale=2, height=72) as ours, Simulator(time_scale=2, height=72) as another:
+    with Simulator(time_scale=8, height=72) as ours, Simulator(time_scale=8, height=72) as another:
         waiting.add_connection("rotated", connection_json(ours, extra=PACE))
         waiting.trigger("waits_rotated", "rotated")
         waiting.wait_until(lambda: waiting.states("rotated") == ["deferred"], "the job is waited for")
