@@ -224,6 +224,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             fingerprint=fingerprint(request.model, request.parameters),
             account=account(self.hook.settings.host, self.hook.settings.api_key),
             task=instance_name(context),
+            run=str(context["ti"].run_id),
             clock=lambda: datetime.now(tz=UTC),
             price=price,
             high=high,
