@@ -103,7 +103,11 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": "Segmind",
-                "python-modules": ["airflow_provider_kling.triggers.kling", "airflow_provider_kling.triggers.credits"],
+                "python-modules": [
+                    "airflow_provider_kling.triggers.kling",
+                    "airflow_provider_kling.triggers.credits",
+                    "airflow_provider_kling.triggers.resume",
+                ],
             }
         ],
         "transfers": [

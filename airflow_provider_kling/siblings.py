@@ -53,6 +53,19 @@ def siblings(dag: DAG, kind: type) -> list[str]:
     ]
 
 
+def claims_of_other_runs(context: Context, task_ids: Sequence[str]) -> list[Any]:
+    """Return what the tasks show in the DAG's other runs, in those that may still be of the same time."""
+    from airflow_provider_kling.versions import other_runs
+
+    ti: Any = context["ti"]
+    return [
+        claim
+        for run_id in other_runs(context, task_ids)
+        for claim in ti.xcom_pull(task_ids=task_ids, key=RECORD_KEY, run_id=run_id)
+        if claim
+    ]
+
+
 def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:
     """Return what tasks of the run show their siblings under a key, each mapped instance for itself."""
     return [value for value in ti.xcom_pull(task_ids=task_ids, key=key) if value] if task_ids else []

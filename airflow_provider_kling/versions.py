@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from airflow import __version__ as airflow_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
 
@@ -20,6 +21,9 @@ _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
 RUNS_IN_TRIGGERER = _VERSION >= (3, 3)
 #: Whether a task's state is still there after the task was cleared. From 3.4 on a clear discards it.
 STATE_OUTLIVES_A_CLEAR = _VERSION == (3, 3)
+#: Of how many other runs of the DAG a task asks what they have submitted.
+RUNS = 50
+_RUN_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
 
 class TaskStateStore(Protocol):
@@ -227,6 +231,47 @@ def _store_alias(name: str) -> None:
     with create_session() as session:
         if session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == name)) is None:
             session.add(DatasetAliasModel(name=name))
+
+
+def other_runs(context: Context, task_ids: Sequence[str]) -> list[str]:
+    """
+    Return the ids of the DAG's other runs in which one of the tasks may have submitted lately, at most :data:`RUNS`.
+
+    Airflow 3 tells a task no times of other runs, so there they are those of which a task is not at its end, and then
+    those with the latest dates in their ids. On Airflow 2 they are those with the latest changes.
+    """
+    ti: Any = context["ti"]
+    if _VERSION < (3, 0):
+        return _changed_last(ti.dag_id, ti.run_id, task_ids)
+    states: dict[str, dict[str, str | None]] = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(task_ids))
+
+    def age(run_id: str) -> tuple[bool, str]:
+        unfinished = set(states[run_id].values()) - {None, "success", "failed", "skipped", "upstream_failed", "removed"}
+        dated = _RUN_DATE.search(run_id)
+        return bool(unfinished), dated[0] if dated else run_id
+
+    return sorted(states.keys() - {ti.run_id}, key=age, reverse=True)[:RUNS]
+
+
+def _changed_last(dag_id: str, run_id: str, task_ids: Iterable[str]) -> list[str]:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    query = (
+        select(TaskInstance.run_id)
+        .where(
+            TaskInstance.dag_id == dag_id,
+            TaskInstance.run_id != run_id,
+            TaskInstance.task_id.in_(list(task_ids)),
+            TaskInstance.start_date.is_not(None),
+        )
+        .group_by(TaskInstance.run_id)
+        .order_by(func.max(TaskInstance.updated_at).desc())
+        .limit(RUNS)
+    )
+    with create_session() as session:
+        return list(session.scalars(query))
 
 
 def in_loop_of(context: Context, task_ids: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -24,7 +24,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, DEFAULT_CONN_ID, UI_FIELD_BEHAVIOUR
 from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.hooks.connection import identity, missing, read_settings
-from airflow_provider_kling.segmind import protocol
+from airflow_provider_kling.segmind import clocks, protocol
 from airflow_provider_kling.segmind.errors import (
     SegmindError,
     SegmindInputError,
@@ -32,7 +32,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
-from airflow_provider_kling.segmind.matching import created_at, id_forms
+from airflow_provider_kling.segmind.matching import created_at, created_within, id_forms
 from airflow_provider_kling.segmind.pacing import LONGEST_RESET
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
@@ -63,6 +63,7 @@ MAX_ATTEMPTS = 5
 BLOCKING_TIMEOUT = 1800.0
 #: Bytes of a file that are encoded at a time.
 _BLOCK = 1024**2
+_A_DAY = timedelta(days=1)
 
 
 class SegmindHook(BaseHook):
@@ -80,6 +81,7 @@ class SegmindHook(BaseHook):
     def __init__(self, segmind_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.segmind_conn_id = segmind_conn_id
+        self._clock_ahead = timedelta()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -181,7 +183,9 @@ class SegmindHook(BaseHook):
         Return this account's jobs of one model, newest first, one row each.
 
         :param since: the earliest creation time, with its time zone, however long ago.
-        :param until: the latest one; now. Rows whose time Segmind does not give are included.
+        :param until: the latest one; now. Rows whose time is not given, or whose zone is not, and may fit, are
+            included.
+        :raises SegmindClockError: this machine's clock and Segmind's are more than five minutes apart.
         """
         now = datetime.now(tz=UTC)
         last = now if until is None else until
@@ -193,8 +197,7 @@ class SegmindHook(BaseHook):
         while True:
             first = max(since, last - protocol.HISTORY_SPAN)
             for row in self._read_history(model, first, last):
-                created = created_at(row)
-                if row.model_name == model and (created is None or since <= created <= (until or created)):
+                if row.model_name == model and created_within(row, since, until or now + _A_DAY) is not False:
                     found.setdefault(row.request_id or f"row {len(found)}", row)
             if first == since:
                 return list(found.values())
@@ -205,15 +208,18 @@ class SegmindHook(BaseHook):
         seen: set[str] = set()
         oldest = datetime.max.replace(tzinfo=UTC)
         descends = True
+        tomorrow = datetime.now(tz=UTC) + _A_DAY
         for page in count(1):
             rows = self._send(protocol.history(model=model, since=since, until=until, page=page)).rows
+            clocks.check(self._clock_ahead)
             fresh = [row for row in rows if row.request_id not in seen]
             seen.update(row.request_id for row in rows if row.request_id)
             yield from fresh
             for created in filter(None, map(created_at, fresh)):
                 descends = descends and created <= oldest
                 oldest = min(oldest, created)
-            passed = descends and oldest < since  # newest first, as asked for: what follows is older still
+            # Newest first, as asked for: what follows is older still.
+            passed = descends and any(created_within(row, since, tomorrow) is False for row in fresh)
             again = not any(row.request_id for row in fresh)  # the same page
             if len(rows) < protocol.HISTORY_PAGE_SIZE or again or passed:
                 return
@@ -288,7 +294,15 @@ class SegmindHook(BaseHook):
         except requests.RequestException as exc:
             error = call.no_answer if was_sent(exc, tracked) else call.never_sent
             raise error(reason(exc)) from None
+        self._compare_clocks(clocks.ahead(response.headers, datetime.now(tz=UTC)))
         return call.read(response.status_code, response.headers, self.settings.hide_key(response.content))
+
+    def _compare_clocks(self, ahead: timedelta) -> None:
+        if abs(ahead) > clocks.NOTICEABLE >= abs(self._clock_ahead):
+            self.log.warning(
+                "%s. Jobs are told from each other by their times: set the clock.", clocks.difference(ahead)
+            )
+        self._clock_ahead = ahead
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

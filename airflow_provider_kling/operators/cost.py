@@ -60,7 +60,7 @@ class KlingRunCostOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Add up, log, return."""
         ti = context["ti"]
-        claims = read_claims(published(ti, siblings(self.dag, Submitter), RECORD_KEY), besides="")
+        claims = read_claims(published(ti, siblings(self.dag, Submitter), RECORD_KEY))
         bills = read_bills(published(ti, siblings(self.dag, TellsCost), BILL_KEY))
         for request_id, model in jobs_of(claims).items():
             if request_id not in bills or bills[request_id].cost is None:

@@ -191,7 +191,7 @@ def _own_record(context: Context) -> Record:
     if record is None or record.request_id is None:
         ti = context["ti"]
         claim = ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index)
-        record = next((claim.record for claim in read_claims([claim], besides="")), None)
+        record = next((claim.record for claim in read_claims([claim])), None)
     if record is None or record.request_id is None:
         raise SegmindError(
             "The record of this task's job is gone, so it is not known which job it waits for; nothing was sent. Find "

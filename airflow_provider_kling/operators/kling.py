@@ -186,9 +186,13 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         if not self.deferrable:
             time.sleep(max(left.total_seconds(), 0))
             return
-        from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
+        from airflow_provider_kling.triggers.resume import KlingResumeTrigger
 
-        self.defer(trigger=TimeDeltaTrigger(left), method_name=self.submit_again.__name__, timeout=left + TRIGGER_GRACE)
+        self.defer(
+            trigger=KlingResumeTrigger(moment.isoformat()),
+            method_name=self.submit_again.__name__,
+            timeout=left + TRIGGER_GRACE,
+        )
 
     def _submit_once(self, context: Context, instead_of: str | None) -> Submitted:
         # Whatever can fail without the network fails here, before anything is sent.
@@ -224,6 +228,7 @@ class KlingSubmitOperator(Submitter, BaseOperator):
             fingerprint=fingerprint(request.model, request.parameters),
             account=account(self.hook.settings.host, self.hook.settings.api_key),
             task=instance_name(context),
+            run=str(context["ti"].run_id),
             clock=lambda: datetime.now(tz=UTC),
             price=price,
             high=high,

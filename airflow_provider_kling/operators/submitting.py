@@ -14,7 +14,14 @@ from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNo
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.spending import Funds
 from airflow_provider_kling.segmind.uploaded import filled_in
-from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
+from airflow_provider_kling.siblings import (
+    RECORD_KEY,
+    Submitter,
+    TellsCost,
+    claims_of_other_runs,
+    published,
+    siblings,
+)
 from airflow_provider_kling.storage.uploads import Uploads
 from airflow_provider_kling.versions import call_on_success, mapped_instances, success_is_counted
 
@@ -157,6 +164,8 @@ class SubmissionDriver:
                 self._push(RECORD_KEY, None)
             case steps.AskSiblings():
                 return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
+            case steps.AskOtherRuns():
+                return claims_of_other_runs(self.context, self.siblings)
             case steps.AskBills():
                 return [*self.earlier.bills, *published(self.ti, self.cost_tellers, BILL_KEY)]
             case steps.Deliver(claim=claim, submitted_at=submitted_at):

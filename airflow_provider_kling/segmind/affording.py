@@ -38,7 +38,7 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
     while True:
         if not shown:  # who asks last leaves the room to whoever asks already
             me = _with(me, intended_at=clock())
-        siblings = read_claims((yield AskSiblings()), besides=me.task)
+        siblings = read_claims((yield AskSiblings()), besides=me.name)
         bills = read_bills((yield AskBills())) if purse.limit is not None else {}
         verdict = purse.judge(me, siblings, bills, patient=clock() < until)
         if not shown and not isinstance(verdict, StandBack):

@@ -234,6 +234,12 @@ class SegmindUnresolvedSubmitError(SegmindAmbiguousSubmitError):
     candidates: list[str] | None
 
 
+class SegmindClockError(SegmindError):
+    """This machine's clock and Segmind's are too far apart to tell jobs by their times; set the clock."""
+
+    retryable = False
+
+
 class SegmindResponseError(SegmindError):
     """The answer is not what the API promises: a proxy's page, a redirect, truncated or foreign JSON."""
 

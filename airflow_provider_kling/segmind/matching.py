@@ -2,17 +2,21 @@
 Which rows of the request history may be the job of one POST.
 
 A row is that job for certain when model, time and inputs all agree. One of which nothing disagrees,
-but something cannot be read or is not known on this side, may be it: it is shown to a person and never
-taken by itself.
+but something cannot be read or is not known on this side, may be it, and so may one with a text that is cut or written
+a little otherwise, or with a time that fits in another time zone only: it is shown to a person and never taken by
+itself.
 """
 
 from __future__ import annotations
 
+import html
 import json
+import unicodedata
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from airflow_provider_kling.segmind.uploaded import is_stand_in
 
@@ -22,7 +26,11 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import HistoryRow
 
 #: How far Segmind's clock and a worker's may be apart.
-CLOCK_SKEW = timedelta(minutes=1)
+CLOCK_SKEW = timedelta(minutes=5)
+#: How far a local time may be ahead of UTC, and behind it.
+_EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
+#: Characters from which on a text that begins another one may be that text, cut.
+_SHORTEST_CUT = 32
 #: How long after the intent a POST may still be taken up, gateways' own patience included; a longer grace counts.
 SLOWEST_ACCEPTANCE = timedelta(minutes=10)
 
@@ -37,7 +45,7 @@ class Window:
     @classmethod
     def after(cls, intended_at: datetime, grace: timedelta) -> Window:
         """Return the window of a POST that was sent right after its intent was stored, and is waited for so long."""
-        return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE))
+        return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE) + CLOCK_SKEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +105,29 @@ def created_at(row: HistoryRow) -> datetime | None:
     return row.created_at.replace(tzinfo=UTC)
 
 
+def created_within(row: HistoryRow, first: datetime, last: datetime) -> bool | None:
+    """
+    Return whether the job was accepted from then to then; None where that is not known.
+
+    A time without a zone is UTC; where it does not fit as UTC, but does as a local time somewhere, it is not known.
+    """
+    created = created_at(row)
+    if created is None:
+        return None
+    if first <= created <= last:
+        return True
+    local = row.created_at is not None and row.created_at.tzinfo is None
+    return None if local and first - _WESTERNMOST <= created <= last + _EASTERNMOST else False
+
+
 def _oldest_first(rows: Iterable[HistoryRow]) -> tuple[HistoryRow, ...]:
     return tuple(sorted(rows, key=lambda row: created_at(row) or datetime.max.replace(tzinfo=UTC)))
 
 
 def _in_time(row: HistoryRow, sent: Sent) -> bool | None:
     """Return whether the row's time is that of the POST; None where it has none."""
-    created = created_at(row)
-    if created is None:
-        return None
-    return any(window.first <= created <= window.last for window in sent.windows)
+    fits = {created_within(row, window.first, window.last) for window in sent.windows}
+    return True if True in fits else None if None in fits else False
 
 
 def _same_inputs(body: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> bool | None:
@@ -128,9 +149,23 @@ def _agrees(there: Any, here: Any) -> bool | None:
         agrees = {_agrees(there[name], here[name]) for name in here}
     elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
         agrees = {_agrees(*pair) for pair in zip(there, here, strict=True)}
+    elif isinstance(here, str) and isinstance(there, str):
+        return True if there == here else None if _is_nearly(there, here) else False
     else:
         return bool(there == here)
     return False if False in agrees else None if None in agrees else True
+
+
+def _is_nearly(there: str, here: str) -> bool:
+    """Return whether one text may be the other as a service keeps it: cut, or with its signs and spaces evened out."""
+    shorter, longer = sorted((_bare(there), _bare(here)), key=len)
+    return shorter == longer != "" or (len(shorter) >= _SHORTEST_CUT and longer.startswith(shorter))
+
+
+def _bare(text: str) -> str:
+    """Return the letters and digits of a text, whatever its encoding for HTML or an address."""
+    plain = unicodedata.normalize("NFKC", unquote(html.unescape(text))).casefold()
+    return "".join(filter(str.isalnum, plain))
 
 
 def _plain(value: Any) -> Any:

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindRateLimitError
 from airflow_provider_kling.segmind.pacing import LONGEST_RESET
 
-#: Airflow's scheduler fails a task whose deferral ends before the scheduler has seen its process end: twice in about a
-#: hundred that ended at once (seen on 3.3.2).
-SHORTEST_DEFERRAL = timedelta(seconds=5)
+#: What has just failed is not done again sooner, whatever the grace.
+SHORTEST_WAIT = timedelta(seconds=5)
 #: Tasks that met the same rate limit come back spread over that time.
 SPREAD = timedelta(seconds=10)
 
@@ -27,4 +26,4 @@ def resumes_at(error: SegmindError, now: datetime, *, chance: float) -> datetime
         moment = datetime.fromisoformat(error.look_again_at)
     else:
         return None
-    return max(moment, now + SHORTEST_DEFERRAL)
+    return max(moment, now + SHORTEST_WAIT)

@@ -60,12 +60,18 @@ class Record(BaseModel):
 
 
 class Claim(BaseModel):
-    """What a task tells its siblings in the same run: who it is and how its submission stands."""
+    """What a task tells its siblings, and those of the DAG's other runs: who it is and how its submission stands."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     task: str
+    run: str = ""
     record: Record
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What it is known by among all tasks of the DAG."""
+        return self.run, self.task
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,11 @@ class Withdraw:
 @dataclass(frozen=True, slots=True)
 class AskSiblings:
     """Answer with the claims that tasks of the run have published, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskOtherRuns:
+    """Answer with the claims that tasks of the DAG's other runs have published, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +180,7 @@ Step = (
     | Publish
     | Withdraw
     | AskSiblings
+    | AskOtherRuns
     | AskBills
     | AskFunds
     | Upload
@@ -181,12 +193,12 @@ Step = (
 )
 
 
-def read_claims(published: Iterable[Any], *, besides: str) -> list[Claim]:
-    """Return the claims of the other tasks; what is no claim of this version is none."""
+def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")) -> list[Claim]:
+    """Return the claims of all tasks besides the one of that name; what is no claim of this version is none."""
     claims = []
     for value in published:
         try:
             claims.append(Claim.model_validate(value))
         except ValidationError:
             continue
-    return [claim for claim in claims if claim.task != besides]
+    return [claim for claim in claims if claim.name != besides]

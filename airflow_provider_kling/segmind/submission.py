@@ -41,6 +41,7 @@ from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE
 from airflow_provider_kling.segmind.steps import (
     RECORD_VERSION,
     AskBills,
+    AskOtherRuns,
     AskOwner,
     AskSiblings,
     Claim,
@@ -111,6 +112,7 @@ class Submission:
     :param fingerprint: see :func:`fingerprint`.
     :param account: see :func:`account`.
     :param task: the task instance's name among its siblings.
+    :param run: the run's, among those of the DAG.
     :param clock: tells the time, with its zone.
     :param price: what the job may cost, for messages.
     :param high: US dollars that it costs at the most, where that is known.
@@ -128,6 +130,7 @@ class Submission:
     fingerprint: str
     account: str
     task: str
+    run: str
     clock: Callable[[], datetime]
     price: str = ""
     high: float | None = None
@@ -186,8 +189,8 @@ class Submission:
         """Go on from an accepted job: adopt it, or submit another one where nothing more is wanted of it."""
         # While this task was being started again, its claim was gone, and a sibling may have taken the job. Then its
         # own is left for this task, even for one that was cleared and would submit anew.
-        siblings = read_claims((yield AskSiblings()), besides=self.task)
-        takers = [claim for claim in siblings if canonical_id(request_id) in _jobs(claim.record)]
+        others = yield from self._others()
+        takers = [claim for claim in others if canonical_id(request_id) in _jobs(claim.record)]
         if takers:
             return (yield from self._resolved(_let_go(record, takers)))
         if record.delivered:
@@ -293,7 +296,7 @@ class Submission:
         waiting = _as_left(intent)
         yield Publish(self._claim(waiting))
         yield Tell("warning", outlook.searching(intent))
-        wanting = self._alike(intent, read_claims((yield AskSiblings()), besides=self.task))
+        wanting = self._alike(intent, (yield from self._others()))
         windows = [self._window(intent), *(self._window(claim.record) for claim in wanting)]
         look = Look(min(window.first for window in windows), max(window.last for window in windows) + _SWAPS)
         until = self.clock() + self.history_timeout
@@ -308,22 +311,21 @@ class Submission:
                 finding: Take | Absent | NotYet = NotYet(unread, self._over(intent, wanting))
             else:
                 # Asked after the look, so that whoever has a row there has published the intent by now.
-                siblings = read_claims((yield AskSiblings()), besides=self.task)
-                finding = self.judge(intent, rows, siblings)
+                finding = self.judge(intent, rows, (yield from self._others()))
             if isinstance(finding, Absent):
                 return None
             if isinstance(finding, Take):
                 found = self._adopt(intent, finding.row)
                 yield Publish(self._claim(found))
-                # A sibling that came back to life just now may have taken it too. Then both let go.
-                if found.request_id not in _held(read_claims((yield AskSiblings()), besides=self.task)):
+                # Another task that came back to life just now may have taken it too. Then both let go.
+                if found.request_id not in _held((yield from self._others())):
                     yield Keep(found)
                     yield Tell("info", outlook.found(found, finding.row))
                     return found
                 yield Publish(self._claim(waiting))
                 over = self._over(intent, wanting)
                 finding = NotYet(
-                    outlook.unclear(self, intent, "another task of this run takes the same job", over),
+                    outlook.unclear(self, intent, "another task takes the same job", over),
                     self.clock() + timedelta(seconds=LONGEST_PAUSE),
                 )
             left = (until - self.clock()).total_seconds()
@@ -334,22 +336,28 @@ class Submission:
             yield Pause(min(pause, left))
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def judge(self, intent: Record, rows: Iterable[HistoryRow], siblings: Sequence[Claim]) -> Take | Absent | NotYet:
+    def _others(self) -> Generator[Step, Any, list[Claim]]:
+        """Return the claims of all other tasks that may want the same: of this run, and of the DAG's other runs."""
+        siblings: list[Any] = yield AskSiblings()
+        strangers: list[Any] = yield AskOtherRuns()
+        return read_claims([*siblings, *strangers], besides=(self.run, self.task))
+
+    def judge(self, intent: Record, rows: Iterable[HistoryRow], others: Sequence[Claim]) -> Take | Absent | NotYet:
         """
         Return what one look in the history says about an intent without a request id.
 
         :raises SegmindUnresolvedSubmitError: there is no job, and ``on_orphaned_intent`` is "fail".
         """
         now = self.clock()
-        sent = Sent(self.model, filled_in(self.payload, intent.uploads), self._windows(intent, siblings))
-        held = _held(siblings) | set(intent.former)
+        sent = Sent(self.model, filled_in(self.payload, intent.uploads), self._windows(intent, others))
+        held = _held(others) | set(intent.former)
         there = matches(sent, (row for row in rows if canonical_id(row.request_id) not in held))
-        over = self._over(intent, siblings)
+        over = self._over(intent, others)
         if not there.certain:
             return self._judge_possible(intent, there.possible, over)
         rivals = [
             claim
-            for claim in self._alike(intent, siblings)
+            for claim in self._alike(intent, others)
             if claim.record.request_id is None and now - claim.record.intended_at < self.grace
         ]
         if intent.refused and len(there.certain) <= len(rivals):
@@ -359,9 +367,9 @@ class Submission:
         if all(claim.record.unclear for claim in rivals):  # else a receipt is on its way to one of them
             claimants = [self._claim(intent), *rivals]
             for row in there.certain:
-                if nearest(claimants, row).task == self.task:
+                if nearest(claimants, row).name == (self.run, self.task):
                     return Take(row)
-        names = ", ".join(sorted(claim.task for claim in rivals))
+        names = ", ".join(sorted(self._called(claim) for claim in rivals))
         return NotYet(
             outlook.unclear(self, intent, f"it may be the job of {names}, which wants the same", over),
             max(over, *(claim.record.intended_at + self.grace for claim in rivals)),
@@ -392,9 +400,9 @@ class Submission:
             }
         )
 
-    def _over(self, intent: Record, siblings: Iterable[Claim]) -> datetime:
+    def _over(self, intent: Record, others: Iterable[Claim]) -> datetime:
         """Return when the job that is left for this task, its own or one that a sibling has left, is no longer late."""
-        swapped = self._swapped(intent, siblings)
+        swapped = self._swapped(intent, others)
         return max([intent.intended_at, *(record.intended_at for record in swapped)]) + self.grace
 
     def _next_look(self, asked: datetime, until: datetime) -> str | None:
@@ -424,26 +432,29 @@ class Submission:
         )
 
     def _claim(self, record: Record) -> Claim:
-        return Claim(task=self.task, record=record)
+        return Claim(task=self.task, run=self.run, record=record)
 
-    def _alike(self, intent: Record, siblings: Iterable[Claim]) -> list[Claim]:
-        """Return the siblings whose jobs cannot be told from this task's: same wish, same addresses of its files."""
+    def _called(self, claim: Claim) -> str:
+        return claim.task if claim.run == self.run else f"{claim.task} in the run {claim.run}"
+
+    def _alike(self, intent: Record, others: Iterable[Claim]) -> list[Claim]:
+        """Return the tasks whose jobs cannot be told from this task's: same wish, same addresses of its files."""
         same = (self.fingerprint, intent.uploads)
-        return [claim for claim in siblings if (claim.record.fingerprint, claim.record.uploads) == same]
+        return [claim for claim in others if (claim.record.fingerprint, claim.record.uploads) == same]
 
-    def _windows(self, intent: Record, siblings: Iterable[Claim]) -> list[Window]:
+    def _windows(self, intent: Record, others: Iterable[Claim]) -> list[Window]:
         """
         Return when the job that is left for this task may have been accepted.
 
-        A sibling that wants the same may have taken this task's job, while this task was gone, and left its own.
+        Another task that wants the same may have taken this task's job, while this task was gone, and left its own.
         """
-        return [*(self._window(record) for record in self._swapped(intent, siblings)), self._window(intent)]
+        return [*(self._window(record) for record in self._swapped(intent, others)), self._window(intent)]
 
-    def _swapped(self, intent: Record, siblings: Iterable[Claim]) -> list[Record]:
-        """Return the records of siblings that may hold this task's job; one that had its own receipt does not."""
+    def _swapped(self, intent: Record, others: Iterable[Claim]) -> list[Record]:
+        """Return the records of other tasks that may hold this task's job; one that had its own receipt does not."""
         return [
             claim.record
-            for claim in self._alike(intent, siblings)
+            for claim in self._alike(intent, others)
             if claim.record.request_id is not None and claim.record.found
         ]
 
@@ -490,7 +501,7 @@ def nearest(claims: Iterable[Claim], row: HistoryRow) -> Claim:
         claims,
         key=lambda claim: (
             abs(created - claim.record.intended_at) if created is not None else timedelta.max,
-            claim.task,
+            claim.name,
         ),
     )
 

@@ -51,8 +51,11 @@ def test_the_same_inputs_are_the_same_however_they_are_written(body):
         {"request_body": {**PAYLOAD, "prompt": "an owl"}},
         {"request_body": {**PAYLOAD, "duration": 10}},
         {"request_body": {"prompt": "an owl"}},
-        {"model_created": (NOW - timedelta(minutes=1, seconds=1)).isoformat()},
-        {"model_created": (NOW + timedelta(minutes=10, seconds=1)).isoformat()},
+        {"model_created": (NOW - timedelta(minutes=5, seconds=1)).isoformat()},
+        {"model_created": (NOW + timedelta(minutes=15, seconds=1)).isoformat()},
+        {"model_created": "2026-11-22 00:20:00"},
+        {"model_created": "2026-11-20 21:50:00"},
+        {"request_body": {**PAYLOAD, "prompt": "a fox and an owl"}},
     ],
 )
 def test_what_differs_in_model_time_or_a_value_is_another_job(fields):
@@ -67,14 +70,29 @@ def test_what_differs_in_model_time_or_a_value_is_another_job(fields):
         {"request_body": {"prompt": "a fox"}},
         {"request_body": {**PAYLOAD, "mode": "pro"}},
         {"model_created": None},
+        # a time without a zone that fits as a local one: UTC+05:30, +14 and -12
+        {"model_created": "2026-11-21 15:30:05"},
+        {"model_created": "2026-11-22 00:10:00"},
+        {"model_created": "2026-11-20 22:00:05"},
+        # a text that is kept a little otherwise
+        {"request_body": {**PAYLOAD, "prompt": "A  fox."}},
+        {"request_body": {**PAYLOAD, "prompt": "a&nbsp;fox"}},
+        {"request_body": {**PAYLOAD, "elements": [{"frontal_image_url": "https%3A%2F%2Fx/y"}]}},
     ],
 )
 def test_what_cannot_be_read_whole_may_be_it(fields):
     assert verdict(row(**fields)) == "possible"
 
 
+def test_a_text_that_came_back_cut_may_be_it_unless_little_is_left():
+    prompt = "a fox in the snow, from behind, walking away from the camera"
+    sent = Sent("kling-o1", {"prompt": prompt}, [Window.after(NOW, ORPHAN_GRACE)])
+    for length, count in ((len(prompt) - 1, 1), (45, 1), (20, 0)):
+        assert len(matches(sent, [row(request_body={"prompt": prompt[:length]})]).possible) == count
+
+
 def test_the_window_follows_the_grace_where_that_is_longer():
-    late = row(model_created=(NOW + timedelta(minutes=12)).isoformat())
+    late = row(model_created=(NOW + timedelta(minutes=17)).isoformat())
     windows = {minutes: Window.after(NOW, timedelta(minutes=minutes)) for minutes in (1, 60)}
     found = {minutes: matches(Sent("kling-o1", PAYLOAD, [window]), [late]) for minutes, window in windows.items()}
     assert (len(found[1].certain), len(found[60].certain)) == (0, 1)

@@ -360,6 +360,7 @@ class Race:
                 payload={"prompt": str(task)},
                 fingerprint=str(task),
                 task=f"submit[{task}]",
+                run="",
                 account="",
                 clock=lambda: self.now,
                 high=high,

@@ -45,9 +45,21 @@ class Play:
 
     #: The jobs that the account's history knows, or why it cannot be asked.
     owns = ()
+    #: What tasks of other runs show.
+    strangers = ()
 
     def __init__(
-        self, record=None, *, at=NOW, post=None, looks=(), siblings=(), bills=(), funds=None, broken=(), **fields
+        self,
+        record=None,
+        *,
+        at=NOW,
+        post=None,
+        looks=(),
+        siblings=(),
+        bills=(),
+        funds=None,
+        broken=(),
+        **fields,
     ):
         self.store = None if record is None else record.model_dump(mode="json")
         self.now = at
@@ -66,6 +78,7 @@ class Play:
             payload=PAYLOAD,
             fingerprint=WANTED,
             task="submit",
+            run="",
             **{"account": ACCOUNT, **fields},
             clock=lambda: self.now,
         )
@@ -88,7 +101,12 @@ class Play:
     def carry_out(self, step):
         if type(step).__name__ in self.broken:
             raise RuntimeError("the API server is away")
-        stored = {"Recall": self.store, "AskSiblings": self.siblings, "AskBills": self.bills}
+        stored = {
+            "Recall": self.store,
+            "AskSiblings": self.siblings,
+            "AskOtherRuns": self.strangers,
+            "AskBills": self.bills,
+        }
         if type(step).__name__ in stored:
             return stored[type(step).__name__]
         match step:
@@ -415,6 +433,27 @@ def test_a_record_that_cannot_be_read_is_an_error_and_never_no_record(stored):
         read_record(stored)
 
 
+def test_a_job_that_a_task_of_another_run_holds_is_left_to_it():
+    held = DELIVERED.model_copy(update={"request_id": IDS[1]})
+    theirs = Claim(task="submit", run="another", record=held)
+    play = Play(INTENT, looks=[[row(IDS[1])], [row(IDS[1]), row(IDS[0])]])
+    play.strangers = [theirs.model_dump(mode="json")]
+    assert play.run().request_id == IDS[0]
+    # One that took this task's job while this task was being started again has left its own.
+    taken = Claim(task="submit", run="another", record=ACCEPTED.model_copy(update={"found": True}))
+    swapped = Play(ACCEPTED, looks=[[row(IDS[0]), row(IDS[1])]])
+    swapped.strangers = [taken.model_dump(mode="json")]
+    assert swapped.run().request_id == IDS[1]
+
+
+def test_a_task_of_another_run_whose_reply_is_on_its_way_is_named():
+    theirs = Claim(task="submit", run="another", record=INTENT)
+    play = Play(INTENT, looks=[[row()]])
+    play.strangers = [theirs.model_dump(mode="json")]
+    with pytest.raises(SegmindAmbiguousSubmitError, match="the job of submit in the run another, which wants the same"):
+        play.run()
+
+
 def test_the_history_is_asked_for_the_days_of_the_intent_and_for_no_more_of_its_age():
     asked = []
 
@@ -426,4 +465,4 @@ def test_the_history_is_asked_for_the_days_of_the_intent_and_for_no_more_of_its_
 
     old = Asking(INTENT, at=NOW + timedelta(days=60), looks=[[row()]])
     assert old.run().request_id == IDS[0]
-    assert asked == [(NOW - timedelta(minutes=1), NOW + timedelta(days=1, minutes=10))]
+    assert asked == [(NOW - timedelta(minutes=5), NOW + timedelta(days=1, minutes=15))]

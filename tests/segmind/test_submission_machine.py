@@ -92,6 +92,7 @@ class Job:
 class Task:
     name: str
     prompt: str
+    run: str = "one"
     #: What Airflow keeps of it, as far as this Airflow keeps anything.
     state: Shelf | None = field(default_factory=Shelf)
     variable: Shelf | None = None
@@ -131,7 +132,7 @@ class Task:
 
 
 class World(RuleBasedStateMachine):
-    """Three tasks of one run that may want the same picture, on an Airflow whose task state outlives a clear (3.3)."""
+    """Three tasks of one run or two that may want the same, on an Airflow whose task state outlives a clear (3.3)."""
 
     files = False
     #: Whether a clear discards the task's state, and with it what the task has published (3.4).
@@ -148,9 +149,16 @@ class World(RuleBasedStateMachine):
         self.uploaded = 0
         self.ids = (f"00000000-0000-4000-8000-{number:012d}" for number in itertools.count())
 
-    @initialize(prompts=st.lists(st.sampled_from(["a fox", "a fox", "an owl"]), min_size=1, max_size=3))
-    def begin(self, prompts: list[str]) -> None:
-        self.tasks = [Task(f"submit[{number}]", prompt) for number, prompt in enumerate(prompts)]
+    @initialize(
+        prompts=st.lists(st.sampled_from(["a fox", "a fox", "an owl"]), min_size=1, max_size=3),
+        runs=st.lists(st.sampled_from(["one", "one", "two"]), min_size=3, max_size=3),
+    )
+    def begin(self, prompts: list[str], runs: list[str]) -> None:
+        # Tasks of two runs may have the same name.
+        self.tasks = [
+            Task(f"submit[{runs[:number].count(runs[number])}]", prompt, runs[number])
+            for number, prompt in enumerate(prompts)
+        ]
         for task in self.tasks:
             task.state = Shelf() if self.has_state else None
             task.variable = Shelf() if self.drops or not self.has_state else None
@@ -176,6 +184,7 @@ class World(RuleBasedStateMachine):
             fingerprint=fingerprint(MODEL, payload),
             account="",
             task=task.name,
+            run=task.run,
             clock=self.clock,
             grace=timedelta(seconds=GRACE),
             **self.money(),
@@ -248,8 +257,9 @@ class World(RuleBasedStateMachine):
                 task.store.delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
-            case steps.AskSiblings():
-                return [other.xcom for other in self.tasks if other.xcom is not None]
+            case steps.AskSiblings() | steps.AskOtherRuns():
+                own = isinstance(task.step, steps.AskSiblings)
+                return [other.xcom for other in self.tasks if other.xcom is not None and (other.run == task.run) is own]
             case steps.Upload():
                 return self.upload(task)
             case steps.Withdraw():
