@@ -39,6 +39,9 @@ with DAG("waits_submit", schedule=None):
 with DAG("waits_retry", schedule=None, default_args={{"retries": 1, "retry_delay": timedelta(seconds=1)}}):
     KlingSubmitOperator(task_id="submit", model={MODEL!r}, **WAITS)
 
+with DAG("waits_same", schedule=None):
+    KlingSubmitOperator(task_id="submit", model={MODEL!r}, **{{**WAITS, "payload": {{"prompt": "the very same"}}}})
+
 with DAG("waits_rotated", schedule=None):
     KlingGenerateOperator(
         task_id="submit", model={GENERATED!r}, segmind_conn_id="rotated", poll_interval=1, **WAITS
@@ -103,6 +106,17 @@ def test_a_rate_limit_is_waited_out_without_a_worker_and_costs_no_try(waiting, s
     waiting.trigger("waits_submit", "limited")
     waiting.wait_until(lambda: waiting.states("limited") == ["deferred"], "it waits without a worker")
     assert_one_job_in_one_try(waiting, sim, "limited")
+
+
+def test_runs_that_want_the_very_same_have_one_job_each_when_the_reply_to_one_is_lost(waiting, sim):
+    sim.order_fault("reset_after", method="POST", model=MODEL, row_after=10)
+    waiting.trigger("waits_same", "lost-reply")
+    waiting.wait_until(lambda: len(jobs(sim, "the very same")) == 1, "the first is accepted", every=0.02)
+    waiting.trigger("waits_same", "with-reply")
+    for run_id in ("lost-reply", "with-reply"):
+        assert waiting.run_ends(run_id) == "success", waiting.last_words()
+    made = [waiting.xcom(run_id, "submit") for run_id in ("lost-reply", "with-reply")]
+    assert made == jobs(sim, "the very same")
 
 
 def test_after_its_key_was_rotated_a_cleared_task_waits_for_the_same_job_and_on_another_account_for_another(waiting):
