@@ -33,7 +33,6 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.matching import created_at, created_within, id_forms
-from airflow_provider_kling.segmind.pacing import LONGEST_RESET
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ T = TypeVar("T")
 
 #: How often a request is sent at the most, while it may be sent again in place.
 MAX_ATTEMPTS = 5
+#: Seconds to the reset of a rate limit that a worker waits for; a later one is an error that names the time.
+LONGEST_PAUSE = 20.0
 #: Seconds that the blocking v1 call may take; the slowest Kling model takes 13 minutes on average.
 BLOCKING_TIMEOUT = 1800.0
 #: Bytes of a file that are encoded at a time.
@@ -266,7 +267,7 @@ class SegmindHook(BaseHook):
         body = call.encoded_body()
         url = self.settings.base_url(call.host) + call.path
         attempt = Retrying(
-            retry=retry_if_exception(lambda exc: isinstance(exc, SegmindError) and call.may_repeat_after(exc)),
+            retry=retry_if_exception(lambda exc: isinstance(exc, SegmindError) and _may_repeat(call, exc)),
             wait=_pause,
             stop=stop_after_attempt(attempts),
             before_sleep=self._tell,
@@ -310,14 +311,24 @@ class SegmindHook(BaseHook):
         self.log.warning("%s Trying again in %.1f s.", error, seconds)
 
 
+def _may_repeat(call: Call[Any], error: SegmindError) -> bool:
+    """Whether to send again in place: not where a rate limit is reset later than a worker may be held for it."""
+    if isinstance(error, SegmindRateLimitError) and error.reset_at and _seconds_to(error.reset_at) > LONGEST_PAUSE:
+        return False
+    return call.may_repeat_after(error)
+
+
+def _seconds_to(moment: str) -> float:
+    return (datetime.fromisoformat(moment) - datetime.now(tz=UTC)).total_seconds()
+
+
 def _pause(state: RetryCallState) -> float:
     """Wait for a rate limit's window to open, else back off; both with jitter, so that tasks spread."""
     from tenacity import wait_random, wait_random_exponential
 
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, SegmindRateLimitError) and error.reset_at:
-        left = (datetime.fromisoformat(error.reset_at) - datetime.now(tz=UTC)).total_seconds()
-        return min(max(left, 0.0), LONGEST_RESET) + wait_random(0, 1)(state)
+        return max(_seconds_to(error.reset_at), 0.0) + wait_random(0, 1)(state)
     return wait_random_exponential(multiplier=0.5, max=20)(state)
 
 

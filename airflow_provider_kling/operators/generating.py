@@ -106,9 +106,16 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer: with the submit, or with the wait for its job."""
         submitting = timed_out(next_method, next_kwargs) and not self._is_submitted(context)
-        if submitting or next_method == self.submit_again.__name__:
+        if submitting or next_method == self.execute_again.__name__:
             return KlingSubmitOperator.resume_execution(self, next_method, next_kwargs, context)
         return super().resume_execution(next_method, next_kwargs, context)
+
+    def _is_submitted(self, context: Context) -> bool:
+        from airflow_provider_kling.records import record_store
+        from airflow_provider_kling.segmind.submission import read_record
+
+        record = read_record(record_store(context).load())
+        return record is not None and record.request_id is not None
 
     def _check_store(self, context: Context) -> None:
         """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -14,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
+from airflow_provider_kling.postponing import Postpones
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
@@ -22,9 +21,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
-from airflow_provider_kling.segmind.resuming import resumes_at
 from airflow_provider_kling.siblings import Submitter, batch_name, instance_name
-from airflow_provider_kling.waiting import TRIGGER_GRACE, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +50,7 @@ __all__ = ["KlingGenerateOperator", "KlingSubmitOperator"]
 _TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: "Mend that, then clear this task."}
 
 
-class KlingSubmitOperator(Submitter, BaseOperator):
+class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
     """
     Submit one Kling job and return its ``request_id``; :class:`KlingSensor` waits for it.
 
@@ -148,51 +145,17 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         conclude_when_counted(self, self.log)
         return request_id
 
-    def submit_again(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 that it is time is all it says
-        """Go on in the same try, once there is more to know."""
-        return self.execute(context)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the triggerer, or, where none runs, once Airflow has given the wait up."""
-        if timed_out(next_method, next_kwargs) and not self._is_submitted(context):
-            return self.submit_again(context)
-        return super().resume_execution(next_method, next_kwargs, context)
-
-    def _is_submitted(self, context: Context) -> bool:
-        from airflow_provider_kling.records import record_store
-        from airflow_provider_kling.segmind.submission import read_record
-
-        record = read_record(record_store(context).load())
-        return record is not None and record.request_id is not None
-
     def _submit(self, context: Context, *, instead_of: str | None = None) -> Submitted:
         while True:
             try:
                 return self._submit_once(context, instead_of)
             except SegmindError as error:
-                moment = resumes_at(error, datetime.now(tz=UTC), chance=random.random())  # noqa: S311 jitter, no secret
-                if moment is not None:
-                    self._wait_until(moment, error)
-                elif error.request_id is None and not isinstance(error, SegmindAmbiguousSubmitError):
+                if self.postponed(error):
+                    continue
+                if error.request_id is None and not isinstance(error, SegmindAmbiguousSubmitError):
                     fail(self, error.followed_by(_TRY_AGAIN[error.retryable]))
                 else:
                     fail(self, error)
-
-    def _wait_until(self, moment: datetime, error: SegmindError) -> None:
-        """Leave the worker until then, in the same try; hold it where the author wants that."""
-        where = "in the triggerer" if self.deferrable else "on this worker"
-        self.log.warning("%s This attempt goes on at %s UTC; it waits %s.", error, f"{moment:%H:%M:%S}", where)
-        left = moment - datetime.now(tz=UTC)
-        if not self.deferrable:
-            time.sleep(max(left.total_seconds(), 0))
-            return
-        from airflow_provider_kling.triggers.resume import KlingResumeTrigger
-
-        self.defer(
-            trigger=KlingResumeTrigger(moment.isoformat()),
-            method_name=self.submit_again.__name__,
-            timeout=left + TRIGGER_GRACE,
-        )
 
     def _submit_once(self, context: Context, instead_of: str | None) -> Submitted:
         # Whatever can fail without the network fails here, before anything is sent.

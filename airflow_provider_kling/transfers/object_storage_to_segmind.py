@@ -15,6 +15,7 @@ from airflow_provider_kling.payloads.checking import check_unrendered
 from airflow_provider_kling.payloads.files import lone_file, media_of
 from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
+from airflow_provider_kling.postponing import Postpones
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
@@ -33,7 +34,7 @@ T = TypeVar("T")
 ANY_ADDRESS = "https://segmind.com/file"
 
 
-class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
+class ObjectStorageToSegmindOperator(Uploader, Postpones, BaseOperator):
     """
     Upload files and return their addresses, for any number of payloads.
 
@@ -57,6 +58,7 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
     :param field: the parameter that takes them, such as ``"video_url"``. (templated)
     :param payload: the model's other parameters; then a payload for each file is returned, as a list for
         ``KlingGenerateOperator.partial(model=…).expand(payload=…)``. (templated)
+    :param deferrable: False waits on the worker for the reset of a rate limit, and not in the triggerer.
     :raises SegmindInputError: a file is missing, too large or not what the field takes; nothing was uploaded.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`.
     """
@@ -73,6 +75,7 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
         model: str | None = None,
         field: str | None = None,
         payload: Mapping[str, Any] | None = None,
+        deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,6 +92,7 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
         self.storage_conn_id = storage_conn_id
         self.model = model
         self.field = field
+        self.deferrable = deferrable
         self.payload = None if payload is None else dict(payload)
 
     @cached_property
@@ -98,28 +102,33 @@ class ObjectStorageToSegmindOperator(Uploader, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Check all files, then upload those that the run has not uploaded yet."""
-        try:
-            media = self._media()
-            with ExitStack() as at_hand:
-                files = []
-                for source in self._sources():
-                    files.append(self._asked(source, stage))
-                    at_hand.callback(files[-1].copy.close)
-                refusals = [(file.source, words) for file in files if (words := objection(file, media))]
-                if refusals:
-                    told = "; ".join(f"{source!r} {words}" for source, words in refusals)
-                    raise SegmindInputError(f"source: {told}; {self.model} takes {media}. Nothing was uploaded.")
-                addresses = Uploads(context, self.hook, self.log).addresses(files)
-                found = [addresses[file.sha256] for file in files]
-                if self.payload is not None:
-                    payload_class = get_payload_class(str(self.model))
-                    return [
-                        {**self.payload, self.field: lone_file(payload_class, str(self.field), address)}
-                        for address in found
-                    ]
-                return found[0] if self._is_single([file.source for file in files]) else found
-        except SegmindError as error:
-            fail(self, error)
+        while True:
+            try:
+                return self._upload(context)
+            except SegmindError as error:
+                if not self.postponed(error):
+                    fail(self, error)
+
+    def _upload(self, context: Context) -> Any:
+        media = self._media()
+        with ExitStack() as at_hand:
+            files = []
+            for source in self._sources():
+                files.append(self._asked(source, stage))
+                at_hand.callback(files[-1].copy.close)
+            refusals = [(file.source, words) for file in files if (words := objection(file, media))]
+            if refusals:
+                told = "; ".join(f"{source!r} {words}" for source, words in refusals)
+                raise SegmindInputError(f"source: {told}; {self.model} takes {media}. Nothing was uploaded.")
+            addresses = Uploads(context, self.hook, self.log).addresses(files)
+            found = [addresses[file.sha256] for file in files]
+            if self.payload is not None:
+                payload_class = get_payload_class(str(self.model))
+                return [
+                    {**self.payload, self.field: lone_file(payload_class, str(self.field), address)}
+                    for address in found
+                ]
+            return found[0] if self._is_single([file.source for file in files]) else found
 
     def _media(self) -> Media:
         """Return what the files have to be."""

@@ -199,6 +199,16 @@ def test_a_get_waits_for_the_rate_limits_window(sim, hook):
     assert len(sim.requests()) == 2
 
 
+def test_a_get_holds_no_worker_for_a_window_that_opens_in_half_a_minute(sim, hook):
+    reset = (datetime.now(tz=UTC) + timedelta(seconds=30)).isoformat()
+    headers = {"x-rate-limit-reset-at-utc": reset}
+    sim.order_fault("respond", method="GET", status=429, headers=headers, body={"error": "rate_limit_exceeded"})
+    with pytest.raises(errors.SegmindRateLimitError) as caught:
+        hook.get_credits()
+    assert caught.value.reset_at is not None
+    assert len(sim.requests()) == 1
+
+
 @pytest.mark.parametrize("kind", ["html", "list", "empty", "redirect"])
 def test_an_answer_that_is_not_the_apis_is_told_with_its_first_part(sim, hook, kind):
     answer = {

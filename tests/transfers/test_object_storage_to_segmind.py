@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PIL import Image
@@ -29,6 +30,25 @@ def addresses(sim, folder, *names):
     """Return the addresses of files by their content, as the simulator lists them."""
     urls = {upload["sha256"]: upload["url"] for upload in sim.uploads()}
     return [urls[hashlib.sha256((folder / name).read_bytes()).hexdigest()] for name in names]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_rate_limit_is_waited_out_in_the_same_try_and_nothing_is_uploaded_twice(
+    sim, conn_id, run_dag, folder, deferrable
+):
+    reset = {"x-rate-limit-reset-at-utc": (datetime.now(tz=UTC) + timedelta(seconds=2)).isoformat()}
+    sim.order_fault("delay", method="POST", path="/upload-asset", seconds=0)  # the first file goes through
+    sim.order_fault("respond", method="POST", path="/upload-asset", status=429, headers=reset, body={"error": "x"})
+    run = run_dag(
+        IMPORT
+        + f"""
+    ObjectStorageToSegmindOperator(task_id="all", source="{folder}/*.png", deferrable={deferrable})
+"""
+    )
+    assert run.state == "success"
+    assert run.task("all").try_number == 1
+    assert run.xcom("all") == addresses(sim, folder, "a.png", "b.png", "c.png")
+    assert len(sim.uploads()) == 2
 
 
 def test_one_file_gives_an_address_and_several_a_list_to_map_over(sim, conn_id, run_dag, folder):
