@@ -407,9 +407,10 @@ def sigkill(process: psutil.Process) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         process.send_signal(signal.SIGKILL)
+    except psutil.NoSuchProcess:
+        return False
+    with suppress(psutil.NoSuchProcess):
         # Its supervisor may be too busy to reap it.
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
-    except psutil.NoSuchProcess:
-        pass
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from bisect import bisect_left
 from collections import Counter
@@ -21,6 +22,7 @@ from tests.e2e.chains import GENERATES, HEADER, PAIRS, assert_one_chain, dag_fil
 from tests.e2e.distributed import API_SERVER, CAPACITY, WORKERS, distributed, lose_machine, machine_of, start_worker
 from tests.e2e.kills import Moment, carry_out, schedule
 from tests.e2e.ours import GRACE, OURS
+from tests.e2e.random_kills import assert_all_delivered_once, blow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from tests.e2e.airflow_processes import Airflow
 
 pytestmark = pytest.mark.distributed
+
+#: How many task processes are killed at random.
+KILLS = int(os.environ.get("KILLS", "50"))
 
 retries_after_a_lost_worker = pytest.mark.skipif(
     airflow_version == "3.4.0b2",
@@ -59,6 +64,16 @@ def test_whenever_a_task_process_is_killed_each_job_is_paid_once_and_every_run_s
     assert tally.kills == dict.fromkeys(Moment, 1)
     assert set(tally.runs.values()) == {"success"}, tally.runs
     assert {run_id: len(jobs_of(sim, run_id)) for run_id in tally.runs} == dict.fromkeys(tally.runs, 1)
+
+
+@needs_a_record
+def test_whatever_is_killed_at_random_three_retries_deliver_every_job_once(fleet, sim, capfd):
+    storm = blow(fleet, sim, KILLS, name="random-celery")
+    with capfd.disabled():
+        sys.stdout.write(
+            f"\n\n{storm.kills} random kills over {len(storm.runs)} wanted jobs, {storm.bills.total()} billed\n"
+        )
+    assert_all_delivered_once(storm)
 
 
 FLEET_MODEL = "kling-3-pro-text2video"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from airflow_provider_kling.simulator import Simulator
@@ -12,7 +14,7 @@ from tests.e2e.kills import RETRIES_THE_KILLED
 MODEL, GENERATED = "kling-1.6-text2video", "kling-text2video"
 GRACE = 20
 #: What a connection says of a simulator in which jobs take their time.
-PACE = {"time_scale": 8, "requests_per_minute": 60}
+PACE = {"time_scale": 15, "requests_per_minute": 60}
 DAG_FILE = f"""
 from datetime import timedelta
 
@@ -95,12 +97,13 @@ def test_a_worker_that_died_before_its_submit_arrived_costs_one_try_and_no_secon
 
 
 def test_a_rate_limit_is_waited_out_without_a_worker_and_costs_no_try(waiting, sim):
+    reset = datetime.now(tz=UTC) + timedelta(seconds=15)
     sim.order_fault(
         "respond",
         method="POST",
         model=MODEL,
         status=429,
-        headers={"x-rate-limit-reset-at-utc": "2099-01-01T00:00:00Z"},  # far away: a minute and a bit is waited at most
+        headers={"x-rate-limit-reset-at-utc": reset.isoformat()},
         body={"error": "Rate limit exceeded"},
     )
     waiting.trigger("waits_submit", "limited")
@@ -121,7 +124,7 @@ def test_runs_that_want_the_very_same_have_one_job_each_when_the_reply_to_one_is
 
 def test_after_its_key_was_rotated_a_cleared_task_waits_for_the_same_job_and_on_another_account_for_another(waiting):
     # Slow, so that the job runs while its key is rotated.
-    with Simulator(time_scale=8, height=72) as ours, Simulator(time_scale=8, height=72) as another:
+    with Simulator(time_scale=15, height=72) as ours, Simulator(time_scale=15, height=72) as another:
         waiting.add_connection("rotated", connection_json(ours, extra=PACE))
         waiting.trigger("waits_rotated", "rotated")
         waiting.wait_until(lambda: waiting.states("rotated") == ["deferred"], "the job is waited for")
