@@ -55,15 +55,10 @@ def siblings(dag: DAG, kind: type) -> list[str]:
 
 def claims_of_other_runs(context: Context, task_ids: Sequence[str]) -> list[Any]:
     """Return what the tasks show in the DAG's other runs, in those that may still be of the same time."""
-    from airflow_provider_kling.versions import other_runs
+    from airflow_provider_kling.versions import other_runs, xcoms_of_run
 
-    ti: Any = context["ti"]
-    return [
-        claim
-        for run_id in other_runs(context, task_ids)
-        for claim in ti.xcom_pull(task_ids=task_ids, key=RECORD_KEY, run_id=run_id)
-        if claim
-    ]
+    runs = other_runs(context, task_ids)
+    return [claim for run_id in runs for claim in xcoms_of_run(context, run_id, task_ids, RECORD_KEY) if claim]
 
 
 def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:

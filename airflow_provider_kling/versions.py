@@ -274,6 +274,20 @@ def _changed_last(dag_id: str, run_id: str, task_ids: Iterable[str]) -> list[str
         return list(session.scalars(query))
 
 
+def xcoms_of_run(context: Context, run_id: str, task_ids: Sequence[str], key: str) -> list[Any]:
+    """Return what the tasks, mapped ones included, have pushed under the key in another run of the DAG."""
+    ti: Any = context["ti"]
+    if _VERSION >= (3, 0):
+        pulled: list[Any] = ti.xcom_pull(task_ids=task_ids, key=key, run_id=run_id)
+        return pulled
+    from airflow.models.xcom import XCom
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = XCom.get_many(run_id=run_id, key=key, task_ids=task_ids, dag_ids=ti.dag_id, session=session)
+        return [XCom.deserialize_value(row) for row in found]
+
+
 def in_loop_of(context: Context, task_ids: Iterable[str]) -> list[str]:
     """Return those of the tasks that are in the same Task Loop (Airflow 3.4) as the running one."""
     dag = context["dag"]

@@ -10,7 +10,11 @@ from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.loops import earlier_iterations
 from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook, steps
-from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNotFoundError
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindError,
+    SegmindRequestNotFoundError,
+)
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.spending import Funds
 from airflow_provider_kling.segmind.uploaded import filled_in
@@ -110,7 +114,7 @@ class SubmissionDriver:
         except SegmindError:
             raise
         except Exception as exc:
-            raise SegmindError(outlook.cut_short(one_line(exc))) from exc
+            raise SegmindAmbiguousSubmitError(outlook.cut_short(one_line(exc))) from exc
         except BaseException as exc:  # a timeout, or the worker is told to stop: Airflow has to see it as it is
             self.log.error(outlook.cut_short(type(exc).__name__))  # noqa: TRY400 as just said
             raise
