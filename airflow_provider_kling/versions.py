@@ -238,11 +238,11 @@ def other_runs(context: Context, task_ids: Sequence[str]) -> list[str]:
     Return the ids of the DAG's other runs in which one of the tasks may have submitted lately, at most :data:`RUNS`.
 
     Airflow 3 tells a task no times of other runs, so there they are those of which a task is not at its end, and then
-    those with the latest dates in their ids. On Airflow 2 they are those with the latest changes.
+    those with the latest dates in their ids. On Airflow 2 they are those with the latest XComs.
     """
     ti: Any = context["ti"]
     if _VERSION < (3, 0):
-        return _changed_last(ti.dag_id, ti.run_id, task_ids)
+        return _pushed_last(ti.dag_id, ti.run_id, task_ids)
     states: dict[str, dict[str, str | None]] = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(task_ids))
 
     def age(run_id: str) -> tuple[bool, str]:
@@ -253,21 +253,16 @@ def other_runs(context: Context, task_ids: Sequence[str]) -> list[str]:
     return sorted(states.keys() - {ti.run_id}, key=age, reverse=True)[:RUNS]
 
 
-def _changed_last(dag_id: str, run_id: str, task_ids: Iterable[str]) -> list[str]:
-    from airflow.models.taskinstance import TaskInstance
+def _pushed_last(dag_id: str, run_id: str, task_ids: Iterable[str]) -> list[str]:
+    from airflow.models.xcom import XCom
     from airflow.utils.session import create_session
     from sqlalchemy import func, select
 
     query = (
-        select(TaskInstance.run_id)
-        .where(
-            TaskInstance.dag_id == dag_id,
-            TaskInstance.run_id != run_id,
-            TaskInstance.task_id.in_(list(task_ids)),
-            TaskInstance.start_date.is_not(None),
-        )
-        .group_by(TaskInstance.run_id)
-        .order_by(func.max(TaskInstance.updated_at).desc())
+        select(XCom.run_id)
+        .where(XCom.dag_id == dag_id, XCom.run_id != run_id, XCom.task_id.in_(list(task_ids)))
+        .group_by(XCom.run_id)
+        .order_by(func.max(XCom.timestamp).desc())
         .limit(RUNS)
     )
     with create_session() as session:
@@ -285,7 +280,8 @@ def xcoms_of_run(context: Context, run_id: str, task_ids: Sequence[str], key: st
 
     with create_session() as session:
         found = XCom.get_many(run_id=run_id, key=key, task_ids=task_ids, dag_ids=ti.dag_id, session=session)
-        return [XCom.deserialize_value(row) for row in found]
+        # As xcom_pull reads them: what an XCom loads by itself is the short form that a backend shows in the UI.
+        return [XCom.deserialize_value(row) for row in found.with_entities(XCom.value)]
 
 
 def in_loop_of(context: Context, task_ids: Iterable[str]) -> list[str]:

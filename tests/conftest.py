@@ -201,8 +201,8 @@ with DAG({dag_id!r}, schedule=None, default_args={{"retry_delay": timedelta(seco
 def run_dag(airflow_db: str, pictures: list[str]) -> Callable[..., Run]:
     """Return a function that writes a DAG file around some tasks and runs it to its end, triggers included."""
 
-    def run(tasks: str, **kwargs: Any) -> Run:
-        dag_id = f"test_{uuid.uuid4().hex[:8]}"
+    def run(tasks: str, *, dag_id: str | None = None, **kwargs: Any) -> Run:
+        dag_id = dag_id or f"test_{uuid.uuid4().hex[:8]}"
         file = Path(airflow_db, "dags", f"{dag_id}.py")
         body = textwrap.indent(textwrap.dedent(tasks), "    ")
         file.write_text(_HEADER.format(pictures=pictures, dag_id=dag_id) + body)
