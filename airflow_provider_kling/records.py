@@ -90,12 +90,8 @@ class RecordStore:
             self.save(record.model_copy(update={"delivered": True}))
 
 
-def record_store(context: Context, *, with_success: bool = False) -> RecordStore:
-    """
-    Return the store of the running task instance.
-
-    :param with_success: whether what is written shall last only if the task's success does, where Airflow can do that.
-    """
+def record_store(context: Context) -> RecordStore:
+    """Return the store of the running task instance."""
     ti = context["ti"]
     variable = None
     if not STATE_OUTLIVES_A_CLEAR:
@@ -105,6 +101,5 @@ def record_store(context: Context, *, with_success: bool = False) -> RecordStore
             f"{RECORD_KEY}_{digest[:32]}",
             f"The Kling job of task {task} in run {ti.run_id} of DAG {ti.dag_id}, until it is delivered: kept so that "
             "clearing the task does not pay for it again.",
-            with_success=with_success,
         )
     return RecordStore(task_state_store(context), variable)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -51,13 +50,10 @@ class AirflowVariable:
     One of Airflow's Variables, read and written past every secrets backend and cache.
 
     What Airflow offers for it to tasks takes an error for "there is none", and hides one that meets a write.
-
-    :param with_success: on Airflow 2, write in the transaction in which Airflow counts the task as successful.
     """
 
     key: str
     description: str
-    with_success: bool = False
 
     def get(self) -> str | None:
         """Return its value; None where there is none."""
@@ -96,11 +92,9 @@ class AirflowVariable:
         """Do it in Airflow 2's database, which a task may use there."""
         from airflow.models.variable import Variable
         from airflow.utils.session import create_session
-        from airflow.utils.task_instance_session import get_current_task_instance_session
         from sqlalchemy import select
 
-        transaction = nullcontext(get_current_task_instance_session()) if self.with_success else create_session()
-        with transaction as session:
+        with create_session() as session:
             match action:
                 case "get":
                     found = session.scalar(select(Variable).where(Variable.key == self.key))
@@ -124,16 +118,29 @@ def _ask_supervisor(message: Any) -> Any:
     return answer
 
 
-def success_is_counted(context: Context) -> bool:
+def when_counted(context: Context, callback: Callable[[], None]) -> None:
     """
-    Return whether Airflow has counted the running task as successful; for an ``on_success_callback`` to ask.
+    Have the callback called once Airflow has counted the running task as successful.
 
-    Airflow 3 calls that even where its API server has refused the success, because a user has cleared the task
-    meanwhile or its assets cannot be registered (tried on 3.3.2). Airflow 2 calls it before it knows; what is written
-    in the task's own session there, is written with the success or not at all.
+    Airflow 3 runs ``on_success_callback`` after that, and also where its API server has refused the success, because a
+    user has cleared the task meanwhile or its assets cannot be registered (tried on 3.3.2): so the state is asked for.
+    Airflow 2 runs it before, and commits what it writes before it commits the success (a kill in between was seen to
+    leave the one without the other); there a listener is told afterwards.
     """
     if _VERSION < (3, 0):
-        return True
+        _listen_for_success(context["ti"], callback)
+        return
+
+    def kling_conclude(context: Context) -> None:
+        if _is_counted(context):
+            callback()
+
+    task: Any = context["task"]
+    own = task.on_success_callback or []
+    task.on_success_callback = [*(own if isinstance(own, list | tuple) else [own]), kling_conclude]
+
+
+def _is_counted(context: Context) -> bool:
     ti: Any = context["ti"]
     index = ti.map_index
     states = ti.get_task_states(
@@ -145,10 +152,22 @@ def success_is_counted(context: Context) -> bool:
     return set(states.get(ti.run_id, {}).values()) == {"success"}
 
 
-def call_on_success(task: Any, callback: Callable[[Context], None]) -> None:
-    """Have Airflow call this, after the author's own, when the running task has succeeded."""
-    own = task.on_success_callback or []
-    task.on_success_callback = [*(own if isinstance(own, list | tuple) else [own]), callback]
+def _listen_for_success(ti: Any, callback: Callable[[], None]) -> None:
+    from airflow.listeners import hookimpl
+    from airflow.listeners.listener import get_listener_manager
+
+    awaited = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+    manager = get_listener_manager()
+
+    class Listener:
+        @hookimpl
+        def on_task_instance_success(self, task_instance: Any) -> None:
+            told = task_instance
+            if (told.dag_id, told.run_id, told.task_id, told.map_index) == awaited:
+                manager.pm.unregister(self)
+                callback()
+
+    manager.add_listener(Listener())
 
 
 def push_from_trigger(ti: Any, xcoms: Mapping[str, Any], links: Mapping[str, str]) -> None:

@@ -95,7 +95,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         self._check_store(context)
         submitted = self._submit(context)
         if not self.wait_for_completion:
-            conclude_when_counted(self, self.log)
+            conclude_when_counted(context, self.log)
             return submitted.request_id
         if not submitted.sent and (failed := self._made_in_vain(context)):
             self._job = None
@@ -166,7 +166,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             whole["files"] = keep(
                 context, whole, self.store.resolve(context), self.hook, self.log, payload=self._sent_without_files()
             )
-        conclude_when_counted(self, self.log)
+        conclude_when_counted(context, self.log)
         return whole
 
     def _sent_without_files(self) -> dict[str, Any] | None:

@@ -142,7 +142,7 @@ class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
         from airflow_provider_kling.operators.submitting import conclude_when_counted
 
         request_id = self._submit(context).request_id
-        conclude_when_counted(self, self.log)
+        conclude_when_counted(context, self.log)
         return request_id
 
     def _submit(self, context: Context, *, instead_of: str | None = None) -> Submitted:

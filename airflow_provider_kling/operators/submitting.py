@@ -27,7 +27,7 @@ from airflow_provider_kling.siblings import (
     siblings,
 )
 from airflow_provider_kling.storage.uploads import Uploads
-from airflow_provider_kling.versions import call_on_success, mapped_instances, success_is_counted
+from airflow_provider_kling.versions import mapped_instances, when_counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -39,29 +39,24 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.sources import Staged
 
 
-def conclude_when_counted(task: Any, log: Any) -> None:
+def conclude_when_counted(context: Context, log: Any) -> None:
     """
     Once Airflow has counted the task as successful, record that: clearing the task begins anew from then on.
 
     What fails or dies before that, ``post_execute``, an XCom backend, or the task's assets, leaves the job to the next
     attempt. So does a success that is never recorded: cleared, such a task delivers the same job once more.
     """
-
-    def kling_conclude(context: Context) -> None:
-        if success_is_counted(context):
-            conclude(context, log, with_success=True)
-
-    call_on_success(task, kling_conclude)
+    when_counted(context, lambda: conclude(context, log))
 
 
-def conclude(context: Context, log: Any, *, with_success: bool = False) -> None:
+def conclude(context: Context, log: Any) -> None:
     """
     Record that nothing more is wanted of the task's job: clearing the task begins anew.
 
     A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
     """
     try:
-        record_store(context, with_success=with_success).conclude()
+        record_store(context).conclude()
     except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
         log.warning(
             "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
