@@ -208,11 +208,22 @@ class KlingSubmitOperator(Submitter, BaseOperator):
         from airflow_provider_kling.operators.submitting import SubmissionDriver
 
         with read_files(context, request, required=renders_to_nothing(self.adopt_request_id)) as (wanted, files):
-            driver = SubmissionDriver(context, self.hook, wanted, self.dag, self.log, files)
+            driver = SubmissionDriver(
+                context,
+                self.hook,
+                wanted,
+                self.dag,
+                self.log,
+                files,
+                check_place=lambda: self._check_place(context, request.model),
+            )
             request_id = driver.run(
                 self._submission(context, wanted, instead_of, blind=not driver.earlier.known).attempt()
             )
             return Submitted(request_id, sent=driver.sent)
+
+    def _check_place(self, context: Context, model: str) -> None:
+        """Refuse to submit what could not be saved; this one saves nothing."""
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.operators.spending import purse_for

@@ -19,7 +19,7 @@ from airflow_provider_kling.storage.uploads import Uploads
 from airflow_provider_kling.versions import call_on_success, mapped_instances, success_is_counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from airflow.providers.common.compat.sdk import DAG, Context
 
@@ -66,6 +66,7 @@ class SubmissionDriver:
     :param dag: whose tasks share what they know: who submits, and what it cost.
     :param log: the task's logger, which differs in kind from one Airflow to the next.
     :param files: the files of the request.
+    :param check_place: raises if what the job makes could not be saved.
     """
 
     def __init__(
@@ -75,7 +76,8 @@ class SubmissionDriver:
         request: Request,
         dag: DAG,
         log: Any,
-        files: Sequence[Staged] = (),
+        files: Sequence[Staged],
+        check_place: Callable[[], None],
     ) -> None:
         self.context = context
         self.ti = context["ti"]
@@ -87,6 +89,7 @@ class SubmissionDriver:
         self.earlier = earlier_iterations(context, self.siblings, self.cost_tellers)
         self.log = log
         self.files = files
+        self.check_place = check_place
         self.uploads = Uploads(context, hook, log)
         #: Whether this attempt has sent the job, in place of adopting one.
         self.sent = False
@@ -124,6 +127,8 @@ class SubmissionDriver:
 
     def _carry_out(self, step: steps.Step) -> Any:
         match step:
+            case steps.CheckPlace():
+                self.check_place()
             case steps.Upload():
                 return self.uploads.addresses(self.files)
             case steps.Post(uploads=uploads):

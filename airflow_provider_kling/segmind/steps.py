@@ -74,6 +74,11 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckPlace:
+    """Throw if what the job makes could not be saved: before anything is stored, uploaded or sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """Store the record, so that it outlives the attempt."""
 
@@ -164,6 +169,7 @@ class Tell:
 
 Step = (
     Recall
+    | CheckPlace
     | Keep
     | Forget
     | Publish

@@ -19,6 +19,7 @@ What must not be relaxed:
 * A job is adopted only by the one task that can say: of the tasks that want the same, the first.
 * A file counts by its content, in the fingerprint too. The addresses that its uploads were given stand in the
   record, with the intent; where no record tells them, no row of the history is certain.
+* What could leave a paid job without its file is found before the intent is stored, and stops no job that is adopted.
 * Money is asked for before the intent is stored; a job that is adopted is paid already and never refused.
 """
 
@@ -43,6 +44,7 @@ from airflow_provider_kling.segmind.steps import (
     AskBills,
     AskOwner,
     AskSiblings,
+    CheckPlace,
     Claim,
     Deliver,
     Forget,
@@ -237,6 +239,7 @@ class Submission:
         """
         if self.purse is not None:
             self.purse.refuse_alone()
+        yield CheckPlace()
         ended = previous is not None and previous.request_id is not None
         bills = read_bills((yield AskBills())) if ended and not gone else {}
         cost = former_cost(previous, bills, gone=gone)

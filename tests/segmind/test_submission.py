@@ -129,7 +129,7 @@ def test_without_a_record_the_intent_is_stored_then_sent_then_the_id_stored_befo
     play = Play()
     record = play.run()
     assert record.request_id == IDS[8]
-    assert play.steps == ["Recall", "Publish", "Keep", "Post", "Keep", "Tell", "Deliver"]
+    assert play.steps == ["Recall", "CheckPlace", "Publish", "Keep", "Post", "Keep", "Tell", "Deliver"]
     assert read_record(play.store) == record
     assert not record.delivered  # which only Airflow tells, once it has counted the task as successful
 
