@@ -138,6 +138,9 @@ class SubmissionDriver:
                 return self.hook.find_requests(model=self.request.model, since=since, until=until)
             case steps.AskOwner(request_id=request_id):
                 return self._is_own(request_id)
+            case steps.AskModel(request_id=request_id):
+                row = self.hook.find_row(request_id)
+                return None if row is None else row.model_name
             case steps.AskFunds():
                 return Funds(self.hook.get_credits().total, mapped_instances(self.context))
             case steps.Pause(seconds=seconds):

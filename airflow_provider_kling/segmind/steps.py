@@ -145,6 +145,13 @@ class AskOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class AskModel:
+    """Answer with the model that the account's history names for the job, or None; or throw."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Wait that many seconds."""
 
@@ -181,6 +188,7 @@ Step = (
     | Post
     | Look
     | AskOwner
+    | AskModel
     | Pause
     | Deliver
     | Tell

@@ -42,6 +42,7 @@ from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE
 from airflow_provider_kling.segmind.steps import (
     RECORD_VERSION,
     AskBills,
+    AskModel,
     AskOwner,
     AskSiblings,
     CheckPlace,
@@ -221,7 +222,9 @@ class Submission:
         return own
 
     def _ordered(self, request_id: str, record: Record | None) -> Generator[Step, Any, Record]:
-        """Take the request id that the user gave."""
+        """Take the request id that the user gave, unless it is known to be another model's job."""
+        if record is None or (record.request_id, record.model) != (request_id, self.model):
+            yield from self._check_model(request_id)
         if record is not None and record.request_id not in {None, request_id}:
             yield Tell("warning", outlook.abandoned(record))
         yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
@@ -230,6 +233,28 @@ class Submission:
         adopted = intent.model_copy(update={"request_id": request_id, "accepted_at": intent.intended_at})
         yield Keep(adopted)
         return adopted
+
+    def _check_model(self, request_id: str) -> Generator[Step, Any, None]:
+        """Refuse a job that the history knows as another model's; say so where it does not tell."""
+        try:
+            model: str | None = yield AskModel(request_id)
+        except SegmindError as error:
+            reason = str(error)
+        else:
+            if model == self.model:
+                return
+            if model:
+                raise SegmindInputError(
+                    f"adopt_request_id: request {request_id} is a job of {model}, and this task wants one of "
+                    f"{self.model}. Nothing was taken or sent. Give the id of a job of {self.model}, or adopt this one "
+                    f"in a task with model={model!r}."
+                )
+            reason = "Segmind's request history names no model for it."
+        yield Tell(
+            "warning",
+            f"adopt_request_id: whether request {request_id} is a job of {self.model} cannot be told, so it is taken "
+            f"as one: {reason}",
+        )
 
     def _post(self, previous: Record | None, *, gone: bool = False) -> Generator[Step, Any, Record]:
         """
