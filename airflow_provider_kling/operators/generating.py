@@ -175,7 +175,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
                 payload=self._sent_without_files(),
                 is_own_job=True,
             )
-        conclude_when_counted(self, self.log)
+        conclude_when_counted(self, self.log, cost=result.metrics.cost)
         return whole
 
     def _sent_without_files(self) -> dict[str, Any] | None:
@@ -192,7 +192,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         told = _retold(error, self._awaited(context).model)
         if self._may_be_made_again(error):
             raise told
-        conclude(context, self.log)
+        conclude(context, self.log, cost=_cost(error))
         fail(self, told)
 
 

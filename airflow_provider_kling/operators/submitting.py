@@ -10,6 +10,7 @@ from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.loops import earlier_iterations
 from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook, steps
+from airflow_provider_kling.segmind.bills import bill_of
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.spending import Funds
@@ -28,29 +29,33 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.sources import Staged
 
 
-def conclude_when_counted(task: Any, log: Any) -> None:
+def conclude_when_counted(task: Any, log: Any, *, cost: float | None = None) -> None:
     """
     Once Airflow has counted the task as successful, record that: clearing the task begins anew from then on.
 
     What fails or dies before that, ``post_execute``, an XCom backend, or the task's assets, leaves the job to the next
     attempt. So does a success that is never recorded: cleared, such a task delivers the same job once more.
+
+    :param cost: see :class:`Record`.
     """
 
     def kling_conclude(context: Context) -> None:
         if success_is_counted(context):
-            conclude(context, log, with_success=True)
+            conclude(context, log, cost=cost, with_success=True)
 
     call_on_success(task, kling_conclude)
 
 
-def conclude(context: Context, log: Any, *, with_success: bool = False) -> None:
+def conclude(context: Context, log: Any, *, cost: float | None, with_success: bool = False) -> None:
     """
     Record that nothing more is wanted of the task's job: clearing the task begins anew.
 
     A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
+
+    :param cost: see :class:`Record`.
     """
     try:
-        record_store(context, with_success=with_success).conclude()
+        record_store(context, with_success=with_success).conclude(cost)
     except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
         log.warning(
             "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
@@ -129,27 +134,34 @@ class SubmissionDriver:
         match step:
             case steps.CheckPlace():
                 self.check_place()
+            case steps.Pause(seconds=seconds):
+                time.sleep(seconds)
+            case steps.Tell(level=level, line=line):
+                getattr(self.log, level)("%s", line)
             case steps.Upload():
                 return self.uploads.addresses(self.files)
             case steps.Post(uploads=uploads):
                 self.sent = True
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
+            case steps.Look() | steps.AskFunds() | steps.AskOwner() | steps.AskModel() | steps.AskCost():
+                return self._ask_segmind(step)
+            case _:
+                return self._carry_out_on_airflow(step)
+        return None
+
+    def _ask_segmind(self, step: steps.Question) -> Any:
+        match step:
             case steps.Look(since=since, until=until):
                 return self.hook.find_requests(model=self.request.model, since=since, until=until)
+            case steps.AskFunds():
+                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
             case steps.AskOwner(request_id=request_id):
                 return self._is_own(request_id)
             case steps.AskModel(request_id=request_id):
                 row = self.hook.find_row(request_id)
                 return None if row is None else row.model_name
-            case steps.AskFunds():
-                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
-            case steps.Pause(seconds=seconds):
-                time.sleep(seconds)
-            case steps.Tell(level=level, line=line):
-                getattr(self.log, level)("%s", line)
-            case _:
-                return self._carry_out_on_airflow(step)
-        return None
+            case steps.AskCost(request_id=request_id):
+                return bill_of(request_id, None, self.hook.find_request(request_id)).cost
 
     def _carry_out_on_airflow(self, step: steps.Step) -> Any:
         match step:

@@ -35,13 +35,14 @@ from pydantic import ValidationError
 
 from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.affording import afford
-from airflow_provider_kling.segmind.bills import former_cost, read_bills
+from airflow_provider_kling.segmind.bills import cost_of, former_cost, read_bills
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.segmind.steps import (
     RECORD_VERSION,
     AskBills,
+    AskCost,
     AskModel,
     AskOwner,
     AskSiblings,
@@ -265,9 +266,7 @@ class Submission:
         if self.purse is not None:
             self.purse.refuse_alone()
         yield CheckPlace()
-        ended = previous is not None and previous.request_id is not None
-        bills = read_bills((yield AskBills())) if ended and not gone else {}
-        cost = former_cost(previous, bills, gone=gone)
+        previous, cost = yield from self._paid_before(previous, gone=gone)
         intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost)
         stand_down = self._stand_down(previous, gone=gone)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
@@ -308,6 +307,22 @@ class Submission:
             raise outlook.unrecorded(receipt.request_id, exc) from exc
         yield Tell("info", f"Submitted {self.model} as request {receipt.request_id}. {self.expectation}".rstrip())
         return accepted
+
+    def _paid_before(self, previous: Record | None, *, gone: bool) -> Generator[Step, Any, tuple[Record | None, float]]:
+        """Return the record with what its job cost, where that can be told, and what all former jobs cost or may."""
+        if previous is None or previous.request_id is None or gone:
+            return previous, former_cost(previous, {}, gone=gone)
+        bills = read_bills((yield AskBills()))
+        known = cost_of(previous, bills)
+        # A clear deletes the bills. Where they count, and the task did not see the end of its job itself, ask Segmind.
+        if known is None and self.purse is not None and self.purse.limit is not None:
+            try:
+                known = yield AskCost(previous.request_id)
+            except SegmindError as error:
+                yield Tell("warning", f"What request {previous.request_id} cost cannot be read: {error}")
+        if known is not None:
+            previous = previous.model_copy(update={"cost": known})
+        return previous, former_cost(previous, bills, gone=gone)
 
     def _stand_down(self, previous: Record | None, *, gone: bool) -> Step:
         """Return the step that takes back the claim to a job that was not submitted."""
@@ -550,6 +565,7 @@ def _let_go(record: Record, takers: Iterable[Claim]) -> Record:
             "refused": False,
             "accepted_at": None,
             "delivered": False,
+            "cost": None,
             "intended_at": max(record.intended_at, *(claim.record.intended_at for claim in takers)),
             # A delivered job stays this task's; another one is the taker's only as long as that holds it.
             "former": _jobs(record) if record.delivered else record.former,

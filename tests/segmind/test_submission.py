@@ -45,6 +45,8 @@ class Play:
 
     #: The jobs that the account's history knows, or why it cannot be asked.
     owns = ()
+    #: What the account's history says that a job cost, or why it cannot be asked.
+    cost = None
 
     def __init__(
         self, record=None, *, at=NOW, post=None, looks=(), siblings=(), bills=(), funds=None, broken=(), **fields
@@ -98,7 +100,7 @@ class Play:
                 self.store = None
             case steps.Publish() | steps.Withdraw():
                 self.shown = getattr(step, "claim", None)
-            case steps.Post() | steps.AskFunds() | steps.Look() | steps.AskOwner():
+            case steps.Post() | steps.AskFunds() | steps.Look() | steps.AskOwner() | steps.AskCost():
                 return self.ask_segmind(step)
             case steps.Pause(seconds=seconds):
                 self.now += timedelta(seconds=seconds)
@@ -112,6 +114,8 @@ class Play:
                 answer = self.posted
             case steps.AskFunds():
                 answer = self.funds
+            case steps.AskCost():
+                answer = self.cost
             case steps.AskOwner(request_id=request_id):
                 answer = self.owns if isinstance(self.owns, Exception) else request_id in self.owns
             case steps.Look():
