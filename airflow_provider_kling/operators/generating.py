@@ -74,12 +74,12 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if poll_interval is not None and poll_interval <= 0:
+        self.poll_interval = None if poll_interval is None else as_span("poll_interval", poll_interval).total_seconds()
+        if self.poll_interval == 0:
             raise SegmindInputError(f"poll_interval: {poll_interval!r} must be above 0 seconds.")
         if store is not None and not wait_for_completion:
             raise SegmindInputError("store: needs wait_for_completion; there is no file before the job is done.")
         self.wait_for_completion = wait_for_completion
-        self.poll_interval = poll_interval
         self.timeout = as_span("timeout", timeout).total_seconds()
         self.store = as_store(store)
         self._job: Awaited | None = None

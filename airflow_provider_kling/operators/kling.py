@@ -256,6 +256,8 @@ class KlingSubmitOperator(Submitter, BaseOperator):
 
 def as_span(name: str, value: float | timedelta) -> timedelta:
     """Return an argument in seconds, or a timedelta, as a timedelta; refuse one below 0."""
+    if not isinstance(value, timedelta | int | float) or isinstance(value, bool):
+        raise SegmindInputError(f"{name}: {value!r} is neither a number of seconds nor a timedelta.")
     span = value if isinstance(value, timedelta) else timedelta(seconds=value)
     if span < timedelta(0):
         raise SegmindInputError(f"{name}: {value!r} must not be below 0 seconds.")
