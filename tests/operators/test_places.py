@@ -186,5 +186,5 @@ def test_of_mapped_tasks_that_want_one_name_none_is_paid_without_its_file(sim, c
         ).expand(payload=[O1Image(prompt=f"@Image1 {{n}}", image_urls=[{picture!r}]) for n in range(2)])
     """)
     assert len(jobs(sim)) == 1
-    assert [run.task_state("made", index) for index in range(2)] == ["success", "failed"]
+    assert sorted(run.task_state("made", index) for index in range(2)) == ["failed", "success"]
     assert files(folder) == ["clip.json", "clip.png"]
