@@ -77,7 +77,8 @@ def test_a_job_whose_id_no_api_server_took_is_paid_once_and_found_by_a_retry_or_
     assert states == {0: "failed", 2: "success" if RETRIES_THE_KILLED else states[2]}, running.last_words()
     for retries, run_id in runs.items():
         (job,) = jobs(sim, run_id)
-        assert f"Request {job} was accepted, runs and is billed if it completes" in log_of(running, run_id)
+        if RETRIES_THE_KILLED:  # Airflow 3.0 ends the task's process before it can say anything
+            assert f"Request {job} was accepted, runs and is billed if it completes" in log_of(running, run_id)
         if states[retries] == "failed":
             running.clear(f"api_server_{retries}", run_id)
             assert running.run_ends(run_id) == "success", running.last_words()
