@@ -84,10 +84,15 @@ class RecordStore:
         if self.variable is not None:
             self.variable.delete()
 
-    def conclude(self) -> None:
-        """Record that nothing more is wanted of the job: a task that is cleared after this begins anew."""
+    def conclude(self, cost: float | None) -> None:
+        """
+        Record that nothing more is wanted of the job: a task that is cleared after this begins anew.
+
+        :param cost: what it was billed in US dollars, which Airflow's clear deletes everywhere else; None where it is
+            not known.
+        """
         if (record := read_record(self.load())) is not None and record.request_id is not None:
-            self.save(record.model_copy(update={"delivered": True}))
+            self.save(record.model_copy(update={"delivered": True, "cost": cost}))
 
 
 def record_store(context: Context) -> RecordStore:

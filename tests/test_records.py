@@ -59,7 +59,7 @@ def test_a_job_of_which_nothing_more_is_wanted_leaves_no_variable_and_lets_a_cle
     state, variable = State(), Variable()
     store = RecordStore(state, variable)
     store.save(ACCEPTED)
-    store.conclude()
+    store.conclude(0.5)
     assert (kept(store).delivered, variable.text) == (True, None)
 
 

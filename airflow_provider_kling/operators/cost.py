@@ -10,10 +10,9 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.operators.spending import budgets
-from airflow_provider_kling.segmind.bills import Bill, read_bills
+from airflow_provider_kling.segmind.bills import Bill, bill_of, read_bills
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.reckoning import jobs_of, reckon
-from airflow_provider_kling.segmind.schemas import JobStatus
 from airflow_provider_kling.segmind.steps import read_claims
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
 
@@ -74,10 +73,7 @@ class KlingRunCostOperator(BaseOperator):
     def _look_up(self, request_id: str, model: str) -> Bill:
         """Return the bill of a job that no task has told, as far as Segmind knows it."""
         try:
-            job = self.hook.find_request(request_id)
+            return bill_of(request_id, model, self.hook.find_request(request_id))
         except SegmindError as error:
             self.log.warning("What request %s cost could not be looked up: %s", request_id, error)
             return Bill(request_id=request_id, model=model)
-        failed = job.status is JobStatus.FAILED
-        known = job.metrics.cost if job.status.is_terminal else None
-        return Bill(request_id=request_id, model=model, cost=known or 0.0 if failed else known, failed=failed)

@@ -53,7 +53,11 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         model's jobs are usually done.
     :param timeout: seconds until the wait is given up; the job goes on, and a retry waits for it again.
     :param store: where the files are kept: a :class:`~airflow_provider_kling.storage.store.Store`, or the URL of a
-        folder. Each file is an event of that folder's asset, or of the one in ``outlets``. (templated)
+        folder. Each file is an event of that folder's asset, or of the one in ``outlets``. A name that is another's
+        and a folder that cannot be written are found before anything is sent; a cleared task replaces its own file.
+        (templated)
+    :raises KlingNameTakenError: another task's or a person's file has the name; nothing was sent.
+    :raises KlingStorageError: the folder cannot be written; nothing was sent, or nothing more.
     :raises KlingGenerationFailedError: the job FAILED.
     :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
     """
@@ -70,12 +74,12 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if poll_interval is not None and poll_interval <= 0:
+        self.poll_interval = None if poll_interval is None else as_span("poll_interval", poll_interval).total_seconds()
+        if self.poll_interval == 0:
             raise SegmindInputError(f"poll_interval: {poll_interval!r} must be above 0 seconds.")
         if store is not None and not wait_for_completion:
             raise SegmindInputError("store: needs wait_for_completion; there is no file before the job is done.")
         self.wait_for_completion = wait_for_completion
-        self.poll_interval = poll_interval
         self.timeout = as_span("timeout", timeout).total_seconds()
         self.store = as_store(store)
         self._job: Awaited | None = None
@@ -128,6 +132,12 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         except SegmindInputError as error:
             fail(self, error.followed_by("Mend that, then clear this task."))
 
+    def _check_place(self, context: Context, model: str) -> None:
+        if self.store is not None:
+            from airflow_provider_kling.storage.place import check_place
+
+            check_place(context, self.store.resolve(context), model)
+
     def _made_in_vain(self, context: Context) -> str | None:
         """Return the job of an earlier attempt, if it FAILED and may be made again."""
         try:
@@ -164,9 +174,15 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         whole = super()._deliver(context, result)
         if self.store is not None:
             whole["files"] = keep(
-                context, whole, self.store.resolve(context), self.hook, self.log, payload=self._sent_without_files()
+                context,
+                whole,
+                self.store.resolve(context),
+                self.hook,
+                self.log,
+                payload=self._sent_without_files(),
+                is_own_job=True,
             )
-        conclude_when_counted(context, self.log)
+        conclude_when_counted(context, self.log, cost=result.metrics.cost)
         return whole
 
     def _sent_without_files(self) -> dict[str, Any] | None:
@@ -183,7 +199,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         told = _retold(error, self._awaited(context).model)
         if self._may_be_made_again(error):
             raise told
-        conclude(context, self.log)
+        conclude(context, self.log, cost=_cost(error))
         fail(self, told)
 
 

@@ -82,7 +82,8 @@ class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
     :param history_timeout: seconds (or a timedelta) for which a worker looks in the history at a time. 15 seconds.
     :param deferrable: False waits on the worker for what is waited for in the triggerer else.
     :param adopt_request_id: a request id to take in place of submitting, such as
-        ``"{{ dag_run.conf.get('adopt', '') }}"``; what is empty or None submits as usual. (templated)
+        ``"{{ dag_run.conf.get('adopt', '') }}"``; what is empty or None submits as usual. A job that the request
+        history knows as another model's is refused; one that it does not show is taken with a warning. (templated)
     :param max_cost: US dollars that the job may cost: above its estimate's high figure nothing is sent, and the
         task fails, when the DAG file is parsed where the price is known by then. (templated)
     :param budget: what all jobs of the run may cost; share one among its tasks.
@@ -170,11 +171,22 @@ class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
         from airflow_provider_kling.operators.submitting import SubmissionDriver
 
         with read_files(context, request, required=renders_to_nothing(self.adopt_request_id)) as (wanted, files):
-            driver = SubmissionDriver(context, self.hook, wanted, self.dag, self.log, files)
+            driver = SubmissionDriver(
+                context,
+                self.hook,
+                wanted,
+                self.dag,
+                self.log,
+                files,
+                check_place=lambda: self._check_place(context, request.model),
+            )
             request_id = driver.run(
                 self._submission(context, wanted, instead_of, blind=not driver.earlier.known).attempt()
             )
             return Submitted(request_id, sent=driver.sent)
+
+    def _check_place(self, context: Context, model: str) -> None:
+        """Refuse to submit what could not be saved; this one saves nothing."""
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.operators.spending import purse_for
@@ -207,6 +219,8 @@ class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
 
 def as_span(name: str, value: float | timedelta) -> timedelta:
     """Return an argument in seconds, or a timedelta, as a timedelta; refuse one below 0."""
+    if not isinstance(value, timedelta | int | float) or isinstance(value, bool):
+        raise SegmindInputError(f"{name}: {value!r} is neither a number of seconds nor a timedelta.")
     span = value if isinstance(value, timedelta) else timedelta(seconds=value)
     if span < timedelta(0):
         raise SegmindInputError(f"{name}: {value!r} must not be below 0 seconds.")

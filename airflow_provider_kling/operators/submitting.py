@@ -10,6 +10,7 @@ from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.loops import earlier_iterations
 from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook, steps
+from airflow_provider_kling.segmind.bills import bill_of
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
@@ -30,7 +31,7 @@ from airflow_provider_kling.storage.uploads import Uploads
 from airflow_provider_kling.versions import mapped_instances, when_counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from airflow.providers.common.compat.sdk import DAG, Context
 
@@ -39,24 +40,28 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.sources import Staged
 
 
-def conclude_when_counted(context: Context, log: Any) -> None:
+def conclude_when_counted(context: Context, log: Any, *, cost: float | None = None) -> None:
     """
     Once Airflow has counted the task as successful, record that: clearing the task begins anew from then on.
 
     What fails or dies before that, ``post_execute``, an XCom backend, or the task's assets, leaves the job to the next
     attempt. So does a success that is never recorded: cleared, such a task delivers the same job once more.
+
+    :param cost: see :class:`Record`.
     """
-    when_counted(context, lambda: conclude(context, log))
+    when_counted(context, lambda: conclude(context, log, cost=cost))
 
 
-def conclude(context: Context, log: Any) -> None:
+def conclude(context: Context, log: Any, *, cost: float | None) -> None:
     """
     Record that nothing more is wanted of the task's job: clearing the task begins anew.
 
     A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
+
+    :param cost: see :class:`Record`.
     """
     try:
-        record_store(context).conclude()
+        record_store(context).conclude(cost)
     except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
         log.warning(
             "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
@@ -72,6 +77,7 @@ class SubmissionDriver:
     :param dag: whose tasks share what they know: who submits, and what it cost.
     :param log: the task's logger, which differs in kind from one Airflow to the next.
     :param files: the files of the request.
+    :param check_place: raises if what the job makes could not be saved.
     """
 
     def __init__(
@@ -81,7 +87,8 @@ class SubmissionDriver:
         request: Request,
         dag: DAG,
         log: Any,
-        files: Sequence[Staged] = (),
+        files: Sequence[Staged],
+        check_place: Callable[[], None],
     ) -> None:
         self.context = context
         self.ti = context["ti"]
@@ -93,6 +100,7 @@ class SubmissionDriver:
         self.earlier = earlier_iterations(context, self.siblings, self.cost_tellers)
         self.log = log
         self.files = files
+        self.check_place = check_place
         self.uploads = Uploads(context, hook, log)
         #: Whether this attempt has sent the job, in place of adopting one.
         self.sent = False
@@ -130,24 +138,36 @@ class SubmissionDriver:
 
     def _carry_out(self, step: steps.Step) -> Any:
         match step:
+            case steps.CheckPlace():
+                self.check_place()
+            case steps.Pause(seconds=seconds):
+                time.sleep(seconds)
+            case steps.Tell(level=level, line=line):
+                getattr(self.log, level)("%s", line)
             case steps.Upload():
                 return self.uploads.addresses(self.files)
             case steps.Post(uploads=uploads):
                 self.sent = True
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
-            case steps.Look(since=since, until=until):
-                return self.hook.find_requests(model=self.request.model, since=since, until=until)
-            case steps.AskOwner(request_id=request_id):
-                return self._is_own(request_id)
-            case steps.AskFunds():
-                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
-            case steps.Pause(seconds=seconds):
-                time.sleep(seconds)
-            case steps.Tell(level=level, line=line):
-                getattr(self.log, level)("%s", line)
+            case steps.Look() | steps.AskFunds() | steps.AskOwner() | steps.AskModel() | steps.AskCost():
+                return self._ask_segmind(step)
             case _:
                 return self._carry_out_on_airflow(step)
         return None
+
+    def _ask_segmind(self, step: steps.Question) -> Any:
+        match step:
+            case steps.Look(since=since, until=until):
+                return self.hook.find_requests(model=self.request.model, since=since, until=until)
+            case steps.AskFunds():
+                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
+            case steps.AskOwner(request_id=request_id):
+                return self._is_own(request_id)
+            case steps.AskModel(request_id=request_id):
+                row = self.hook.find_row(request_id)
+                return None if row is None else row.model_name
+            case steps.AskCost(request_id=request_id):
+                return bill_of(request_id, None, self.hook.find_request(request_id)).cost
 
     def _carry_out_on_airflow(self, step: steps.Step) -> Any:
         match step:

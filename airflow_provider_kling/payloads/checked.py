@@ -56,7 +56,11 @@ class Checked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     def __init__(self, /, **parameters: Any) -> None:
-        self._check(parameters, context=None)
+        try:
+            self._check(parameters, context=None)
+        except KlingPayloadError as refusal:
+            # Airflow shows the last two frames of an import error: so the line of the DAG file is one of them.
+            raise refusal.with_traceback(None) from None
 
     # Tells pydantic that this is no __init__ of its own kind, so that an Element inside a payload is
     # checked with the payload's context, and its errors are placed within it.

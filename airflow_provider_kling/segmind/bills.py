@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_kling.segmind.dollars import dollars
 from airflow_provider_kling.segmind.matching import canonical_id
+from airflow_provider_kling.segmind.schemas import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from airflow_provider_kling.segmind.schemas import Status
     from airflow_provider_kling.segmind.steps import Claim, Record
 
 
@@ -74,7 +76,7 @@ def tally(claims: Iterable[Claim], bills: Mapping[str, Bill], prices: Mapping[st
         record = claim.record
         billed += record.former_cost
         billed_jobs += len(record.former)
-        cost = known_cost(record.request_id, bills)
+        cost = cost_of(record, bills)
         high = prices.get(record.model) if record.high is None else record.high
         if cost is not None:
             billed += cost
@@ -95,14 +97,23 @@ def former_cost(record: Record | None, bills: Mapping[str, Bill], *, gone: bool)
     """
     if record is None:
         return 0.0
-    cost = 0.0 if gone else known_cost(record.request_id, bills)
+    cost = 0.0 if gone else cost_of(record, bills)
     return record.former_cost + ((record.high or 0.0) if cost is None else cost)
 
 
-def known_cost(request_id: str | None, bills: Mapping[str, Bill]) -> float | None:
-    """Return what a job was billed, where that is known."""
-    bill = None if request_id is None else bills.get(canonical_id(request_id))
-    return None if bill is None else bill.cost
+def cost_of(record: Record, bills: Mapping[str, Bill]) -> float | None:
+    """Return what a task's job was billed, where a bill or, after a clear that has deleted that, the record tells."""
+    if record.request_id is None:
+        return None
+    bill = bills.get(canonical_id(record.request_id))
+    return record.cost if bill is None or bill.cost is None else bill.cost
+
+
+def bill_of(request_id: str, model: str | None, job: Status) -> Bill:
+    """Return the bill of a job as Segmind tells of it: one that FAILED costs nothing unless it says so."""
+    failed = job.status is JobStatus.FAILED
+    known = job.metrics.cost if job.status.is_terminal else None
+    return Bill(request_id=request_id, model=model, cost=known or 0.0 if failed else known, failed=failed)
 
 
 def read_bills(published: Iterable[Any]) -> dict[str, Bill]:

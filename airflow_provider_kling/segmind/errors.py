@@ -284,7 +284,7 @@ class KlingStorageError(SegmindError):
 
 
 class KlingNameTakenError(KlingStorageError):
-    """Another job's file has the name already; it is left as it is."""
+    """The file of another task, another run or a person has the name already; it is left as it is."""
 
     retryable = False
 

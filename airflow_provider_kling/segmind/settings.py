@@ -7,6 +7,7 @@ simulator, a gateway) is taken to answer for all three, so that its key does not
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import json
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ DEFAULT_STORAGE_HOST = "https://workflows-api.segmind.com"
 DEFAULT_TIMEOUT = 60.0
 #: What the cheapest plan allows; which one a key has cannot be asked.
 DEFAULT_REQUESTS_PER_MINUTE = 60.0
+#: What the extra of a connection may say.
+EXTRAS = ("timeout", "requests_per_minute", "history_host", "storage_host", "allow_http", "time_scale")
+LAST_PORT = 65535
 #: Seconds to wait for a connection.
 CONNECT_TIMEOUT = 10.0
 
@@ -95,6 +99,13 @@ class Settings:
         def base_url(name: str, value: Any, default: str, port: int | None = None) -> str:
             return _base_url(conn_id, name, value, port, allow_http=allow_http) if value else default
 
+        if port and not 0 < port <= LAST_PORT:
+            raise SegmindSettingsError(f"Connection {conn_id!r}, port: {port!r} is no port; leave it empty.")
+        if port and not (host or "").strip():
+            raise SegmindSettingsError(
+                f"Connection {conn_id!r}, port: {port!r} is set and the host is not, so the key would go to Segmind. "
+                "Put the base URL into the host, such as 'http://localhost:8765', or leave the port empty."
+            )
         api = base_url("host", (host or "").strip(), DEFAULT_HOST, port)
         is_segmind = (urlsplit(api).hostname or "").endswith(".segmind.com")
         return cls(
@@ -127,6 +138,11 @@ def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
         extras = None
     if not isinstance(extras, dict):
         raise SegmindSettingsError(f'Connection {conn_id!r}: the extra is not a JSON object such as {{"timeout": 60}}.')
+    for name in extras.keys() - set(EXTRAS):  # what resembles none of them may be there for something else
+        if meant := difflib.get_close_matches(str(name).lower(), EXTRAS, n=1, cutoff=0.8):
+            raise SegmindSettingsError(
+                f"Connection {conn_id!r}, extra.{name}: there is no such field; did you mean {meant[0]!r}?"
+            )
     return extras
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from airflow_provider_kling.segmind.bills import Bill
-    from airflow_provider_kling.segmind.steps import Claim
+    from airflow_provider_kling.segmind.steps import Claim, Record
 
 #: How long an attempt waits for siblings that have not sent yet: longer than a POST waits for its answer.
 PATIENCE = timedelta(seconds=90)
@@ -143,11 +143,11 @@ class Purse:
             if everyone.unpriced:
                 raise self._unpriced(everyone.unpriced)
             if over(settled.total + former + own, self.limit):
-                raise self._broken(settled, former)
+                raise self._broken(settled, me.record)
             before = tally((claim for claim in asking if _order(claim) < _order(me)), bills, self.prices)
             wait = over(everyone.total + former + own, self.limit)
             if wait and not patient:
-                raise self._broken(everyone, former)
+                raise self._broken(everyone, me.record)
             if wait:
                 return StandBack() if over(settled.total + before.total + former + own, self.limit) else Hold()
         if me.record.funded:
@@ -186,9 +186,10 @@ class Purse:
     def _what(self) -> str:
         return "the budget of the run" if self.max_cost is None else "max_cost"
 
-    def _broken(self, spent: Spent, former: float) -> KlingBudgetExceededError:
+    def _broken(self, spent: Spent, me: Record) -> KlingBudgetExceededError:
         limit, own = self.limit or 0.0, self.high or 0.0
-        told = Spent(spent.billed + former, spent.billed_jobs, spent.in_flight, spent.in_flight_jobs)
+        billed, jobs = spent.billed + me.former_cost, spent.billed_jobs + len(me.former)
+        told = Spent(billed, jobs, spent.in_flight, spent.in_flight_jobs)
         return KlingBudgetExceededError(
             f"The budget of this DAG run is {dollars(limit)}: {told}, and this job ({self.model}) may cost up to "
             f"{dollars(own)}, which is {dollars(told.total + own - limit)} too much. Nothing was sent. Raise "

@@ -33,6 +33,8 @@ class Record(BaseModel):
     :param accepted_at: when it was accepted.
     :param delivered: whether nothing more is wanted of the job: Airflow has counted its task as successful, or it has
         FAILED for good. Another attempt wants another job.
+    :param cost: US dollars that the job was billed, where the task that had it waited for its end; 0 if it FAILED
+        uncharged.
     :param former: the jobs of this task that an earlier generation had; they are never adopted again.
     :param former_cost: US dollars that they cost.
     :param uploads: the addresses that the payload's files were sent under, by their sha256.
@@ -54,6 +56,7 @@ class Record(BaseModel):
     found: bool = False
     accepted_at: AwareDatetime | None = None
     delivered: bool = False
+    cost: float | None = None
     former: tuple[str, ...] = ()
     former_cost: float = 0.0
     uploads: dict[str, str] = Field(default_factory=dict)
@@ -77,6 +80,11 @@ class Claim(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Recall:
     """Answer with the stored record as JSON, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlace:
+    """Throw if what the job makes could not be saved: before anything is stored, uploaded or sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,20 @@ class AskOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class AskModel:
+    """Answer with the model that the account's history names for the job, or None; or throw."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskCost:
+    """Answer with what the account's history says that the job was billed, or None where it does not say; or throw."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Wait that many seconds."""
 
@@ -173,8 +195,11 @@ class Tell:
     line: str
 
 
+#: What Segmind is asked and costs nothing.
+Question = Look | AskFunds | AskOwner | AskModel | AskCost
 Step = (
     Recall
+    | CheckPlace
     | Keep
     | Forget
     | Publish
@@ -182,11 +207,9 @@ Step = (
     | AskSiblings
     | AskOtherRuns
     | AskBills
-    | AskFunds
     | Upload
     | Post
-    | Look
-    | AskOwner
+    | Question
     | Pause
     | Deliver
     | Tell

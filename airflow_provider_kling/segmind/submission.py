@@ -19,6 +19,7 @@ What must not be relaxed:
 * A job is adopted only by the one task that can say: of the tasks that want the same, the first.
 * A file counts by its content, in the fingerprint too. The addresses that its uploads were given stand in the
   record, with the intent; where no record tells them, no row of the history is certain.
+* What could leave a paid job without its file is found before the intent is stored, and stops no job that is adopted.
 * Money is asked for before the intent is stored; a job that is adopted is paid already and never refused.
 """
 
@@ -34,16 +35,19 @@ from pydantic import ValidationError
 
 from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.affording import afford
-from airflow_provider_kling.segmind.bills import former_cost, read_bills
+from airflow_provider_kling.segmind.bills import cost_of, former_cost, read_bills
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.segmind.steps import (
     RECORD_VERSION,
     AskBills,
+    AskCost,
+    AskModel,
     AskOtherRuns,
     AskOwner,
     AskSiblings,
+    CheckPlace,
     Claim,
     Deliver,
     Forget,
@@ -222,7 +226,9 @@ class Submission:
         return own
 
     def _ordered(self, request_id: str, record: Record | None) -> Generator[Step, Any, Record]:
-        """Take the request id that the user gave."""
+        """Take the request id that the user gave, unless it is known to be another model's job."""
+        if record is None or (record.request_id, record.model) != (request_id, self.model):
+            yield from self._check_model(request_id)
         if record is not None and record.request_id not in {None, request_id}:
             yield Tell("warning", outlook.abandoned(record))
         yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
@@ -232,6 +238,28 @@ class Submission:
         yield Keep(adopted)
         return adopted
 
+    def _check_model(self, request_id: str) -> Generator[Step, Any, None]:
+        """Refuse a job that the history knows as another model's; say so where it does not tell."""
+        try:
+            model: str | None = yield AskModel(request_id)
+        except SegmindError as error:
+            reason = str(error)
+        else:
+            if model == self.model:
+                return
+            if model:
+                raise SegmindInputError(
+                    f"adopt_request_id: request {request_id} is a job of {model}, and this task wants one of "
+                    f"{self.model}. Nothing was taken or sent. Give the id of a job of {self.model}, or adopt this one "
+                    f"in a task with model={model!r}."
+                )
+            reason = "Segmind's request history names no model for it."
+        yield Tell(
+            "warning",
+            f"adopt_request_id: whether request {request_id} is a job of {self.model} cannot be told, so it is taken "
+            f"as one: {reason}",
+        )
+
     def _post(self, previous: Record | None, *, gone: bool = False) -> Generator[Step, Any, Record]:
         """
         Store the intent, send the POST once, store the request id.
@@ -240,9 +268,8 @@ class Submission:
         """
         if self.purse is not None:
             self.purse.refuse_alone()
-        ended = previous is not None and previous.request_id is not None
-        bills = read_bills((yield AskBills())) if ended and not gone else {}
-        cost = former_cost(previous, bills, gone=gone)
+        yield CheckPlace()
+        previous, cost = yield from self._paid_before(previous, gone=gone)
         intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost)
         stand_down = self._stand_down(previous, gone=gone)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
@@ -283,6 +310,22 @@ class Submission:
             raise outlook.unrecorded(receipt.request_id, exc) from exc
         yield Tell("info", f"Submitted {self.model} as request {receipt.request_id}. {self.expectation}".rstrip())
         return accepted
+
+    def _paid_before(self, previous: Record | None, *, gone: bool) -> Generator[Step, Any, tuple[Record | None, float]]:
+        """Return the record with what its job cost, where that can be told, and what all former jobs cost or may."""
+        if previous is None or previous.request_id is None or gone:
+            return previous, former_cost(previous, {}, gone=gone)
+        bills = read_bills((yield AskBills()))
+        known = cost_of(previous, bills)
+        # A clear deletes the bills. Where they count, and the task did not see the end of its job itself, ask Segmind.
+        if known is None and self.purse is not None and self.purse.limit is not None:
+            try:
+                known = yield AskCost(previous.request_id)
+            except SegmindError as error:
+                yield Tell("warning", f"What request {previous.request_id} cost cannot be read: {error}")
+        if known is not None:
+            previous = previous.model_copy(update={"cost": known})
+        return previous, former_cost(previous, bills, gone=gone)
 
     def _stand_down(self, previous: Record | None, *, gone: bool) -> Step:
         """Return the step that takes back the claim to a job that was not submitted."""
@@ -533,6 +576,7 @@ def _let_go(record: Record, takers: Iterable[Claim]) -> Record:
             "refused": False,
             "accepted_at": None,
             "delivered": False,
+            "cost": None,
             "intended_at": max(record.intended_at, *(claim.record.intended_at for claim in takers)),
             # A delivered job stays this task's; another one is the taker's only as long as that holds it.
             "former": _jobs(record) if record.delivered else record.former,

@@ -76,7 +76,7 @@ def check_assets(context: Context, store: Store) -> None:
     ti = context["ti"]
     if any(isinstance(outlet, AssetAlias) for outlet in ti.task.outlets):
         longest = "x" * LONGEST_VALUE
-        name = render(store.name, {**task_values(ti), "index": 99, "request_id": longest, "model": longest})
+        name = render(store.name, {**task_values(context), "index": 99, "request_id": longest, "model": longest})
         _asset(f"{store.destination}/{name.file('jpeg')}")
     elif not ti.task.outlets:
         folder_asset(store.destination)

@@ -4,7 +4,7 @@ Keeping the files of a finished job: fetched, checked, named and described.
 What must not be relaxed:
 
 * A final name appears with a whole file that was checked, after its description, which claims the name.
-* A file of another job is never overwritten.
+* A file of another job is never overwritten, unless the same task instance has saved it before it was cleared.
 * Nothing here submits: whatever fails can be tried again for nothing.
 """
 
@@ -12,24 +12,26 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingFileExpiredError,
+    KlingNameTakenError,
     SegmindError,
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.segmind.matching import created_at
+from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.siblings import FILES_KEY
 from airflow_provider_kling.storage.asset_events import register_events
-from airflow_provider_kling.storage.claiming import Claim
+from airflow_provider_kling.storage.claiming import Claim, Owner
 from airflow_provider_kling.storage.finished import finished
+from airflow_provider_kling.storage.folder import Folder
 from airflow_provider_kling.storage.lineage import Lineage, describe, past, read_sidecar
 from airflow_provider_kling.storage.media import Shape, shape
 from airflow_provider_kling.storage.naming import Name, render, task_values
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.providers.common.compat.sdk import Context
-    from fsspec import AbstractFileSystem
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.storage.media import MediaType
@@ -86,6 +87,7 @@ def keep(
     log: Any,
     *,
     payload: Mapping[str, Any] | None = None,
+    is_own_job: bool = False,
 ) -> list[dict[str, Any]]:
     """
     Keep every file of a finished job, and add their asset events; what an earlier attempt kept is not fetched again.
@@ -96,12 +98,14 @@ def keep(
     :param hook: of the connection that submitted the job.
     :param log: the task's logger.
     :param payload: what was sent, where the caller knows it; by default the request history is asked.
+    :param is_own_job: whether the task has paid for the job: then a name that is another's by now costs no file. It is
+        saved under a name beside that one.
     :return: for each file ``path``, ``sha256``, ``size``, ``type``, ``width``, ``height``, ``duration`` and
         ``sidecar``.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; the job is not lost.
     """
     output = finished(result, hook)
-    keeper = _Keeper(context, output, store, hook, log, payload)
+    keeper = _Keeper(context, output, store, hook, log, payload, is_own_job=is_own_job)
     try:
         kept = [keeper.keep(index, link) for index, link in enumerate(output["urls"])]
     except SegmindError as error:
@@ -124,6 +128,8 @@ class _Keeper:
         hook: SegmindHook,
         log: Any,
         payload: Mapping[str, Any] | None,
+        *,
+        is_own_job: bool,
     ) -> None:
         self.context = context
         self.ti = context["ti"]
@@ -133,37 +139,66 @@ class _Keeper:
         self.hook = hook
         self.log = log
         self.payload = payload
-        folder = store.folder()
-        self.fs: AbstractFileSystem = folder.fs
-        self.root = str(folder.path).rstrip("/")
-        self.protocol = folder.protocol or "file"
-        # Airflow 2 has it among the options only.
-        conn_id = getattr(folder, "conn_id", None) or folder.storage_options.get("conn_id")
-        self.conn = f"{conn_id}@" if conn_id else ""
-        self._claim = Claim(self.fs, self.request_id, self._url)
+        self.is_own_job = is_own_job
+        self.folder = Folder.of(store)
+        self.fs = self.folder.fs
+        self.owner = Owner.of(context)
+        self._claim = Claim(self.folder, self.owner, self.request_id, "" if is_own_job else self._way_out())
 
     def keep(self, index: int, link: str) -> Kept:
         """Keep one file."""
         name = self._name(index)
-        sidecar = f"{self.root}/{name.sidecar}"
+        try:
+            return self._keep_as(name, index, link)
+        except KlingNameTakenError as error:
+            if not self.is_own_job:
+                raise
+            beside = name.marked(f"{self.request_id}-{index}")
+            self.log.warning("%sThe file is saved beside it, as %r.", error, self.folder.url(self._path(beside.stem)))
+        return self._keep_as(beside, index, link)
+
+    def _keep_as(self, name: Name, index: int, link: str) -> Kept:
+        sidecar = self._path(name.sidecar)
         there = self._look(sidecar)
         if there is not None:
             self._claim.refuse_foreign(there, index, sidecar)
-            if self._is_whole(there, sidecar):
-                self.log.info("%s is there already, whole; it is not fetched again.", self._url(sidecar))
+            if there.request_id == self.request_id and self._is_whole(there, sidecar):
+                self.log.info("%s is there already, whole; it is not fetched again.", self.folder.url(sidecar))
                 return self._kept(there, sidecar)
         part, type_ = self._fetch(index, link, sidecar)
         try:
             measured = self._measured(part, type_)
-            target = f"{self.root}/{name.file(type_.extension)}"
+            target = self._path(name.file(type_.extension))
             description = self._described(index, link, part, type_, target, measured)
-            self._claim.make(sidecar, target, description, renew=there is not None)
+            self._claim.make(sidecar, target, description, there)
             part.move(target)
         except BaseException:
             part.discard()
             raise
-        self.log.info("Kept %s (%s, %d bytes).", self._url(target), type_.mime, part.size)
+        if there is not None and there.request_id != self.request_id:
+            self._replaced(there, name, description)
+        self.log.info("Kept %s (%s, %d bytes).", self.folder.url(target), type_.mime, part.size)
         return self._kept(description, sidecar)
+
+    def _replaced(self, there: Sidecar, name: Name, description: Sidecar) -> None:
+        """Tell of the file whose place was taken, and remove it where it has another ending."""
+        self.log.info("It takes the place of the file of request %s, which this task saved before.", there.request_id)
+        if there.file == description.file or not name.is_name_of(there.file):
+            return
+        former = f"{self._path(name.stem).rpartition('/')[0]}/{there.file}"
+        try:
+            self.fs.rm_file(former)
+        except Exception as exc:  # noqa: BLE001 because the new file is there, whatever becomes of the old one
+            self.log.warning("%s could not be removed (%s).", self.folder.url(former), one_line(exc))
+
+    def _path(self, below: str) -> str:
+        return f"{self.folder.root}/{below}"
+
+    def _way_out(self) -> str:
+        return (
+            "Move it away, or put {request_id} or another placeholder into name=; then clear this task alone: it "
+            f"fetches the file of request {self.request_id} and pays nothing."
+        )
 
     def _look(self, sidecar: str) -> Sidecar | None:
         from airflow_provider_kling.storage.part import storing
@@ -176,7 +211,7 @@ class _Keeper:
         return render(
             self.store.name,
             {
-                **task_values(self.ti),
+                **task_values(self.context),
                 "index": index,
                 "request_id": self.request_id,
                 "model": self._model or "unknown",
@@ -284,10 +319,7 @@ class _Keeper:
             width=measured.width,
             height=measured.height,
             duration=measured.duration,
-            dag_id=self.ti.dag_id,
-            run_id=self.ti.run_id,
-            task_id=self.ti.task_id,
-            map_index=-1 if self.ti.map_index is None else self.ti.map_index,
+            **asdict(self.owner),
             stored_at=datetime.now(tz=UTC),
         )
 
@@ -306,13 +338,9 @@ class _Keeper:
     def _kept(self, description: Sidecar, sidecar: str) -> Kept:
         path = f"{sidecar.rpartition('/')[0]}/{description.file}"
         return Kept(
-            path=self._url(path),
-            uri=self._url(path, conn=""),
-            sidecar=self._url(sidecar),
+            path=self.folder.url(path),
+            uri=self.folder.url(path, conn=""),
+            sidecar=self.folder.url(sidecar),
             link=bare(description.url or ""),
             facts=description.facts(),
         )
-
-    def _url(self, path: str, conn: str | None = None) -> str:
-        where = urlsplit(path).path if "://" in path else path
-        return f"{self.protocol}://{self.conn if conn is None else conn}{where}"

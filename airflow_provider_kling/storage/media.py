@@ -61,6 +61,12 @@ def media_type(head: bytes) -> MediaType | None:
     return next((type_ for pattern, type_ in _SIGNATURES if re.match(pattern, head, re.DOTALL)), None)
 
 
+def extensions(kind: str | None) -> list[str]:
+    """Return the endings of files of a kind, ``"image"`` or ``"video"``; of all kinds for any other."""
+    known = [type_ for _, type_ in _SIGNATURES]
+    return sorted({type_.extension for type_ in known if type_.kind == kind} or {type_.extension for type_ in known})
+
+
 def shape(file: BinaryIO) -> Shape | None:
     """
     Decode the first picture of a file, and the last one of a video; return its measures.

@@ -17,6 +17,8 @@ from airflow_provider_kling.segmind.errors import SegmindInputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow.providers.common.compat.sdk import Context
+
 DEFAULT_NAME = "{dag_id}/{run_id}/{task_id}-{map_index}-{index}.{ext}"
 #: What a template may name besides ``{ext}``, which stands at its end.
 PLACEHOLDERS = ("dag_id", "run_id", "task_id", "map_index", "index", "request_id", "model")
@@ -46,6 +48,18 @@ class Name:
     def file(self, extension: str) -> str:
         """Return the path of the file."""
         return self.stem if self.fixed else f"{self.stem}.{extension}"
+
+    def is_name_of(self, file: str) -> bool:
+        """Whether a file beside the sidecar, by its last part, has this name."""
+        last = self.stem.rpartition("/")[2]
+        return file == last if self.fixed else "/" not in file and file.rpartition(".")[0] == last
+
+    def marked(self, mark: str) -> Name:
+        """Return another name beside this one, which holds the mark."""
+        if self.fixed and "." in self.stem.rpartition("/")[2][1:]:
+            stem, _, extension = self.stem.rpartition(".")
+            return Name(f"{stem}-{mark}.{extension}", fixed=True)
+        return Name(f"{self.stem}-{mark}", fixed=self.fixed)
 
     @property
     def sidecar(self) -> str:
@@ -85,10 +99,13 @@ def render(template: str, values: Mapping[str, str | int]) -> Name:
     return Name(stem, fixed=not template.endswith(_ENDING))
 
 
-def task_values(ti: Any) -> dict[str, str | int]:
-    """Return the values of the placeholders that name the task instance."""
+def task_values(context: Context) -> dict[str, str | int]:
+    """Return the values of the placeholders that name the task instance; an iteration of a loop counts as a task."""
+    ti = context["ti"]
+    loop: Any = context.get("loop")  # from Airflow 3.4 on
+    task_id = ti.task_id if loop is None else f"{ti.task_id}-loop-{loop.index}"
     map_index = -1 if ti.map_index is None else ti.map_index
-    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index}
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": task_id, "map_index": map_index}
 
 
 def _safe(value: str | int) -> str:

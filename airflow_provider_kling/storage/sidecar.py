@@ -54,7 +54,11 @@ class Input(BaseModel):
 
 
 class Sidecar(Made):
-    """A file that was kept: ``file`` is its name beside the sidecar, times are UTC, ``duration`` in seconds."""
+    """
+    A file that was kept: ``file`` is its name beside the sidecar, times are UTC, ``duration`` in seconds.
+
+    ``loop`` is the iteration of a Task Loop (Airflow 3.4) in which it was.
+    """
 
     index: int
     file: str
@@ -68,9 +72,10 @@ class Sidecar(Made):
     run_id: str
     task_id: str
     map_index: int
+    loop: int | None = None
     stored_at: datetime
 
-    def is_of(self, request_id: str, index: int) -> bool:
+    def is_of(self, request_id: str | None, index: int) -> bool:
         """Whether it describes this output of this job."""
         return (self.request_id, self.index) == (request_id, index)
 

@@ -55,13 +55,18 @@ class Store:
         """
         Return the destination on its filesystem.
 
-        :raises SegmindInputError: nothing here can reach such a storage.
+        :raises SegmindInputError: nothing here can reach such a storage, or its connection does not exist.
         """
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
         try:
             folder = ObjectStoragePath(self.destination.rstrip("/"), conn_id=self.storage_conn_id)
             folder.fs  # noqa: B018 finds the filesystem
+        except AirflowNotFoundException as exc:
+            raise SegmindInputError(
+                f"storage_conn_id: the connection of {self.destination!r} does not exist ({exc}); add it, or name "
+                "another."
+            ) from exc
         except (ValueError, ImportError) as exc:
             scheme = urlsplit(self.destination).scheme
             raise SegmindInputError(

@@ -28,7 +28,8 @@ class SegmindToObjectStorageOperator(Traceable, BaseOperator):
 
     Segmind deletes a file seven days after it was made. A retry fetches what is missing and nothing else,
     and pays nothing. A file appears under its name only when it is whole; beside it stands a JSON file with
-    how it was made and of what. The name of another job's file is refused.
+    how it was made and of what. A task that was cleared replaces its own file; the name of any other is refused, which
+    is cured by clearing this task alone with another ``name``.
 
     The return value is a list with, for each file, ``path``, ``sha256``, ``size``, ``type``, ``width``,
     ``height``, ``duration`` and ``sidecar``. Each file is an event of one asset (on Airflow 2, of a dataset), with the

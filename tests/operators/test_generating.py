@@ -204,6 +204,9 @@ def test_a_picture_on_disk_becomes_a_video_on_disk_that_can_be_followed_back(sim
     [
         ({"poll_interval": 0}, "poll_interval"),
         ({"timeout": -1}, "timeout"),
+        ({"timeout": "soon"}, "timeout: 'soon' is neither a number of seconds nor a timedelta"),
+        ({"poll_interval": "1"}, "poll_interval: '1' is neither a number of seconds nor a timedelta"),
+        ({"orphan_grace": "10"}, "orphan_grace: '10' is neither a number of seconds nor a timedelta"),
         ({"store": "relative/folder"}, "destination"),
         ({"store": "/data", "wait_for_completion": False}, "store"),
     ],

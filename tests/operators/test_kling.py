@@ -36,6 +36,38 @@ def test_a_typo_is_an_error_when_the_dag_file_is_parsed():
         KlingSubmitOperator(task_id="x", payload=[{"prompt": "x"}], model="kling-o1")
 
 
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (
+            'KlingSubmitOperator(task_id="x", payload=O1Image(prompt="x", image_url=["https://x/y"]))',
+            "KlingPayloadError: O1Image (kling-o1): image_urls: is required; image_url: no such parameter; did",
+        ),
+        (
+            'KlingSubmitOperator(task_id="x", payload=O3TextToVideo(prompt="x", duration=99, mode="slow"))',
+            "duration: '99' is not allowed; use '3', '4', '5'",
+        ),
+    ],
+)
+def test_the_import_error_of_a_dag_shows_the_line_of_its_file_and_ends_with_the_whole_cause(
+    airflow_db, tmp_path, task, told
+):
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    file = tmp_path / "clips.py"
+    file.write_text(
+        "from airflow.providers.common.compat.sdk import DAG\n"
+        "from airflow_provider_kling.operators.kling import KlingSubmitOperator\n"
+        "from airflow_provider_kling.payloads import *\n"
+        f'with DAG("clips", schedule=None):\n    {task}\n'
+    )
+    (error,) = DagBag(str(file)).import_errors.values()
+    assert f'File "{file}", line 5, in <module>' in error
+    assert told in error.strip().splitlines()[-1]
+
+
 def test_the_rendered_payload_is_a_dict_that_airflow_can_show():
     operator = KlingSubmitOperator(task_id="x", payload=O1Image(prompt="{{ ds }}", image_urls=["https://x/y"]))
     assert isinstance(operator, BaseOperator)

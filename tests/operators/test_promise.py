@@ -276,6 +276,38 @@ def test_a_request_id_that_is_none_sends_nothing(sim, conn_id, run_dag, capfd):
     assert sim.ledger()["accepted"] == 0
 
 
+def submitted(conn_id, model, payload):
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+
+    return SegmindHook(conn_id).submit(model, payload).request_id
+
+
+def test_another_models_job_is_not_adopted(sim, conn_id, run_dag, capfd):
+    foreign = submitted(conn_id, "kling-o3-text2video", {"prompt": "a fox", "duration": "3"})
+    run = run_dag(tasks(f'adopt_request_id="{foreign}", retries=2'))
+    assert run.task_state("submit") == "failed"
+    assert run.task("submit").try_number == 1
+    assert run.xcom("submit") is None
+    assert sim.ledger()["accepted"] == 1
+    out = capfd.readouterr().out
+    assert f"request {foreign} is a job of kling-o3-text2video, and this task wants one of kling-o1." in out
+    assert "Nothing was taken or sent." in out
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, {"error": "not found"}), (200, {"data": [{"request_id": "x", "model_status": "PENDING"}]})],
+)
+def test_a_job_whose_model_cannot_be_told_is_adopted_with_a_warning(
+    sim, conn_id, run_dag, pictures, capfd, status, body
+):
+    own = submitted(conn_id, "kling-o1", {"prompt": "@Image1", "image_urls": pictures})
+    sim.order_fault("respond", path="/inference-request/*", status=status, times=3, body=body)
+    run = run_dag(tasks(f'adopt_request_id="{own}"'))
+    assert_one_job_adopted(sim, run)
+    assert f"whether request {own} is a job of kling-o1 cannot be told, so it is taken as one" in capfd.readouterr().out
+
+
 @needs_a_record
 def test_a_record_that_cannot_be_read_sends_nothing(sim, conn_id, run_dag, capfd):
     run = run_dag(

@@ -39,6 +39,12 @@ def test_a_host_is_taken_with_or_without_a_scheme(host, base_url):
     assert read(host).host == base_url
 
 
+def test_what_is_empty_in_the_form_is_as_if_it_were_not_there():
+    form = {"timeout": None, "requests_per_minute": "", "history_host": "", "storage_host": None, "allow_http": None}
+    assert read("", port=0, **form) == read(None, port=None) == Settings(api_key="SG_0123")
+    assert read(owner="team video") == read()
+
+
 def test_a_host_that_is_not_segminds_answers_for_all_three_so_that_its_key_does_not_reach_segmind():
     settings = read("http://localhost:8765")
     assert settings.history_host == settings.storage_host == "http://localhost:8765"
@@ -66,6 +72,12 @@ def test_the_port_of_a_connection_uri_is_used():
         ({"host": "https://"}, "names no host"),
         ({"host": "my host"}, "names no host"),
         ({"host": "https://[::1"}, "not a URL"),
+        ({"port": 8765}, "port: 8765 is set and the host is not"),
+        ({"host": "localhost", "port": 99999}, "port: 99999 is no port"),
+        ({"host": "https://localhost:99999"}, "host: 'https://localhost:99999' is not a URL"),
+        ({"requests_per_minut": 600}, "extra.requests_per_minut: there is no such field; did you mean"),
+        ({"history-host": "https://x.example"}, "did you mean 'history_host'?"),
+        ({"Timeout": 5}, "did you mean 'timeout'?"),
         ({"history_host": "http://history.example.com"}, "extra.history_host"),
         ({"storage_host": 7}, "extra.storage_host"),
         ({"timeout": "soon"}, "extra.timeout"),

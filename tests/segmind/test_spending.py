@@ -227,7 +227,44 @@ def test_a_sibling_that_may_cost_anything_is_named_unless_its_price_is_given():
     assert purse(limit=9.0).judge(ME, siblings, {IDS[1]: Bill(request_id=IDS[1], cost=0.1)}) == Pay()
 
 
+def test_what_a_cleared_task_paid_is_in_its_record_when_its_bill_is_deleted():
+    for cost in (0.0, 0.4):
+        job = PRICED.model_copy(update={"request_id": IDS[1], "delivered": True, "cost": cost})
+        assert former_cost(job, {}, gone=False) == cost
+        told = tally([Claim(task="t", record=job)], {}, {})
+        assert (told.billed, told.in_flight) == (cost, 0.0)
+    assert former_cost(job, {IDS[1]: Bill(request_id=IDS[1], cost=0.3)}, gone=False) == 0.3
+
+
 # --- the attempt
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.2])
+def test_what_a_cleared_job_cost_is_asked_where_a_budget_counts_it_and_nothing_else_tells(cost):
+    """A limit of 1.5 has room for a second job of up to 1.0 only where the first cost less."""
+    left = DELIVERED.model_copy(update={"high": 1.0})
+    asked = Play(left, **spend(limit=1.5), funds=Funds(10.0))
+    asked.cost = cost
+    assert (asked.run().former_cost, asked.steps.count("AskCost")) == (cost, 1)
+    recorded = Play(left.model_copy(update={"cost": cost}), **spend(limit=1.5), funds=Funds(10.0))
+    assert (recorded.run().former_cost, recorded.steps.count("AskCost")) == (cost, 0)
+    told = Play(left, **spend(limit=1.5), funds=Funds(10.0), bills=[Bill(request_id=IDS[0], cost=cost)])
+    assert (told.run().former_cost, told.steps.count("AskCost")) == (cost, 0)
+
+
+@pytest.mark.parametrize("answer", [None, SegmindServerError("the history is away")])
+def test_a_cleared_job_whose_cost_nobody_tells_counts_at_the_most_it_may_cost(answer):
+    play = Play(DELIVERED.model_copy(update={"high": 1.0}), **spend(limit=1.5), funds=Funds(10.0))
+    play.cost = answer
+    with pytest.raises(KlingBudgetExceededError, match=r"\$1.00 is billed \(1 job\)"):
+        play.run()
+    assert play.posts == 0
+
+
+def test_without_a_budget_nobody_asks_what_a_cleared_job_cost():
+    play = Play(DELIVERED, **spend(max_cost=2.0), funds=Funds(10.0))
+    play.run()
+    assert "AskCost" not in play.steps
 
 
 def spend(**fields):
@@ -238,7 +275,7 @@ def test_the_budget_is_asked_after_the_intent_is_shown_and_before_it_is_stored()
     play = Play(**spend(limit=5.0), funds=Funds(10.0))
     assert play.run().funded
     assert play.steps == [
-        *("Recall", "Publish", "AskSiblings", "AskBills", "AskFunds", "Publish", "Keep", "Post", "Keep"),
+        *("Recall", "CheckPlace", "Publish", "AskSiblings", "AskBills", "AskFunds", "Publish", "Keep", "Post", "Keep"),
         *("Tell", "Deliver"),
     ]
 

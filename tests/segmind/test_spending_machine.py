@@ -44,6 +44,9 @@ class BudgetWorld(World):
     def bills(self) -> list[object]:
         return [{"request_id": request_id, "cost": cost} for request_id, cost in self.billed.items()]
 
+    def cost(self, request_id: str | None) -> float | None:
+        return self.billed.get(request_id or "")
+
     def carry_out(self, task: Task) -> object:
         return Funds(100.0) if isinstance(task.step, steps.AskFunds) else super().carry_out(task)
 

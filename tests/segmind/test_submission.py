@@ -47,6 +47,8 @@ class Play:
     owns = ()
     #: What tasks of other runs show.
     strangers = ()
+    #: What the account's history says that a job cost, or why it cannot be asked.
+    cost = None
 
     def __init__(
         self,
@@ -116,7 +118,7 @@ class Play:
                 self.store = None
             case steps.Publish() | steps.Withdraw():
                 self.shown = getattr(step, "claim", None)
-            case steps.Post() | steps.AskFunds() | steps.Look() | steps.AskOwner():
+            case steps.Post() | steps.AskFunds() | steps.Look() | steps.AskOwner() | steps.AskCost():
                 return self.ask_segmind(step)
             case steps.Pause(seconds=seconds):
                 self.now += timedelta(seconds=seconds)
@@ -130,6 +132,8 @@ class Play:
                 answer = self.posted
             case steps.AskFunds():
                 answer = self.funds
+            case steps.AskCost():
+                answer = self.cost
             case steps.AskOwner(request_id=request_id):
                 answer = self.owns if isinstance(self.owns, Exception) else request_id in self.owns
             case steps.Look():
@@ -147,7 +151,7 @@ def test_without_a_record_the_intent_is_stored_then_sent_then_the_id_stored_befo
     play = Play()
     record = play.run()
     assert record.request_id == IDS[8]
-    assert play.steps == ["Recall", "Publish", "Keep", "Post", "Keep", "Tell", "Deliver"]
+    assert play.steps == ["Recall", "CheckPlace", "Publish", "Keep", "Post", "Keep", "Tell", "Deliver"]
     assert read_record(play.store) == record
     assert not record.delivered  # which only Airflow tells, once it has counted the task as successful
 

@@ -128,3 +128,50 @@ def test_a_bucket_that_is_not_there_is_named_and_not_made(s3, host, run_dag, cap
     assert "'bukcet/films" in out
     assert "check that the bucket or folder exists" in out
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["bucket"]
+
+
+GENERATE = """
+    from airflow_provider_kling.operators.kling import KlingGenerateOperator
+    from airflow_provider_kling.storage.store import Store
+
+    KlingGenerateOperator(
+        task_id="made", payload=O1Image(prompt="@Image1", image_urls=PICTURES),
+        store=Store({destination!r}, name="{{index}}.{{ext}}", storage_conn_id="store"),
+    )
+"""
+
+
+def generate(run_dag, destination, **kwargs):
+    return run_dag(GENERATE.format(destination=destination), **kwargs)
+
+
+def test_a_bucket_is_tried_before_the_job_is_paid_and_nothing_is_left_of_that(s3, sim, conn_id, run_dag):
+    assert generate(run_dag, "s3://bucket/clips").state == "success"
+    assert objects(s3) == ["clips/0.json", "clips/0.png"]
+
+
+def test_a_cleared_task_overwrites_its_own_object_and_no_other(s3, sim, conn_id, run_dag):
+    first, second = (generate(run_dag, "s3://bucket/clips", again="s3_cleared") for _ in range(2))
+    assert (first.state, second.state) == ("success", "success")
+    assert json.loads(body(s3, "clips/0.json"))["request_id"] == sim.ledger()["jobs"][1]["request_id"]
+    assert generate(run_dag, "s3://bucket/clips").state == "failed"
+    assert sim.ledger()["accepted"] == 2
+    assert objects(s3) == ["clips/0.json", "clips/0.png"]
+
+
+@pytest.mark.parametrize("taken", ["clips/0.png", "clips/0.json"])
+def test_an_object_that_nobody_described_is_left_and_nothing_is_paid(s3, sim, conn_id, run_dag, capfd, taken):
+    s3.put_object(Bucket="bucket", Key=taken, Body=b"mine")
+    assert generate(run_dag, "s3://bucket/clips").state == "failed"
+    assert sim.requests() == []
+    assert objects(s3) == [taken]
+    assert f"s3://store@bucket/{taken} is there already" in capfd.readouterr().out
+
+
+def test_a_bucket_that_is_not_there_is_found_before_the_job_is_paid(s3, sim, conn_id, run_dag, capfd):
+    assert generate(run_dag, "s3://bukcet/clips").state == "failed"
+    assert sim.requests() == []
+    out = capfd.readouterr().out
+    assert "destination: 's3://store@bukcet/clips' cannot be used" in out
+    assert "Nothing was uploaded, sent or paid." in out
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["bucket"]

@@ -288,6 +288,41 @@ def test_a_name_that_belongs_to_another_job_is_refused_and_its_file_is_left(host
     assert "put {request_id}" in out
 
 
+def test_a_cleared_task_puts_the_file_of_the_new_job_in_the_place_of_its_own_before(host, run_dag, folder, capfd):
+    """The chain of submit, sensor and this one was cleared from the submit on."""
+    again = {"again": "cleared_keep"}
+    assert keep(run_dag, folder, result_of(host), **again).state == "success"
+    before = files(folder)
+    other = "00000000-0000-0000-0000-000000000001"
+    assert keep(run_dag, folder, result_of(host, other), **again).state == "success"
+    assert files(folder) == before
+    assert only_sidecar(folder)["request_id"] == other
+    assert f"the place of the file of request {ID}, which this task saved before" in capfd.readouterr().out
+
+
+def test_outputs_of_one_job_do_not_take_each_others_place(host, run_dag, folder):
+    run = keep(run_dag, folder, result_of(host) | {"urls": [host.link, f"{host.link}?second"]}, "name='film.{ext}'")
+    assert run.task_state("keep") == "failed"
+    assert only_sidecar(folder)["index"] == 0
+
+
+def test_a_name_that_is_refused_is_cured_by_clearing_this_task_alone_with_another_name(host, run_dag, folder, capfd):
+    name = "name='film.{ext}'"
+    assert keep(run_dag, folder, result_of(host), name).state == "success"
+    other = "00000000-0000-0000-0000-000000000001"
+    run = keep(run_dag, folder, result_of(host, other), name, again="another_name")
+    assert run.task_state("keep") == "failed"
+    assert "then clear this task alone: it fetches the file of request" in capfd.readouterr().out
+    run = keep(run_dag, folder, result_of(host, other), "name='film-{request_id}.{ext}'", again="another_name")
+    assert run.state == "success"
+    assert files(folder) == [
+        "film-00000000-0000-0000-0000-000000000001.json",
+        f"film-{other}.mp4",
+        "film.json",
+        "film.mp4",
+    ]
+
+
 def test_two_tasks_with_one_name_at_the_same_time_leave_one_whole_file(host, run_dag, folder, film):
     results = [result_of(host, f"00000000-0000-0000-0000-00000000000{n}") for n in range(4)]
     run = run_dag(

@@ -1,0 +1,46 @@
+"""The folder of a store, opened: its filesystem, where it is on that, and how its files are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from airflow_provider_kling.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """
+    A store's destination.
+
+    :param fs: the filesystem.
+    :param root: the folder's path on it, without a slash at the end.
+    :param protocol: of its URLs.
+    :param conn: the storage connection, as it stands in a URL: ``my_aws@``, or nothing.
+    """
+
+    fs: AbstractFileSystem
+    root: str
+    protocol: str
+    conn: str
+
+    @classmethod
+    def of(cls, store: Store) -> Folder:
+        """
+        Open the destination of a store whose templates are rendered.
+
+        :raises SegmindInputError: nothing here can reach such a storage.
+        """
+        path = store.folder()
+        # Airflow 2 has it among the options only.
+        conn_id = getattr(path, "conn_id", None) or path.storage_options.get("conn_id")
+        return cls(path.fs, str(path.path).rstrip("/"), path.protocol or "file", f"{conn_id}@" if conn_id else "")
+
+    def url(self, path: str, conn: str | None = None) -> str:
+        """Return the URL of a path, with the storage connection in it, or with another."""
+        where = urlsplit(path).path if "://" in path else path
+        return f"{self.protocol}://{self.conn if conn is None else conn}{where}"
