@@ -18,6 +18,7 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
   * SegmindConnectionError            no connection, or no answer to a question that costs nothing
   * SegmindAmbiguousSubmitError       a paid request was sent, its outcome is unknown; a retry looks it up
     - SegmindUnresolvedSubmitError +  and no retry can tell it: a person has to
+  + SegmindClockError                 this machine's clock and Segmind's are too far apart
   * SegmindResponseError              an answer that is not what the API promises
   + KlingGenerationFailedError        the job ended FAILED
   * KlingGenerationTimeoutError       the deadline passed, the job goes on

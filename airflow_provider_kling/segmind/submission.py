@@ -217,11 +217,12 @@ class Submission:
     def _is_own(self, record: Record, request_id: str) -> Generator[Step, Any, bool]:
         """Ask whether a job that was submitted with another key is of the same account."""
         over = (record.accepted_at or record.intended_at) + self.grace
+        asked = self.clock()
         try:
             own: bool = yield AskOwner(request_id)
         except SegmindError as error:
             raise outlook.owner_unread(record, error, self._next_look(record.intended_at, over)) from error
-        if not own and self.clock() < over:  # its row may be late
+        if not own and asked < over:  # its row may be late
             raise outlook.owner_unknown(record, over, self._next_look(record.intended_at, over))
         return own
 
@@ -345,6 +346,7 @@ class Submission:
         until = self.clock() + self.history_timeout
         pause = FIRST_PAUSE
         while True:
+            asked = self.clock()  # what the history does not show is told for then: this may stand still meanwhile
             try:
                 rows: list[HistoryRow] = yield look
             except SegmindError as error:
@@ -354,7 +356,7 @@ class Submission:
                 finding: Take | Absent | NotYet = NotYet(unread, self._over(intent, wanting))
             else:
                 # Asked after the look, so that whoever has a row there has published the intent by now.
-                finding = self.judge(intent, rows, (yield from self._others()))
+                finding = self.judge(intent, rows, (yield from self._others()), asked)
             if isinstance(finding, Absent):
                 return None
             if isinstance(finding, Take):
@@ -385,19 +387,21 @@ class Submission:
         strangers: list[Any] = yield AskOtherRuns()
         return read_claims([*siblings, *strangers], besides=(self.run, self.task))
 
-    def judge(self, intent: Record, rows: Iterable[HistoryRow], others: Sequence[Claim]) -> Take | Absent | NotYet:
+    def judge(
+        self, intent: Record, rows: Iterable[HistoryRow], others: Sequence[Claim], now: datetime
+    ) -> Take | Absent | NotYet:
         """
         Return what one look in the history says about an intent without a request id.
 
+        :param now: when it was asked.
         :raises SegmindUnresolvedSubmitError: there is no job, and ``on_orphaned_intent`` is "fail".
         """
-        now = self.clock()
         sent = Sent(self.model, filled_in(self.payload, intent.uploads), self._windows(intent, others))
         held = _held(others) | set(intent.former)
         there = matches(sent, (row for row in rows if canonical_id(row.request_id) not in held))
         over = self._over(intent, others)
         if not there.certain:
-            return self._judge_possible(intent, there.possible, over)
+            return self._judge_possible(intent, there.possible, over, now)
         rivals = [
             claim
             for claim in self._alike(intent, others)
@@ -418,11 +422,13 @@ class Submission:
             max(over, *(claim.record.intended_at + self.grace for claim in rivals)),
         )
 
-    def _judge_possible(self, intent: Record, possible: tuple[HistoryRow, ...], over: datetime) -> Absent | NotYet:
+    def _judge_possible(
+        self, intent: Record, possible: tuple[HistoryRow, ...], over: datetime, now: datetime
+    ) -> Absent | NotYet:
         """Return what it says where no row is the intent's job for certain."""
         if intent.refused:
             return Absent()
-        if self.clock() < over:
+        if now < over:
             shown = f"only what may be it: {outlook.rows(possible)}" if possible else "nothing of it yet"
             finding = f"Segmind's request history shows {shown}"
             return NotYet(outlook.unclear(self, intent, finding, over), over)

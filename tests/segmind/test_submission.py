@@ -437,6 +437,21 @@ def test_a_record_that_cannot_be_read_is_an_error_and_never_no_record(stored):
         read_record(stored)
 
 
+def test_what_the_history_did_not_show_before_a_worker_stood_still_may_be_there_by_now():
+    class StandsStill(Play):
+        def carry_out(self, step):
+            answer = super().carry_out(step)
+            if isinstance(step, steps.Look | steps.AskOwner):
+                self.now += timedelta(minutes=11)
+            return answer
+
+    for record, more in ((INTENT, {}), (ACCEPTED, {"account": "rotated"})):
+        play = StandsStill(record, looks=[[]], **more)
+        with pytest.raises(SegmindAmbiguousSubmitError):
+            play.run()
+        assert play.posts == 0
+
+
 def test_a_job_that_a_task_of_another_run_holds_is_left_to_it():
     held = DELIVERED.model_copy(update={"request_id": IDS[1]})
     theirs = Claim(task="submit", run="another", record=held)
