@@ -22,6 +22,7 @@ from airflow_provider_kling.segmind.errors import (
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.siblings import Submitter, batch_name, instance_name
+from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -204,6 +205,7 @@ class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
             account=account(self.hook.settings.host, self.hook.settings.api_key),
             task=instance_name(context),
             run=str(context["ti"].run_id),
+            forgotten=context["ti"].try_number > 1 and not STATE_OUTLIVES_A_CLEAR,
             clock=lambda: datetime.now(tz=UTC),
             price=price,
             high=high,

@@ -58,8 +58,8 @@ M = TypeVar("M", bound="BaseModel")
 #: Rows asked for in one page of the history; the API's own maximum.
 HISTORY_PAGE_SIZE = 100
 _ONE_DAY = timedelta(days=1)
-#: The longest time that the history can be asked for at once: the API's 31 days without the two to spare.
-HISTORY_SPAN = 29 * _ONE_DAY
+#: The longest time that the history can be asked for at once: the API's 31 days without the three to spare.
+HISTORY_SPAN = 28 * _ONE_DAY
 
 _OBJECT = TypeAdapter(dict[str, Any])
 
@@ -272,7 +272,8 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
         "page": str(page),
         "per_page": str(HISTORY_PAGE_SIZE),
         "from_date": (since.astimezone(UTC).date() - _ONE_DAY).isoformat(),
-        "to_date": (until.astimezone(UTC).date() + _ONE_DAY).isoformat(),
+        # One for a day that begins sooner in the east, one in case the last day is left out.
+        "to_date": (until.astimezone(UTC).date() + 2 * _ONE_DAY).isoformat(),
         "sort_by": "model_created",
         "sort_order": "desc",
     }

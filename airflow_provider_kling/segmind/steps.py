@@ -36,6 +36,7 @@ class Record(BaseModel):
     :param cost: US dollars that the job was billed, where the task that had it waited for its end; 0 if it FAILED
         uncharged.
     :param former: the jobs of this task that an earlier generation had; they are never adopted again.
+    :param seen: jobs that were in the history before the intent: whosever they are, none of them is its job.
     :param former_cost: US dollars that they cost.
     :param uploads: the addresses that the payload's files were sent under, by their sha256.
     """
@@ -58,6 +59,7 @@ class Record(BaseModel):
     delivered: bool = False
     cost: float | None = None
     former: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
     former_cost: float = 0.0
     uploads: dict[str, str] = Field(default_factory=dict)
 

@@ -125,6 +125,7 @@ class Submission:
     :param grace: see :data:`ORPHAN_GRACE`.
     :param on_orphaned_intent: what to do when the history shows no job after the grace period.
     :param history_timeout: see :data:`HISTORY_TIMEOUT`.
+    :param forgotten: whether the task may have had jobs that no record tells of: it was cleared, its state dropped.
     :param adopt: a request id that is taken whatever the record says; nothing is sent.
     :param instead_of: this task's own job that is known to have FAILED at no cost; a new one is sent in its place.
     """
@@ -143,6 +144,7 @@ class Submission:
     grace: timedelta = ORPHAN_GRACE
     on_orphaned_intent: OnOrphanedIntent = "submit"
     history_timeout: timedelta = HISTORY_TIMEOUT
+    forgotten: bool = False
     adopt: str | None = None
     instead_of: str | None = None
 
@@ -173,12 +175,24 @@ class Submission:
             failed = record or self._intent(self.clock(), former=())
             return (yield from self._post(failed.model_copy(update={"request_id": self.instead_of})))
         if record is None:
-            return (yield from self._post(None))
+            seen = (yield from self._made_before()) if self.forgotten else ()
+            return (yield from self._post(None, seen=seen))
         if record.fingerprint != self.fingerprint:
             return (yield from self._abandon(record))
         if record.request_id is None:
             return (yield from self._resolved(record))
         return (yield from self._continued(record, record.request_id))
+
+    def _made_before(self) -> Generator[Step, Any, tuple[str, ...]]:
+        """Return the jobs in the history that could be taken for one that is submitted now, and are none."""
+        window = self._window(self._intent(self.clock(), former=()))
+        try:
+            rows: list[HistoryRow] = yield Look(window.first, window.last)
+        except SegmindError as error:
+            yield Tell("warning", f"Jobs that this task had before it was cleared could not be looked up: {error}")
+            return ()
+        there = matches(Sent(self.model, self.payload, [window]), rows)
+        return tuple(canonical_id(row.request_id) for row in (*there.certain, *there.possible) if row.request_id)
 
     def _resolved(self, intent: Record) -> Generator[Step, Any, Record]:
         """Find out what has become of an intent without a request id; submit anew where nothing has."""
@@ -261,17 +275,21 @@ class Submission:
             f"as one: {reason}",
         )
 
-    def _post(self, previous: Record | None, *, gone: bool = False) -> Generator[Step, Any, Record]:
+    def _post(
+        self, previous: Record | None, *, gone: bool = False, seen: tuple[str, ...] = ()
+    ) -> Generator[Step, Any, Record]:
         """
         Store the intent, send the POST once, store the request id.
 
         :param gone: whether it is known that no job came of the previous record's intent.
+        :param seen: see :class:`Record`.
         """
         if self.purse is not None:
             self.purse.refuse_alone()
         yield CheckPlace()
         previous, cost = yield from self._paid_before(previous, gone=gone)
-        intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost)
+        seen = seen if previous is None else previous.seen
+        intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost, seen=seen)
         stand_down = self._stand_down(previous, gone=gone)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
         yield Publish(self._claim(intent))
@@ -397,7 +415,7 @@ class Submission:
         :raises SegmindUnresolvedSubmitError: there is no job, and ``on_orphaned_intent`` is "fail".
         """
         sent = Sent(self.model, filled_in(self.payload, intent.uploads), self._windows(intent, others))
-        held = _held(others) | set(intent.former)
+        held = _held(others) | {*intent.former, *intent.seen}
         there = matches(sent, (row for row in rows if canonical_id(row.request_id) not in held))
         over = self._over(intent, others)
         if not there.certain:
@@ -407,10 +425,12 @@ class Submission:
             for claim in self._alike(intent, others)
             if claim.record.request_id is None and now - claim.record.intended_at < self.grace
         ]
-        if intent.refused and len(there.certain) <= len(rivals):
-            return Absent()
         if len(there.certain) > 1 + len(rivals):
-            return NotYet(outlook.unresolved(intent, there.certain))
+            if now >= over:
+                return NotYet(outlook.unresolved(intent, there.certain))
+            # A task that is just being started again shows nothing for a moment, and holds one of them.
+            several = f"{len(there.certain)} jobs in Segmind's request history may be it: {outlook.rows(there.certain)}"
+            return NotYet(outlook.unclear(self, intent, several, over), over)
         if all(claim.record.unclear for claim in rivals):  # else a receipt is on its way to one of them
             claimants = [self._claim(intent), *rivals]
             for row in there.certain:
@@ -468,6 +488,7 @@ class Submission:
         *,
         former: tuple[str, ...],
         former_cost: float = 0.0,
+        seen: tuple[str, ...] = (),
     ) -> Record:
         return Record(
             fingerprint=self.fingerprint,
@@ -478,6 +499,7 @@ class Submission:
             high=self.high,
             former=former,
             former_cost=former_cost,
+            seen=seen,
         )
 
     def _claim(self, record: Record) -> Claim:

@@ -10,6 +10,7 @@ import json
 
 import pytest
 
+from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR
 from tests.e2e.airflow_processes import sigkill
 
 #: Longer than any test here lasts: whatever is sent again before it is over, is sent because of what is known.
@@ -82,7 +83,7 @@ def test_a_task_that_is_cleared_while_it_waits_waits_for_the_same_job(dropped, s
 
 
 @pytest.mark.parametrize(("dag", "task"), [("dropped_pair", "submit"), ("dropped_generate", "generate")])
-def test_a_task_that_has_delivered_makes_a_new_job_when_it_is_cleared_and_looks_for_none(dropped, sim, dag, task):
+def test_a_task_that_has_delivered_makes_a_new_job_when_it_is_cleared(dropped, sim, dag, task):
     run_id, looked = f"again-{task}", looks(sim)
     dropped.trigger(dag, run_id)
     assert dropped.run_ends(run_id) == "success", dropped.last_words()
@@ -90,7 +91,8 @@ def test_a_task_that_has_delivered_makes_a_new_job_when_it_is_cleared_and_looks_
         dropped.clear(dag, run_id, task)
         assert dropped.run_ends(run_id) == "success", dropped.last_words()
         assert len(jobs(sim, run_id)) == count
-    assert looks(sim) == looked
+    # Where no record tells of the jobs before, they are looked up, so that none of them is taken for a new one.
+    assert looks(sim) - looked == (0 if STATE_OUTLIVES_A_CLEAR else 2)
     assert variables(dropped, run_id) == []
 
 
@@ -103,7 +105,7 @@ def test_a_refused_submit_is_sent_at_once_when_the_task_is_cleared(dropped, sim)
     dropped.clear("dropped_pair", "refused", "submit")
     assert dropped.run_ends("refused") == "success", dropped.last_words()
     assert len(jobs(sim, "refused")) == 1
-    assert looks(sim) == looked
+    assert looks(sim) - looked == (0 if STATE_OUTLIVES_A_CLEAR else 1)
 
 
 def test_a_submit_that_never_arrived_is_not_sent_by_a_cleared_task_while_it_may_still_turn_up(dropped, sim):

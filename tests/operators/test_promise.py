@@ -175,7 +175,7 @@ def test_several_jobs_that_may_be_it_are_listed_and_the_user_names_one(sim, conn
     }
     foreign = SegmindHook(conn_id).submit("kling-o1", payload).request_id
     order(sim, {"kind": "reset_after"})
-    run = run_dag(tasks("retries=3", history_timeout=1))
+    run = run_dag(tasks("retries=3, orphan_grace=2", history_timeout=1))
     assert run.task_state("submit") == "failed"
     assert run.task("submit").try_number == 1
     jobs = [job["request_id"] for job in sim.ledger()["jobs"]]

@@ -193,7 +193,7 @@ def test_history_rows_are_read_with_bodies_in_json_and_in_python():
     since = datetime(2026, 11, 20, tzinfo=UTC)
     call = protocol.history(model="kling-o1", since=since, until=since)
     # A server may end its days elsewhere, or leave out the last one.
-    assert (call.query["from_date"], call.query["to_date"]) == ("2026-11-19", "2026-11-21")
+    assert (call.query["from_date"], call.query["to_date"]) == ("2026-11-19", "2026-11-22")
     rows = [
         {"request_id": "a", "request_body": "{'prompt': 'x', 'keep_audio': False}", "credits_deduction": "0.03"},
         {

@@ -221,12 +221,16 @@ def test_with_a_longer_grace_a_job_that_was_taken_up_late_is_found():
 
 def test_several_rows_are_listed_and_none_is_taken():
     rows = [row(IDS[0]), row(IDS[1], NOW + timedelta(seconds=5))]
-    play = Play(INTENT, looks=[rows])
+    young = Play(INTENT, looks=[rows])  # one may be held by a sibling that is just being started again
+    with pytest.raises(SegmindAmbiguousSubmitError, match=f"2 jobs in .* may be it: {IDS[0]}") as waits:
+        young.run()
+    assert waits.value.look_again_at is not None
+    play = Play(INTENT, at=NOW + timedelta(minutes=10), looks=[rows])
     with pytest.raises(SegmindUnresolvedSubmitError, match="Set adopt_request_id") as caught:
         play.run()
     assert caught.value.candidates == IDS[:2]
     assert all(request_id in str(caught.value) for request_id in IDS[:2])
-    assert play.posts == 0
+    assert play.posts == young.posts == 0
 
 
 def test_what_sibling_tasks_hold_or_held_is_left_out():
@@ -242,6 +246,32 @@ def test_what_sibling_tasks_hold_or_held_is_left_out():
 def test_what_this_task_had_before_it_was_cleared_is_never_adopted_again():
     play = Play(INTENT.model_copy(update={"former": (IDS[0],)}), at=NOW + timedelta(minutes=10), looks=[[row()]])
     assert play.run().request_id == IDS[8]
+
+
+def test_a_cleared_task_that_has_forgotten_its_jobs_takes_none_of_them_for_its_new_one():
+    lost = SegmindAmbiguousSubmitError("no answer")
+    play = Play(None, forgotten=True, post=lost, looks=[[row()], [row()], [row(), row(IDS[1], NOW)]])
+    record = play.run()
+    assert (record.request_id, record.seen) == (IDS[1], (IDS[0],))
+    assert play.posts == 1
+    unread = Play(None, forgotten=True, looks=[SegmindServerError("HTTP 500.")])
+    assert unread.run().request_id == IDS[8]
+    assert "could not be looked up: HTTP 500." in unread.log[0]
+
+
+def test_a_refused_task_leaves_a_job_that_may_be_a_siblings_until_that_has_its_reply():
+    refused = INTENT.model_copy(update={"refused": True})
+    sending = INTENT.model_copy(update={"intended_at": NOW + timedelta(seconds=9)})
+    looking = INTENT.model_copy(update={"intended_at": NOW, "unclear": True})
+    refused = refused.model_copy(update={"intended_at": NOW - timedelta(seconds=9)})
+    for record in (sending, looking):
+        sibling = Claim(task="submit[1]", record=record)
+        play = Play(refused, looks=[[row()]], siblings=[sibling])
+        with pytest.raises(SegmindAmbiguousSubmitError, match=r"may be the job of submit\[1\]"):
+            play.run()
+        assert play.posts == 0
+    held = sibling.model_copy(update={"record": ACCEPTED})
+    assert Play(refused, looks=[[row()]], siblings=[held]).run().request_id == IDS[8]
 
 
 def test_siblings_that_want_the_same_take_one_job_each_by_whose_intent_is_nearest():
@@ -333,13 +363,6 @@ def test_after_a_refusal_that_a_gateway_may_have_made_up_the_history_is_looked_i
     none = Play(kept, looks=[[]])
     assert none.run().request_id == IDS[8]
     assert (accepted.posts, none.posts, none.steps.count("Look"), none.now) == (0, 1, 1, NOW)
-
-
-def test_after_a_refusal_a_job_that_a_sibling_looks_for_is_left_to_it():
-    refused = INTENT.model_copy(update={"refused": True})
-    sibling = Claim(task="submit[1]", record=INTENT.model_copy(update={"unclear": True}))
-    play = Play(refused, looks=[[row()]], siblings=[sibling])
-    assert play.run().request_id == IDS[8]
 
 
 def test_a_rotated_key_finds_the_job_and_another_account_does_not():

@@ -102,6 +102,8 @@ class Task:
     shared: dict = field(default_factory=dict)
     attempt: object = None
     step: object = None
+    #: How often Airflow has started it.
+    starts: int = 0
     #: What its POST has become, while the reply is on its way.
     accepted: Job | None = None
     #: The job that the attempt returns, which Airflow may or may not count as a success.
@@ -170,6 +172,7 @@ class World(RuleBasedStateMachine):
 
     def start(self, task: Task) -> None:
         """Begin an attempt; Airflow deletes the XComs of the one before."""
+        task.starts += 1
         task.shared = {}
         self.delete_xcom(task)
         key = task.prompt
@@ -185,6 +188,7 @@ class World(RuleBasedStateMachine):
             account="",
             task=task.name,
             run=task.run,
+            forgotten=task.starts > 1 and task.variable is not None,
             clock=self.clock,
             grace=timedelta(seconds=GRACE),
             **self.money(),
