@@ -1,0 +1,178 @@
+"""What Airflow knows of one task, and what a person would know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.records import RecordStore
+from airflow_provider_kling.segmind.submission import read_record
+from prove.attempts import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_kling.segmind.steps import Claim, Record
+    from prove.attempts import Attempt
+
+IDLE, RUNNING, WAITING, RETURNED, DONE, STUCK = "idle", "running", "waiting", "returned", "done", "stuck"
+
+
+class AirflowDownError(Exception):
+    """An error of Airflow's own: its API server did not answer."""
+
+
+class Task:
+    """
+    One task; times are microseconds since the model's first moment.
+
+    :param number: among the tasks of the model.
+    :param prompt: what it wants now.
+    :param phase: whether it may be started, runs, waits in the triggerer, has returned, is done, or needs a person.
+    :param state: what Airflow keeps as its state; :param variable: and as a Variable.
+    :param xcom: the claim that it shows.
+    :param attempt: what runs.
+    :param wake: when its pause or its wait ends.
+    :param sent: the number of jobs that came of its POSTs.
+    :param accepted: the job of the POST that waits for its answer.
+    :param intended: when the intent was made whose POST is still to come; None where there is none.
+    :param returns: the job that the attempt returns.
+    :param owns: the job that Airflow has counted as its success.
+    :param wanted: the prompt that its last attempt wanted.
+    :param again: whether it was cleared after its success, and so wants another job.
+    :param faulty: whether anything has gone wrong in this try.
+    :param waits: how often this try has given up waiting.
+    :param tries: how many were started.
+    :param lingers: an XCom of an attempt that was superseded, still to be written, in a tuple.
+    """
+
+    __slots__ = (
+        "accepted",
+        "again",
+        "attempt",
+        "faulty",
+        "intended",
+        "key",
+        "lingers",
+        "number",
+        "owns",
+        "phase",
+        "prompt",
+        "returns",
+        "sent",
+        "state",
+        "tries",
+        "variable",
+        "waits",
+        "wake",
+        "wanted",
+        "xcom",
+    )
+
+    def __init__(self, number: int, prompt: str) -> None:
+        self.number = number
+        self.prompt = prompt
+        self.phase = IDLE
+        self.state: Any = None
+        self.variable: Any = None
+        self.xcom: Claim | None = None
+        self.attempt: Attempt | None = None
+        self.wake: int | None = None
+        self.sent = 0
+        self.accepted: str | None = None
+        self.intended: int | None = None
+        self.returns: str | None = None
+        self.owns: str | None = None
+        self.wanted: str | None = None
+        self.again = False
+        self.faulty = False
+        self.waits = 0
+        self.tries = 0
+        self.lingers: tuple[Claim | None, ...] = ()
+        self.key: tuple[Any, ...] = ()
+
+    def fork(self) -> Task:
+        """Return a copy."""
+        other = Task.__new__(Task)
+        for name in Task.__slots__:
+            setattr(other, name, getattr(self, name))
+        if self.attempt is not None:
+            other.attempt = self.attempt.fork()
+        return other
+
+    def seal(self) -> None:
+        """Note what its future depends on, right after an event."""
+        self.key = (
+            self.phase,
+            self.prompt,
+            _stored(self.state),
+            _stored(self.variable),
+            plain(self.xcom),
+            None if self.attempt is None else self.attempt.position(),
+            self.wake,
+            self.sent,
+            self.accepted,
+            self.intended,
+            self.returns,
+            self.owns,
+            self.wanted,
+            self.again,
+            self.faulty,
+            self.tries > 0,
+            plain(self.lingers),
+        )
+
+
+@dataclass(slots=True)
+class Shelf:
+    """
+    Keeps one value of a task in Airflow, as its state or as a Variable.
+
+    :param slot: the task's attribute.
+    :param writes: how many more writes happen, counted in one list for all shelves of a task.
+    """
+
+    task: Task
+    slot: str
+    writes: list[int]
+
+    def get(self, *_: Any) -> Any:
+        """Return the value."""
+        return getattr(self.task, self.slot)
+
+    def set(self, *key_and_value: Any) -> None:
+        """Write the value."""
+        if not self.writes[0]:
+            raise AirflowDownError
+        self.writes[0] -= 1
+        setattr(self.task, self.slot, key_and_value[-1])
+
+    def delete(self, *_: Any) -> None:
+        """Delete the value."""
+        self.set(None)
+
+
+def store(task: Task, airflow: str, writes: int = 9) -> RecordStore:
+    """Return the provider's own store of the task's record, as this Airflow keeps it."""
+    left = [writes]
+    state: Any = None if airflow == "2.11" else Shelf(task, "state", left)
+    variable: Any = None if airflow == "3.3" else Shelf(task, "variable", left)
+    return RecordStore(state, variable)
+
+
+def record(task: Task, airflow: str) -> Record | None:
+    """Return the task's record."""
+    return read_record(store(task, airflow).load())
+
+
+def _stored(value: Mapping[str, Any] | str | None) -> Any:
+    """Return what is stored as it counts in a state."""
+    if isinstance(value, str):
+        return value
+    return None if value is None else tuple((name, _hashable(inner)) for name, inner in value.items())
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple(sorted(value.items()))
+    return tuple(value) if isinstance(value, list) else value
