@@ -73,7 +73,7 @@ def _line(result: Result) -> str:
         covered = "stopped at a broken promise"
     return (
         f"{result.scenario:<58} {result.states:>9,} states {result.transitions:>10,} transitions "
-        f"{result.ends:>7,} ends  depth {result.depth:>3}  {result.seconds:>6.1f} s  {covered}"
+        f"{result.ends:>7,} ends ({result.asks:,} ask a person)  depth {result.depth:>3}  {result.seconds:>6.1f} s  {covered}"
     )
 
 

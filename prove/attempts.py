@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.steps import Record, Step
 
+_SIMPLE = {bool, int, float, str}
 #: Local names that are the same in each state of an attempt: its settings and its clock.
 _CONSTANT = {"self", "purse", "clock"}
 
@@ -120,30 +121,30 @@ class Attempt:
         return generator.throw(value.make()) if isinstance(value, Throw) else generator.send(value)
 
 
-def plain(value: Any) -> Any:  # noqa: PLR0911 one line for each kind
+def plain(value: Any) -> Any:
     """
     Return a value as numbers, texts and tuples.
 
     :raises TypeError: its kind is not known here, so that nothing is left out of a state in silence.
     """
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case datetime():
-            return since_start(value) if value.tzinfo is not None else value.isoformat()
-        case timedelta():
-            return value // timedelta(microseconds=1)
-        case list() | tuple():
-            return tuple(plain(inner) for inner in value)
-        case dict():
-            return tuple((name, plain(value[name])) for name in sorted(value))
-        case set() | frozenset():
-            return tuple(sorted(value))
-        case BaseModel():
-            return (type(value).__name__, *(plain(inner) for inner in value.__dict__.values()))
-        case Exception():
-            facts = ("request_id", "status_code", "look_again_at", "candidates", "reset_at")
-            return (type(value).__name__, *(plain(getattr(value, fact, None)) for fact in facts))
+    kind = type(value)
+    if value is None or kind in _SIMPLE:
+        return value
+    if kind in {list, tuple}:
+        return tuple([plain(inner) for inner in value])
+    if isinstance(value, BaseModel):
+        return kind.__name__, value.model_dump_json()
+    if kind is datetime:
+        return since_start(value) if value.tzinfo is not None else value.isoformat()
+    if kind is timedelta:
+        return value // timedelta(microseconds=1)
+    if kind is dict:
+        return tuple((name, plain(value[name])) for name in sorted(value))
+    if kind in {set, frozenset}:
+        return tuple(sorted(value))
+    if isinstance(value, Exception):
+        facts = ("request_id", "status_code", "look_again_at", "candidates", "reset_at")
+        return (kind.__name__, *(plain(getattr(value, fact, None)) for fact in facts))
     if is_dataclass(value):
-        return (type(value).__name__, *(plain(getattr(value, field.name)) for field in fields(value)))
-    raise TypeError(f"{type(value).__name__} in an attempt's frame: prove.attempts.plain does not know it")
+        return (kind.__name__, *(plain(getattr(value, field.name)) for field in fields(value)))
+    raise TypeError(f"{kind.__name__} in an attempt's frame: prove.attempts.plain does not know it")

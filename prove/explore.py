@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.submission import Submission
 from prove.promises import check_always, check_end
+from prove.tasks import STUCK
 from prove.world import Violation, World
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Result:
     What came of a scenario.
 
     :param ends: states in which every task has come to its end.
+    :param asks: those of them in which a task asks a person, or has no money left.
     :param depth: events of the longest path to a new state.
     :param left_out: states that were seen and not looked into, since there was no more time.
     :param broken: the promise that was broken, and the path to it.
@@ -37,6 +39,7 @@ class Result:
     states: int = 1
     transitions: int = 0
     ends: int = 0
+    asks: int = 0
     depth: int = 0
     seconds: float = 0.0
     left_out: int = 0
@@ -73,6 +76,7 @@ def explore(scenario: Scenario, protocol: type[Submission] = Submission, *, seco
                 check_always(after)
                 if after.ended:
                     result.ends += 1
+                    result.asks += any(task.phase == STUCK for task in after.tasks)
                     check_end(after)
                 elif not after.events():
                     raise Violation("4: a task hangs: nothing can happen any more")  # noqa: TRY301

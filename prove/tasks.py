@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import marshal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.records import RecordStore
 from airflow_provider_kling.segmind.submission import read_record
-from prove.attempts import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airflow_provider_kling.segmind.steps import Claim, Record
+    from airflow_provider_kling.segmind.steps import Record
     from prove.attempts import Attempt
 
 IDLE, RUNNING, WAITING, RETURNED, DONE, STUCK = "idle", "running", "waiting", "returned", "done", "stuck"
@@ -30,12 +28,13 @@ class Task:
     :param prompt: what it wants now.
     :param phase: whether it may be started, runs, waits in the triggerer, has returned, is done, or needs a person.
     :param state: what Airflow keeps as its state; :param variable: and as a Variable.
-    :param xcom: the claim that it shows.
+    :param xcom: the claim that it shows, as JSON.
     :param attempt: what runs.
     :param wake: when its pause or its wait ends.
     :param sent: the number of jobs that came of its POSTs.
     :param accepted: the job of the POST that waits for its answer.
     :param intended: when the intent was made whose POST is still to come; None where there is none.
+    :param account: who pays with the key that the attempt has.
     :param returns: the job that the attempt returns.
     :param owns: the job that Airflow has counted as its success.
     :param wanted: the prompt that its last attempt wanted.
@@ -48,6 +47,7 @@ class Task:
 
     __slots__ = (
         "accepted",
+        "account",
         "again",
         "attempt",
         "faulty",
@@ -75,12 +75,13 @@ class Task:
         self.phase = IDLE
         self.state: Any = None
         self.variable: Any = None
-        self.xcom: Claim | None = None
+        self.xcom: Any = None
         self.attempt: Attempt | None = None
         self.wake: int | None = None
         self.sent = 0
         self.accepted: str | None = None
         self.intended: int | None = None
+        self.account = "own"
         self.returns: str | None = None
         self.owns: str | None = None
         self.wanted: str | None = None
@@ -88,7 +89,7 @@ class Task:
         self.faulty = False
         self.waits = 0
         self.tries = 0
-        self.lingers: tuple[Claim | None, ...] = ()
+        self.lingers: tuple[Any, ...] = ()
         self.key: tuple[Any, ...] = ()
 
     def fork(self) -> Task:
@@ -107,19 +108,20 @@ class Task:
             self.prompt,
             _stored(self.state),
             _stored(self.variable),
-            plain(self.xcom),
+            _stored(self.xcom),
             None if self.attempt is None else self.attempt.position(),
             self.wake,
             self.sent,
             self.accepted,
             self.intended,
+            self.account,
             self.returns,
             self.owns,
             self.wanted,
             self.again,
             self.faulty,
             self.tries > 0,
-            plain(self.lingers),
+            _stored(self.lingers),
         )
 
 
@@ -165,14 +167,6 @@ def record(task: Task, airflow: str) -> Record | None:
     return read_record(store(task, airflow).load())
 
 
-def _stored(value: Mapping[str, Any] | str | None) -> Any:
-    """Return what is stored as it counts in a state."""
-    if isinstance(value, str):
-        return value
-    return None if value is None else tuple((name, _hashable(inner)) for name, inner in value.items())
-
-
-def _hashable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return tuple(sorted(value.items()))
-    return tuple(value) if isinstance(value, list) else value
+def _stored(value: Any) -> Any:
+    """Return JSON as bytes: equal values are equal bytes in format 2, where nothing refers to an earlier object."""
+    return value if value is None else marshal.dumps(value, 2)

@@ -280,6 +280,7 @@ class World:
             purse = Purse(model=MODEL, high=PRICE, limit=self.scenario.budget, batch="submit", chance=_half)
             settings |= {"high": PRICE, "purse": purse}
         task.phase, task.wake = RUNNING, None
+        task.account = "other" if self.key_in_use == "other" else "own"
         task.attempt = Attempt(partial(_attempt, self.protocol, settings), wish.ahead, self.now)
         self._reached(task)
 
@@ -359,7 +360,7 @@ class World:
             case steps.Forget():
                 store(task, airflow, writes).delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
-                task.xcom = claim
+                task.xcom = claim.model_dump(mode="json")
             case steps.Withdraw():
                 task.xcom = None
             case steps.AskSiblings():
@@ -369,17 +370,13 @@ class World:
             case steps.AskFunds():
                 return Funds(100.0, len(self.tasks))
             case steps.Look(since=since, until=until):
-                paying = "other" if self.key_in_use == "other" else "own"
-                jobs = tuple(job for job in self.jobs if job.row_at <= self.now and job.account == paying)
+                jobs = tuple(job for job in self.jobs if job.row_at <= self.now and job.account == task.account)
                 return history.look(
                     jobs, self.scenario.habits, present=moment(self.now + wish.ahead), since=since, until=until
                 )
             case steps.AskOwner(request_id=request_id):
-                paying = "other" if self.key_in_use == "other" else "own"
-                return any(
-                    canonical_id(request_id) == job.request_id and job.row_at <= self.now and job.account == paying
-                    for job in self.jobs
-                )
+                known = (job for job in self.jobs if job.row_at <= self.now and job.account == task.account)
+                return any(job.request_id == canonical_id(request_id) for job in known)
             case steps.Tell(line=line):
                 self._name(line)
                 self.said.append(f"the log says: {line}")
@@ -393,7 +390,7 @@ class World:
 
     def _claims(self, of: Any) -> list[Any]:
         return [
-            task.xcom.model_dump(mode="json")
+            task.xcom
             for task, wish in zip(self.tasks, self.scenario.tasks, strict=True)
             if task.xcom is not None and of(wish.run)
         ]
@@ -410,7 +407,7 @@ class World:
             task=task.number,
             prompt=task.prompt if task.wanted is None else task.wanted,
             sent_at=sent_at(kept.intended_at),
-            account="other" if self.key_in_use == "other" else "own",
+            account=task.account,
             created=created,
             row_at=created + row_after,
         )
@@ -490,7 +487,7 @@ class World:
         """Airflow gives the attempt up; what it is about to show is written later."""
         step: Any = task.attempt.step if task.attempt is not None else None
         self._spend("linger", task)
-        task.lingers = (None if isinstance(step, steps.Withdraw) else step.claim,)
+        task.lingers = (None if isinstance(step, steps.Withdraw) else step.claim.model_dump(mode="json"),)
         self._end(task)
 
     def _land(self, task: Task) -> None:
