@@ -149,6 +149,8 @@ class World:
                 what += self._faults(clear=["clear"], change=["change"])
         elif task.phase == WAITING:
             what = [*(["resume"] if (task.wake or 0) <= self.now else []), *self._faults(clear=["clear"])]
+        elif task.phase == DONE:
+            what = self._faults(again=["clear"])
         else:
             what = self._faults(clear=["clear"])
         if task.lingers and task.attempt is not None:
@@ -511,7 +513,7 @@ class World:
     # people
 
     def _clear(self, task: Task) -> None:
-        self._spend("clear")
+        self._spend("again" if task.phase == DONE else "clear")
         task.again |= task.phase == DONE
         self._end(task)
         task.owns = None
