@@ -155,7 +155,7 @@ def _scenarios() -> Iterator[Scenario]:
                 name=f"cleared after delivery, {on}",
                 tasks=_ONE,
                 airflow=airflow,
-                faults={"again": 2, "down": 1, "post_execute": 1, "refuse": 1, "unread": 1, "clear": 1},
+                faults={"again": 2, "post_execute": 1, "clear": 1},
                 total=3,
             )
             yield Scenario(
