@@ -43,9 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.first:
         return _first()
     small = options.bound == "small"
-    chosen = [
-        scenario for scenario in SCENARIOS if (scenario.small or not small) and options.only in scenario.name
-    ]
+    chosen = [scenario for scenario in SCENARIOS if (scenario.small or not small) and options.only in scenario.name]
     begun = time.monotonic()
     with get_context("spawn").Pool(options.processes) as pool:
         failed = _explored(pool.imap(partial(explore, seconds=_PATIENCE), chosen), chosen, known=options.known)
@@ -86,7 +84,8 @@ def _line(result: Result) -> str:
         covered = "stopped at a broken promise"
     return (
         f"{result.scenario:<58} {result.states:>9,} states {result.transitions:>10,} transitions "
-        f"{result.ends:>7,} ends ({result.asks:,} ask a person)  depth {result.depth:>3}  {result.seconds:>6.1f} s  {covered}"
+        f"{result.ends:>7,} ends ({result.asks:,} ask a person)  depth {result.depth:>3}  {result.seconds:>6.1f} s  "
+        f"{covered}"
     )
 
 

@@ -72,8 +72,8 @@ class Attempt:
     def fork(self) -> Attempt:
         """Return a copy; the generator itself goes to the copy that is made first."""
         other = Attempt.__new__(Attempt)
-        other._begin, other._ahead, other._log = self._begin, self._ahead, self._log
-        other._generator, other._clock, other.step = self._generator, self._clock, self.step
+        for name in Attempt.__slots__:
+            setattr(other, name, getattr(self, name))
         self._generator = None
         return other
 
@@ -95,7 +95,7 @@ class Attempt:
         frames: list[Any] = [plain(self.step)]
         generator: Any = self._generator
         while isinstance(generator, GeneratorType):
-            frame = generator.gi_frame
+            frame: Any = generator.gi_frame
             names = tuple(
                 (name, plain(value))
                 for name, value in frame.f_locals.items()
@@ -121,7 +121,7 @@ class Attempt:
         return generator.throw(value.make()) if isinstance(value, Throw) else generator.send(value)
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 one line for each kind
     """
     Return a value as numbers, texts and tuples.
 

@@ -48,9 +48,7 @@ _BEFORE = {
 }
 
 
-def replay(
-    scenario: Scenario, events: Sequence[str], protocol: type[Submission] = Submission
-) -> Iterator[str]:
+def replay(scenario: Scenario, events: Sequence[str], protocol: type[Submission] = Submission) -> Iterator[str]:
     """
     Yield the lines of the story.
 

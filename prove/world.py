@@ -216,7 +216,9 @@ class World:
         if event in {"rotate", "move"}:
             self._spend(event)
             self.key_in_use = "rotated" if event == "rotate" else "other"
-            self.said.append(f"the connection has {'another key of the same' if event == 'rotate' else 'another'} account")
+            self.said.append(
+                f"the connection has {'another key of the same' if event == 'rotate' else 'another'} account"
+            )
             return
         name, what = event.split(".", 1)
         number = "abcdef".index(name)
@@ -234,7 +236,8 @@ class World:
 
     def _pass_to(self, when: int) -> None:
         if any(
-            task.phase == RETURNED or (task.phase == RUNNING and (task.wake is None or task.wake <= self.now))
+            task.phase == RETURNED
+            or (task.phase == RUNNING and (task.wake is None or task.wake <= self.now))
             or (task.phase == WAITING and (task.wake or 0) <= self.now)
             for task in self.tasks
         ):
@@ -349,7 +352,7 @@ class World:
     def _go(self, task: Task) -> None:
         self._answer(task, self._carry_out(task))
 
-    def _carry_out(self, task: Task, writes: int = 9) -> Any:  # noqa: C901, PLR0911, PLR0912 one case for each step
+    def _carry_out(self, task: Task, writes: int = 9) -> Any:  # noqa: C901, PLR0912 one case for each step
         """Do what a step asks for, with so many writes of the record at the most."""
         airflow = self.scenario.airflow
         wish = self.scenario.tasks[task.number]
@@ -423,7 +426,7 @@ class World:
         self._accept(task, LATEST_ROW)
 
     def _reply(self, task: Task) -> None:
-        self._answer(task, Receipt(request_id=task.accepted))
+        self._answer(task, Receipt(request_id=task.accepted or ""))
 
     def _vanish(self, task: Task) -> None:
         self._spend("vanish", task)
@@ -531,7 +534,9 @@ def short(request_id: str | None) -> str:
     return "none" if request_id is None else f"{'abcdef'[int(request_id[24:28])]}{int(request_id[28:])}"
 
 
-def _attempt(protocol: type[Submission], settings: dict[str, Any], clock: Clock) -> Generator[steps.Step, Any, steps.Record]:
+def _attempt(
+    protocol: type[Submission], settings: dict[str, Any], clock: Clock
+) -> Generator[steps.Step, Any, steps.Record]:
     return protocol(clock=clock.read, **settings).attempt()
 
 

@@ -112,7 +112,9 @@ def test_a_weakness_is_told_and_fails_only_where_it_counts(capsys):
 
 
 def test_the_command_tells_a_path_in_words(capsys):
-    assert command.main(["--replay", "one task, three faults, Airflow 3.3: a.start a.go a.go a.go a.accept a.lose"]) == 0
+    assert (
+        command.main(["--replay", "one task, three faults, Airflow 3.3: a.start a.go a.go a.go a.accept a.lose"]) == 0
+    )
     told = capsys.readouterr().out
     assert "Segmind bills request a0" in told
     assert "the reply is lost" in told
