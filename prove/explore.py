@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.submission import Submission
 from prove.promises import check_always, check_end
+from prove.state import Violation
 from prove.tasks import STUCK
-from prove.world import Violation, World
+from prove.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -104,7 +104,7 @@ class _Reader(SegmindHook):
         elif form == "with defaults":
             body["mode"] = "std"
         elif form == "cut":
-            body["prompt"] = f"{job.prompt[:40]}..."
+            body["prompt"] = f"{job.prompt[:50]}..."
         elif form == "evened":
             body["prompt"] = job.prompt.replace("'", "’").replace("  ", " ")  # noqa: RUF001 is what is meant
         elif form == "local time" and created is not None:

@@ -34,3 +34,8 @@ def lost_submits(line: str, *, final: bool) -> frozenset[str]:
 def sent_at(moment: datetime) -> str:
     """Return a submit's time as messages write it."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def short(request_id: str | None) -> str:
+    """Return a request id of the model as a story tells it: whose it is, and which."""
+    return "none" if request_id is None else f"{'abcdef'[int(request_id[24:28])]}{int(request_id[28:])}"

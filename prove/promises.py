@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kling.segmind.matching import canonical_id
 from prove.assumptions import PRICE
+from prove.naming import short
 from prove.scenarios import OWL
+from prove.state import Violation
 from prove.tasks import DONE, record
-from prove.world import Violation, World, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prove.history import Job
+    from prove.world import World
 
 #: The promises, in the order of their numbers.
 PROMISES: Sequence[str] = (

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.submission import Submission
 from prove.assumptions import SECOND, moment
+from prove.naming import short
 from prove.promises import check_always, check_end
 from prove.scenarios import OWL
-from prove.world import Violation, World, short
+from prove.state import Violation
+from prove.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

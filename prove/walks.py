@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from airflow_provider_kling.segmind.submission import Submission
 from prove.promises import check_always, check_end
 from prove.scenarios import FOX, OWL, Scenario, Wish
-from prove.world import Violation, World
+from prove.state import Violation
+from prove.world import World
 
 #: What a walk may meet: four attempts of a task and more, two clears.
 _FAULTS = {"die": 4, "lose": 2, "vanish": 2, "refuse": 2, "late": 3, "down": 2, "unread": 2}
