@@ -29,8 +29,6 @@ WALKED, WALKED_SMALL = 2_000_000, 100_000
 _STRETCH = 50_000
 #: Seconds after which a scenario gives up and says how many states it has left out.
 _PATIENCE = 900.0
-#: Seconds in which most defects show, where only the first one is wanted.
-_GLANCE = 4.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(scenario.name)
         return 0
     if options.first:
-        return _first()
+        return _first(options.patience)
     small = options.bound == "small"
     chosen = [scenario for scenario in SCENARIOS if (scenario.small or not small) and options.only in scenario.name]
     begun = time.monotonic()
     with get_context("spawn").Pool(options.processes) as pool:
-        failed = _explored(pool.imap(partial(explore, seconds=_PATIENCE), chosen), chosen, known=options.known)
+        failed = _explored(pool.imap(partial(explore, seconds=options.patience), chosen), chosen, known=options.known)
         if not options.only:
             steps = options.steps if options.steps is not None else WALKED_SMALL if small else WALKED
             stretches = [(options.seed + 1_000_000 * n, _STRETCH) for n in range(-(-steps // _STRETCH))]
@@ -57,15 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(failed > 0)
 
 
-def _first() -> int:
-    """Stop at the first broken promise of the small bound: a glance at each scenario, then each to its end."""
+def _first(seconds: float) -> int:
+    """Stop at the first broken promise of the small bound; give each scenario so many seconds."""
     chosen = [scenario for scenario in SCENARIOS if scenario.small and not scenario.weakness]
     chosen.sort(key=lambda scenario: (len(scenario.tasks), scenario.total))
-    for seconds in (_GLANCE, _PATIENCE):
-        for scenario in chosen:
-            result = explore(scenario, seconds=seconds)
-            if result.broken is not None:
-                return _judged(scenario, result, known=True)
+    for scenario in chosen:
+        result = explore(scenario, seconds=seconds)
+        if result.broken is not None:
+            return _judged(scenario, result, known=True)
     return _walked([walks(0, WALKED_SMALL // 5)]) and 1
 
 
@@ -133,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the first random walk")
     parser.add_argument("--only", default="", help="explore the scenarios with that in their name, and walk nowhere")
     parser.add_argument("--first", action="store_true", help="the small bound in one process, up to a broken promise")
+    parser.add_argument("--patience", type=float, default=_PATIENCE, help="seconds for each scenario")
     parser.add_argument("--known", action="store_true", default=os.environ.get("KNOWN") == "1")
     parser.add_argument("--processes", type=int, default=None)
     parser.add_argument("--replay", metavar="PATH", help="tell a path step by step")

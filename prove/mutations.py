@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_kling"
-#: What is there to find a defect, in this order: the small bound, and the tests of the protocol.
+#: What is there to find a defect: a glance at each scenario of the small bound, the tests of the protocol, and, where
+#: these have not found it, the small bound to its end.
+_GLANCE = ("-m", "prove", "--first", "--patience", "3")
 _PROVE = ("-m", "prove", "--first")
 _PYTEST = ("-m", "pytest", "-q", "-x", "-o", f"cache_dir={ROOT / '.pytest_cache'}")
 _TESTS = (
@@ -93,14 +95,17 @@ def attempt(mutant: Mutant) -> Caught:
         file = Path(folder) / PACKAGE / mutant.file
         file.write_text(file.read_text().replace(mutant.old, mutant.new))
         by = said = ""
-        code, output = _run(folder, _PROVE)
-        if code:
-            by = "prove"
-            said = next((line.strip() for line in output.splitlines() if "BROKEN" in line), output[-90:])
-        elif _run(folder, _TESTS)[0]:
-            by = "tests"
-        elif _run(folder, _MACHINE)[0]:
-            by = "state machine"
+        for name, arguments in (
+            ("prove", _GLANCE),
+            ("tests", _TESTS),
+            ("state machine", _MACHINE),
+            ("prove", _PROVE),
+        ):
+            code, output = _run(folder, arguments)
+            if code:
+                by = name
+                said = next((line.strip() for line in output.splitlines() if "BROKEN" in line), "")
+                break
     return Caught(mutant, by, said, time.monotonic() - begun)
 
 
