@@ -10,7 +10,7 @@ from prove.assumptions import PRICE
 from prove.naming import short
 from prove.scenarios import OWL
 from prove.state import Violation
-from prove.tasks import DONE, record
+from prove.tasks import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,8 @@ def check_always(world: World) -> None:
     budget = world.scenario.budget
     if budget is not None and len(world.jobs) * PRICE > budget:
         raise Violation(f"3: jobs for ${len(world.jobs) * PRICE:g} are billed, the budget is ${budget:g}")
-    left = [job for job in world.jobs if not _is_named(world, job)]
+    # A job may be left behind, and named, only after a user has changed what is wanted or who pays.
+    left = [job for job in world.jobs if not (world.has_happened("change", "move") and _is_named(world, job))]
     if len(left) <= 1 and sum(world.wanted.values()) >= len(left):
         return
     for prompt, count in Counter(job.prompt for job in left).items():
@@ -62,9 +63,6 @@ def check_end(world: World) -> None:
     for job in world.jobs:
         if job.request_id not in held and not _is_named(world, job):
             raise Violation(f"2: request {short(job.request_id)} is billed, no task holds it and no message names it")
-    owned = [canonical_id(task.owns) for task in world.tasks if task.phase == DONE and task.owns is not None]
-    if len(owned) != len(set(owned)):
-        raise Violation(f"6: two tasks end with the same job: {', '.join(map(short, owned))}")
 
 
 def _is_named(world: World, job: Job) -> bool:

@@ -188,6 +188,7 @@ def _scenarios() -> Iterator[Scenario]:
     )
     yield Scenario(name="two different, one fault", tasks=_OTHERS, faults=_CRASHES, total=1)
     yield Scenario(name="two different, two crashes", tasks=_OTHERS, faults={"die": 2, "lose": 2}, small=False)
+    yield Scenario(name="a rotated key", tasks=_ONE, faults={**_CRASHES, "rotate": 1})
     yield Scenario(name="another account", tasks=_ONE, faults={**_CRASHES, "move": 1, "unread": 1}, total=3)
     yield Scenario(name="budget for one, no fault", total=0, budget=PRICE)
     yield Scenario(name="budget for one, one fault", faults=_CRASHES, total=1, budget=PRICE, small=False)

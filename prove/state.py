@@ -77,6 +77,10 @@ class State:
         """Whether the fault may happen once more."""
         return self.total > 0 and self.left.get(fault, 0) > 0
 
+    def has_happened(self, *faults: str) -> bool:
+        """Whether one of the faults has happened."""
+        return any(self.left.get(fault, 0) < self.scenario.faults.get(fault, 0) for fault in faults)
+
     def spend(self, fault: str, task: Task | None = None) -> None:
         """Note that the fault has happened, and in whose try."""
         self.left = {**self.left, fault: self.left[fault] - 1}

@@ -161,7 +161,12 @@ class World(Running):
         if task.returns is None:
             raise RuntimeError("nothing was returned")
         task.phase, task.owns, task.returns = DONE, task.returns, None
-        self.delivered |= {canonical_id(task.owns)}
+        job = canonical_id(task.owns)
+        if any(other.owns is not None and canonical_id(other.owns) == job for other in self.tasks if other is not task):
+            raise Violation(f"6: two tasks end with the same job: {short(job)}")
+        if job in self.delivered:
+            raise Violation(f"5: request {short(job)} was delivered before and is again, in place of what is wanted")
+        self.delivered |= {job}
         store(task, self.scenario.airflow).conclude()
 
     def _post_fails(self, task: Task) -> None:
