@@ -95,7 +95,7 @@ class Running(Choices):
             purse = Purse(model=MODEL, high=PRICE, limit=self.scenario.budget, batch="submit", chance=_half)
             settings |= {"high": PRICE, "purse": purse}
         task.phase, task.wake = RUNNING, None
-        task.account = "other" if self.key_in_use == "other" else "own"
+        task.key_held = self.key_in_use
         task.attempt = Attempt(partial(_attempt, self.protocol, settings), wish.ahead, self.now)
         self._reached(task)
 

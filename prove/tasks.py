@@ -34,7 +34,7 @@ class Task:
     :param sent: the number of jobs that came of its POSTs.
     :param accepted: the job of the POST that waits for its answer.
     :param intended: when the intent was made whose POST is still to come; None where there is none.
-    :param account: who pays with the key that the attempt has.
+    :param key_held: the key that the attempt began with, "own", "rotated" or "other".
     :param returns: the job that the attempt returns.
     :param owns: the job that Airflow has counted as its success.
     :param wanted: the prompt that its last attempt wanted.
@@ -47,12 +47,12 @@ class Task:
 
     __slots__ = (
         "accepted",
-        "account",
         "again",
         "attempt",
         "faulty",
         "intended",
         "key",
+        "key_held",
         "lingers",
         "number",
         "owns",
@@ -81,7 +81,7 @@ class Task:
         self.sent = 0
         self.accepted: str | None = None
         self.intended: int | None = None
-        self.account = "own"
+        self.key_held = "own"
         self.returns: str | None = None
         self.owns: str | None = None
         self.wanted: str | None = None
@@ -91,6 +91,11 @@ class Task:
         self.tries = 0
         self.lingers: tuple[Any, ...] = ()
         self.key: tuple[Any, ...] = ()
+
+    @property
+    def account(self) -> str:
+        """Who pays with that key; a rotated one is the same account's."""
+        return "other" if self.key_held == "other" else "own"
 
     def fork(self) -> Task:
         """Return a copy."""
@@ -114,7 +119,7 @@ class Task:
             self.sent,
             self.accepted,
             self.intended,
-            self.account,
+            self.key_held,
             self.returns,
             self.owns,
             self.wanted,
