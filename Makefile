@@ -2,13 +2,14 @@
 #
 #   AIRFLOW=2.11.2   the Airflow to run on, one of constraints/airflow-*.txt (default 3.3.2)
 #   PYTHON=…         the interpreter to run on, in an environment of its own (default: the first one that fits)
-#   ARGS=…           more arguments for pytest, such as ARGS='-k storyboard -x'
+#   ARGS=…           more arguments for pytest or prove, such as ARGS='-k storyboard -x' or ARGS="--replay '…'"
+#   BOUND=small      prove within two minutes; STEPS=10000000 random walks of that many events for a release
 #   KILLS=…          how many task processes e2e and bench kill (default 50)
 #   LIVE=1           run demo or conform on Segmind itself, which costs money; they ask first, YES=1 agrees
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test e2e lint bench conform airflow docs build clean
+.PHONY: help setup demo test e2e lint bench conform prove airflow docs build clean
 
 AIRFLOW ?= 3.3.2
 KILLS ?= 50
@@ -49,10 +50,13 @@ bench: $(READY) ## Measure against other ways to do it, as tables of ratios
 conform: $(READY) ## Measure what is assumed of Segmind, on the simulator (LIVE=1: on Segmind itself, for cents)
 	@LIVE="$(LIVE)" YES="$(YES)" RATE_LIMIT="$(RATE_LIMIT)" REQUESTS_PER_MINUTE="$(REQUESTS_PER_MINUTE)" $(RUN) -m conform
 
+prove: $(READY) ## Explore every order of events of a submission within bounds, then walk at random (BOUND=small: for CI)
+	@BOUND="$(BOUND)" STEPS="$(STEPS)" KNOWN="$(KNOWN)" $(RUN) -m prove $(ARGS)
+
 lint: $(READY) ## Check style and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy -p airflow_provider_kling -p demo -p docs -p bench -p conform
+	@$(RUN) -m mypy -p airflow_provider_kling -p demo -p docs -p bench -p conform -p prove
 
 docs: $(READY) ## Write docs/models.md anew from the payload classes
 	@$(RUN) -m docs.generate > docs/models.md

@@ -1,0 +1,131 @@
+"""`python -m prove.mutations`: break the protocol in many ways, and see whether prove or the tests find each."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prove.mutants import MUTANTS, Mutant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "airflow_provider_kling"
+#: What is there to find a defect: a glance at each scenario of the small bound, the tests of the protocol, and, where
+#: these have not found it, the small bound to its end.
+_GLANCE = ("-m", "prove", "--first", "--patience", "3")
+_PROVE = ("-m", "prove", "--first")
+_PYTEST = ("-m", "pytest", "-q", "-x", "-o", f"cache_dir={ROOT / '.pytest_cache'}")
+_TESTS = (
+    *_PYTEST,
+    *("tests/segmind/test_submission.py", "tests/segmind/test_spending.py", "tests/test_records.py"),
+)
+_MACHINE = (*_PYTEST, "tests/segmind/test_submission_machine.py", "-k", "World]")
+#: Histories of the state machine, which only has what the others leave; its own counts need that many.
+_EXAMPLES = "600"
+_PATIENCE = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """Who found a defect first, what was said of it, and after how many seconds."""
+
+    mutant: Mutant
+    by: str
+    said: str
+    seconds: float
+
+
+class StaleError(Exception):
+    """A mutant no longer says what stands in the package."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try each mutant; the exit code is 1 where more than two survive."""
+    parser = argparse.ArgumentParser(prog="python -m prove.mutations", description=__doc__)
+    parser.add_argument("--only", default="", help="those with that in their name")
+    options = parser.parse_args(arguments)
+    check(MUTANTS)
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = []
+        for caught in pool.map(attempt, chosen):
+            results.append(caught)
+            print(
+                f"{caught.mutant.name:<82} {caught.by or 'SURVIVED':<13} {caught.seconds:5.0f} s  {caught.said[:90]}",
+                flush=True,
+            )
+    survivors = [caught.mutant.name for caught in results if not caught.by]
+    by_prove = sum(caught.by == "prove" for caught in results)
+    print(f"{len(results) - len(survivors)} of {len(results)} are found, {by_prove} of them by prove.")
+    for name in survivors:
+        print(f"  survived: {name}")
+    return int(len(survivors) > 2)  # noqa: PLR2004 two in forty may be no defects
+
+
+def check(mutants: Sequence[Mutant]) -> None:
+    """
+    Make sure that each mutant changes exactly one place.
+
+    :raises StaleError: one does not.
+    """
+    for mutant in mutants:
+        count = (ROOT / PACKAGE / mutant.file).read_text().count(mutant.old)
+        if count != 1:
+            raise StaleError(f"{mutant.name}: what it replaces is {count} times in {mutant.file}, not once.")
+
+
+def attempt(mutant: Mutant) -> Caught:
+    """Break a copy of the package and see who finds it."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="prove-") as folder:
+        for name in (PACKAGE, "prove", "tests"):
+            shutil.copytree(ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__", "e2e"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        file = Path(folder) / PACKAGE / mutant.file
+        file.write_text(file.read_text().replace(mutant.old, mutant.new))
+        by = said = ""
+        for name, arguments in (
+            ("prove", _GLANCE),
+            ("tests", _TESTS),
+            ("state machine", _MACHINE),
+            ("prove", _PROVE),
+        ):
+            code, output = _run(folder, arguments)
+            if code:
+                by = name
+                said = next((line.strip() for line in output.splitlines() if "BROKEN" in line), "")
+                break
+    return Caught(mutant, by, said, time.monotonic() - begun)
+
+
+def _run(folder: str, arguments: Sequence[str]) -> tuple[int, str]:
+    """Return the exit code and what was printed; what never ends is found, too."""
+    environment = {**os.environ, "PYTHONPATH": folder, "EXAMPLES": _EXAMPLES}
+    try:
+        done = subprocess.run(  # noqa: S603 it is this interpreter
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, "it never ends"
+    return done.returncode, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main())

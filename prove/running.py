@@ -1,0 +1,221 @@
+"""An attempt that runs: how it begins, what its steps do in Airflow and at Segmind, and how it ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.segmind import steps
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
+from airflow_provider_kling.segmind.matching import canonical_id
+from airflow_provider_kling.segmind.resuming import resumes_at
+from airflow_provider_kling.segmind.schemas import Receipt
+from airflow_provider_kling.segmind.spending import Funds, Purse
+from airflow_provider_kling.segmind.submission import Submission, account, fingerprint
+from prove import history
+from prove.assumptions import (
+    GRACE,
+    MODEL,
+    PRICE,
+    SECOND,
+    SLOWEST_POST,
+    SLOWEST_STORE,
+    START,
+    WAITS_AT_MOST,
+    moment,
+    since_start,
+)
+from prove.attempts import Attempt
+from prove.choices import Choices
+from prove.naming import lost_submits, short
+from prove.state import Violation
+from prove.tasks import IDLE, RETURNED, RUNNING, STUCK, WAITING, AirflowDownError, Task, store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from prove.attempts import Clock
+
+_KEYS = {"own": "k", "rotated": "k2", "other": "other"}
+
+
+class Running(Choices):
+    """A moment, and the attempts in it."""
+
+    def _pass_to(self, when: int) -> None:
+        if any(
+            task.phase == RETURNED
+            or (task.phase == RUNNING and (task.wake is None or task.wake <= self.now))
+            or (task.phase == WAITING and (task.wake or 0) <= self.now)
+            for task in self.tasks
+        ):
+            self.spend("stall")
+            for number, task in enumerate(self.tasks):
+                if task.phase in {RUNNING, RETURNED}:
+                    self.tasks[number] = task = task.fork()  # noqa: PLW2901
+                    task.faulty = True
+                    task.seal()
+        self.now = when
+
+    def _start(self, task: Task) -> None:
+        limits = [
+            other.intended + (SLOWEST_POST if other.accepted is None else SLOWEST_STORE)
+            for other in self.tasks
+            if other.intended is not None
+        ]
+        self.now = max(self.now, min([self.now + START, *limits]))
+        if task.tries and self.scenario.budget is None:
+            task.xcom = None  # Airflow deletes what the try before has published
+        if task.wanted != task.prompt or task.again:
+            self.wanted = self.wanted + Counter([task.prompt])
+        task.wanted, task.again, task.faulty, task.waits = task.prompt, False, False, 0
+        task.tries += 1
+        self._begin(task)
+
+    def _resume(self, task: Task) -> None:
+        self._begin(task)
+
+    def _begin(self, task: Task) -> None:
+        wish = self.scenario.tasks[task.number]
+        payload = history.parameters(task.prompt)
+        settings: dict[str, Any] = {
+            "model": MODEL,
+            "payload": payload,
+            "fingerprint": fingerprint(MODEL, payload),
+            "account": account("https://api.segmind.com", _KEYS[self.key_in_use]),
+            "task": f"submit[{task.number}]",
+            "grace": timedelta(microseconds=GRACE),
+            "history_timeout": timedelta(seconds=self.scenario.looks_for),
+        }
+        if "run" in Submission.__dataclass_fields__:
+            settings["run"] = wish.run
+        if self.scenario.budget is not None:
+            purse = Purse(model=MODEL, high=PRICE, limit=self.scenario.budget, batch="submit", chance=_half)
+            settings |= {"high": PRICE, "purse": purse}
+        task.phase, task.wake = RUNNING, None
+        task.key_held = self.key_in_use
+        task.attempt = Attempt(partial(_attempt, self.protocol, settings), wish.ahead, self.now)
+        self._reached(task)
+
+    def _reached(self, task: Task) -> None:
+        """Note what the attempt's next step means for what follows."""
+        wish = self.scenario.tasks[task.number]
+        match task.attempt.step if task.attempt is not None else None:
+            case steps.Pause(seconds=seconds):
+                task.wake = self.now + round(seconds * SECOND)
+            case steps.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
+                task.intended = since_start(claim.record.intended_at) - wish.ahead
+
+    def _answer(self, task: Task, value: Any) -> None:
+        if task.attempt is None:
+            raise RuntimeError("no attempt is there to be answered")
+        task.wake = None
+        was = task.attempt.step
+        if isinstance(was, steps.Post):
+            if not isinstance(value, Receipt):  # else the id has to be stored in time
+                task.accepted = task.intended = None
+        elif isinstance(was, steps.Keep) and was.record.request_id is not None:
+            task.accepted = task.intended = None
+        try:
+            task.attempt.answer(self.now, value)
+        except StopIteration as end:
+            task.returns, task.phase = end.value.request_id, RETURNED
+            task.attempt = task.accepted = task.intended = None
+            self.said.append(f"it returns request {short(end.value.request_id)}")
+        except (SegmindError, AirflowDownError) as error:
+            self._failed(task, error)
+        else:
+            self._reached(task)
+
+    def _failed(self, task: Task, error: SegmindError | AirflowDownError) -> None:
+        self.said.append(f"it ends with {type(error).__name__}: {error}")
+        task.attempt = task.intended = task.accepted = task.wake = None
+        ahead = self.scenario.tasks[task.number].ahead
+        self._name(str(error), final=not getattr(error, "retryable", True))
+        again = resumes_at(error, moment(self.now + ahead), chance=0.5) if isinstance(error, SegmindError) else None
+        if again is not None:
+            task.phase, task.wake = WAITING, since_start(again) - ahead
+            task.waits += 1
+            self.said.append(f"in the same try it goes on at {since_start(again) / SECOND:g} s by its clock")
+            if task.waits > WAITS_AT_MOST:
+                raise Violation("4: a task hangs: its waits do not come to an end")
+            return
+        if not getattr(error, "retryable", True):
+            task.phase = STUCK
+            asks = isinstance(error, SegmindAmbiguousSubmitError) and self.scenario.person
+            if not asks and type(error).__name__ != "KlingBudgetExceededError":
+                raise Violation(f"5: a person has to help, although nothing calls for it: {error}")
+            return
+        task.phase = IDLE
+        if not task.faulty:
+            raise Violation(f"5: a try was used up although nothing went wrong in it: {error}")
+
+    def _name(self, line: str, *, final: bool = False) -> None:
+        self.named |= lost_submits(line, final=final)
+
+    def _end(self, task: Task) -> None:
+        task.phase, task.attempt = IDLE, None
+        task.accepted = task.intended = task.wake = task.returns = None
+
+    def _go(self, task: Task) -> None:
+        self._answer(task, self._carry_out(task))
+
+    def _carry_out(self, task: Task, writes: int = 9) -> Any:  # noqa: C901, PLR0912 one case for each step
+        """Do what a step asks for, with so many writes of the record at the most."""
+        airflow = self.scenario.airflow
+        wish = self.scenario.tasks[task.number]
+        step: Any = task.attempt.step if task.attempt is not None else None
+        match step:
+            case steps.Recall():
+                return store(task, airflow).load()
+            case steps.Keep(record=kept):
+                store(task, airflow, writes).save(kept)
+            case steps.Forget():
+                store(task, airflow, writes).delete()
+            case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
+                task.xcom = claim.model_dump(mode="json")
+            case steps.Withdraw():
+                task.xcom = None
+            case steps.AskSiblings():
+                return self._claims(lambda run: run == wish.run)
+            case steps.AskBills():
+                return []
+            case steps.AskFunds():
+                return Funds(100.0, len(self.tasks))
+            case steps.Look(since=since, until=until):
+                jobs = tuple(job for job in self.jobs if job.row_at <= self.now and job.account == task.account)
+                return history.look(
+                    jobs, self.scenario.habits, present=moment(self.now + wish.ahead), since=since, until=until
+                )
+            case steps.AskOwner(request_id=request_id):
+                known = (job for job in self.jobs if job.row_at <= self.now and job.account == task.account)
+                return any(job.request_id == canonical_id(request_id) for job in known)
+            case steps.Tell(line=line):
+                self._name(line)
+                self.said.append(f"the log says: {line}")
+            case steps.Pause():
+                pass
+            case _ if type(step).__name__ == "AskOtherRuns":
+                return self._claims(lambda run: run != wish.run)
+            case _:
+                raise RuntimeError(f"the model does not know the step {step}")
+        return None
+
+    def _claims(self, of: Callable[[str], bool]) -> list[Any]:
+        return [
+            task.xcom
+            for task, wish in zip(self.tasks, self.scenario.tasks, strict=True)
+            if task.xcom is not None and of(wish.run)
+        ]
+
+
+def _attempt(
+    protocol: type[Submission], settings: dict[str, Any], clock: Clock
+) -> Generator[steps.Step, Any, steps.Record]:
+    return protocol(clock=clock.read, **settings).attempt()
+
+
+def _half() -> float:
+    return 0.5

@@ -1,0 +1,177 @@
+"""What Airflow knows of one task, and what a person would know of it."""
+
+from __future__ import annotations
+
+import marshal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.records import RecordStore
+from airflow_provider_kling.segmind.submission import read_record
+
+if TYPE_CHECKING:
+    from airflow_provider_kling.segmind.steps import Record
+    from prove.attempts import Attempt
+
+IDLE, RUNNING, WAITING, RETURNED, DONE, STUCK = "idle", "running", "waiting", "returned", "done", "stuck"
+
+
+class AirflowDownError(Exception):
+    """An error of Airflow's own: its API server did not answer."""
+
+
+class Task:
+    """
+    One task; times are microseconds since the model's first moment.
+
+    :param number: among the tasks of the model.
+    :param prompt: what it wants now.
+    :param phase: whether it may be started, runs, waits in the triggerer, has returned, is done, or needs a person.
+    :param state: what Airflow keeps as its state; :param variable: and as a Variable.
+    :param xcom: the claim that it shows, as JSON.
+    :param attempt: what runs.
+    :param wake: when its pause or its wait ends.
+    :param sent: the number of jobs that came of its POSTs.
+    :param accepted: the job of the POST that waits for its answer.
+    :param intended: when the intent was made whose POST is still to come; None where there is none.
+    :param key_held: the key that the attempt began with, "own", "rotated" or "other".
+    :param returns: the job that the attempt returns.
+    :param owns: the job that Airflow has counted as its success.
+    :param wanted: the prompt that its last attempt wanted.
+    :param again: whether it was cleared after its success, and so wants another job.
+    :param faulty: whether anything has gone wrong in this try.
+    :param waits: how often this try has given up waiting.
+    :param tries: how many were started.
+    :param lingers: an XCom of an attempt that was superseded, still to be written, in a tuple.
+    """
+
+    __slots__ = (
+        "accepted",
+        "again",
+        "attempt",
+        "faulty",
+        "intended",
+        "key",
+        "key_held",
+        "lingers",
+        "number",
+        "owns",
+        "phase",
+        "prompt",
+        "returns",
+        "sent",
+        "state",
+        "tries",
+        "variable",
+        "waits",
+        "wake",
+        "wanted",
+        "xcom",
+    )
+
+    def __init__(self, number: int, prompt: str) -> None:
+        self.number = number
+        self.prompt = prompt
+        self.phase = IDLE
+        self.state: Any = None
+        self.variable: Any = None
+        self.xcom: Any = None
+        self.attempt: Attempt | None = None
+        self.wake: int | None = None
+        self.sent = 0
+        self.accepted: str | None = None
+        self.intended: int | None = None
+        self.key_held = "own"
+        self.returns: str | None = None
+        self.owns: str | None = None
+        self.wanted: str | None = None
+        self.again = False
+        self.faulty = False
+        self.waits = 0
+        self.tries = 0
+        self.lingers: tuple[Any, ...] = ()
+        self.key: tuple[Any, ...] = ()
+
+    @property
+    def account(self) -> str:
+        """Who pays with that key; a rotated one is the same account's."""
+        return "other" if self.key_held == "other" else "own"
+
+    def fork(self) -> Task:
+        """Return a copy."""
+        other = Task.__new__(Task)
+        for name in Task.__slots__:
+            setattr(other, name, getattr(self, name))
+        if self.attempt is not None:
+            other.attempt = self.attempt.fork()
+        return other
+
+    def seal(self) -> None:
+        """Note what its future depends on, right after an event."""
+        self.key = (
+            self.phase,
+            self.prompt,
+            _stored(self.state),
+            _stored(self.variable),
+            _stored(self.xcom),
+            None if self.attempt is None else self.attempt.position(),
+            self.wake,
+            self.sent,
+            self.accepted,
+            self.intended,
+            self.key_held,
+            self.returns,
+            self.owns,
+            self.wanted,
+            self.again,
+            self.faulty,
+            self.tries > 0,
+            _stored(self.lingers),
+        )
+
+
+@dataclass(slots=True)
+class Shelf:
+    """
+    Keeps one value of a task in Airflow, as its state or as a Variable.
+
+    :param slot: the task's attribute.
+    :param writes: how many more writes happen, counted in one list for all shelves of a task.
+    """
+
+    task: Task
+    slot: str
+    writes: list[int]
+
+    def get(self, *_: Any) -> Any:
+        """Return the value."""
+        return getattr(self.task, self.slot)
+
+    def set(self, *key_and_value: Any) -> None:
+        """Write the value."""
+        if not self.writes[0]:
+            raise AirflowDownError
+        self.writes[0] -= 1
+        setattr(self.task, self.slot, key_and_value[-1])
+
+    def delete(self, *_: Any) -> None:
+        """Delete the value."""
+        self.set(None)
+
+
+def store(task: Task, airflow: str, writes: int = 9) -> RecordStore:
+    """Return the provider's own store of the task's record, as this Airflow keeps it."""
+    left = [writes]
+    state: Any = None if airflow == "2.11" else Shelf(task, "state", left)
+    variable: Any = None if airflow == "3.3" else Shelf(task, "variable", left)
+    return RecordStore(state, variable)
+
+
+def record(task: Task, airflow: str) -> Record | None:
+    """Return the task's record."""
+    return read_record(store(task, airflow).load())
+
+
+def _stored(value: Any) -> Any:
+    """Return JSON as bytes: equal values are equal bytes in format 2, where nothing refers to an earlier object."""
+    return value if value is None else marshal.dumps(value, 2)
