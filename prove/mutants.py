@@ -133,7 +133,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a job whose row is late is another account's",
         _SUBMISSION,
-        "        if not own and self.clock() < over:",
+        "        if not own and asked < over:",
         "        if False:",
     ),
     Mutant(
@@ -165,7 +165,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "what the history does not show is absent at once",
         _SUBMISSION,
-        "        if self.clock() < over:\n            shown",
+        "        if now < over:\n            shown",
         "        if False:\n            shown",
     ),
     Mutant(
@@ -186,23 +186,23 @@ MUTANTS: Sequence[Mutant] = (
         "        return cls(intended_at - CLOCK_SKEW,",
         "        return cls(intended_at + timedelta(seconds=1),",
     ),
-    Mutant("the clocks may not be apart", _MATCHING, "CLOCK_SKEW = timedelta(minutes=1)", "CLOCK_SKEW = timedelta(0)"),
+    Mutant("the clocks may not be apart", _MATCHING, "CLOCK_SKEW = timedelta(minutes=5)", "CLOCK_SKEW = timedelta(0)"),
     Mutant(
         "the window ends a minute after the intent",
         _MATCHING,
-        "intended_at + max(grace, SLOWEST_ACCEPTANCE))",
+        "intended_at + max(grace, SLOWEST_ACCEPTANCE) + CLOCK_SKEW)",
         "intended_at + timedelta(minutes=1))",
     ),
     Mutant(
         "the window is two minutes long",
         _MATCHING,
-        "window.first <= created <= window.last",
-        "window.first < created < window.first + timedelta(minutes=2)",
+        "    if first <= created <= last:",
+        "    if first < created < first + timedelta(minutes=2):",
     ),
     Mutant(
         "the history is asked for no day to spare",
         "segmind/protocol.py",
-        "(until.astimezone(UTC).date() + _ONE_DAY).isoformat()",
+        "(until.astimezone(UTC).date() + 2 * _ONE_DAY).isoformat()",
         "until.astimezone(UTC).date().isoformat()",
     ),
     # Near misses.
@@ -215,8 +215,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a row without a time is not it",
         _MATCHING,
-        "    if created is None:\n        return None\n    return any",
-        "    if created is None:\n        return False\n    return any",
+        "    if created is None:\n        return None\n    if first",
+        "    if created is None:\n        return False\n    if first",
     ),
     Mutant(
         "a row with more inputs is not it",
@@ -242,18 +242,61 @@ MUTANTS: Sequence[Mutant] = (
         "    if False in agrees:\n        return False\n    return True",
         "    return True",
     ),
-    # Siblings.
+    Mutant(
+        "a text that is cut or evened out is another one",
+        _MATCHING,
+        "        return True if there == here else None if _is_nearly(there, here) else False",
+        "        return bool(there == here)",
+    ),
+    Mutant(
+        "a time without a zone is UTC and nothing else",
+        _MATCHING,
+        "    return None if local and first - _WESTERNMOST <= created <= last + _EASTERNMOST else False",
+        "    return False",
+    ),
+    Mutant(
+        "what the history does not show is told for after the look",
+        _SUBMISSION,
+        "(yield from self._others()), asked)",
+        "(yield from self._others()), self.clock())",
+    ),
+    Mutant(
+        "a cleared task does not look which jobs were there before",
+        _SUBMISSION,
+        "            seen = (yield from self._made_before()) if self.forgotten else ()",
+        "            seen = ()",
+    ),
+    # Siblings, and tasks of other runs.
+    Mutant(
+        "tasks of other runs are not asked",
+        _SUBMISSION,
+        "        return read_claims([*siblings, *strangers], besides=(self.run, self.task))",
+        "        return read_claims(siblings, besides=(self.run, self.task))",
+    ),
+    Mutant(
+        "after a refusal a row goes to any sibling",
+        _SUBMISSION,
+        "        if len(there.certain) > 1 + len(rivals):\n            if now >= over:",
+        "        if intent.refused and len(there.certain) <= len(rivals):\n            return Absent()\n"
+        "        if len(there.certain) > 1 + len(rivals):\n            if now >= over:",
+    ),
+    Mutant(
+        "several rows ask a person at once",
+        _SUBMISSION,
+        "            if now >= over:\n                return NotYet",
+        "            if True:\n                return NotYet",
+    ),
     Mutant(
         "what siblings hold is not left out",
         _SUBMISSION,
-        "        held = _held(siblings) | set(intent.former)",
-        "        held = set(intent.former)",
+        "        held = _held(others) | {*intent.former, *intent.seen}",
+        "        held = {*intent.former, *intent.seen}",
     ),
     Mutant(
         "the task's own former jobs are not left out",
         _SUBMISSION,
-        "        held = _held(siblings) | set(intent.former)",
-        "        held = _held(siblings)",
+        "        held = _held(others) | {*intent.former, *intent.seen}",
+        "        held = _held(others) | {*intent.seen}",
     ),
     Mutant(
         "a sibling's receipt on its way is not waited for",
@@ -270,8 +313,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "siblings are asked before the look",
         _SUBMISSION,
-        "                finding = self.judge(intent, rows, siblings)",
-        "                finding = self.judge(intent, rows, wanting)",
+        "                finding = self.judge(intent, rows, (yield from self._others()), asked)",
+        "                finding = self.judge(intent, rows, wanting, asked)",
     ),
     Mutant(
         "a job found is kept though a sibling takes it too",
@@ -283,7 +326,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "claims are not read",
         _STEPS,
-        "    return [claim for claim in claims if claim.task != besides]",
+        "    return [claim for claim in claims if claim.name != besides]",
         "    return []",
     ),
     # Refusals, and the record's shelves.
@@ -296,8 +339,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "former jobs are forgotten",
         _SUBMISSION,
-        "former=_jobs(previous), former_cost=cost)",
-        "former=(), former_cost=cost)",
+        "former=_jobs(previous), former_cost=cost, seen=seen)",
+        "former=(), former_cost=cost, seen=seen)",
     ),
     Mutant(
         "a lost reply counts as a refusal",
@@ -323,5 +366,5 @@ MUTANTS: Sequence[Mutant] = (
         "        if stored is not None or self.variable is None:",
         "        if self.state is not None or self.variable is None:",
     ),
-    Mutant("the success is not noted", _RECORDS, 'self.save(record.model_copy(update={"delivered": True}))', "pass"),
+    Mutant("the success is not noted", _RECORDS, '{"delivered": True,', '{"delivered": False,'),
 )

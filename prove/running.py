@@ -86,11 +86,11 @@ class Running(Choices):
             "fingerprint": fingerprint(MODEL, payload),
             "account": account("https://api.segmind.com", _KEYS[self.key_in_use]),
             "task": f"submit[{task.number}]",
+            "run": wish.run,
+            "forgotten": task.tries > 1 and self.scenario.airflow != "3.3",
             "grace": timedelta(microseconds=GRACE),
             "history_timeout": timedelta(seconds=self.scenario.looks_for),
         }
-        if "run" in Submission.__dataclass_fields__:
-            settings["run"] = wish.run
         if self.scenario.budget is not None:
             purse = Purse(model=MODEL, high=PRICE, limit=self.scenario.budget, batch="submit", chance=_half)
             settings |= {"high": PRICE, "purse": purse}
@@ -180,6 +180,8 @@ class Running(Choices):
                 task.xcom = None
             case steps.AskSiblings():
                 return self._claims(lambda run: run == wish.run)
+            case steps.AskOtherRuns():
+                return self._claims(lambda run: run != wish.run)
             case steps.AskBills():
                 return []
             case steps.AskFunds():
@@ -195,10 +197,8 @@ class Running(Choices):
             case steps.Tell(line=line):
                 self._name(line)
                 self.said.append(f"the log says: {line}")
-            case steps.Pause():
+            case steps.Pause() | steps.CheckPlace() | steps.AskCost():
                 pass
-            case _ if type(step).__name__ == "AskOtherRuns":
-                return self._claims(lambda run: run != wish.run)
             case _:
                 raise RuntimeError(f"the model does not know the step {step}")
         return None

@@ -167,7 +167,7 @@ class World(Running):
         if job in self.delivered:
             raise Violation(f"5: request {short(job)} was delivered before and is again, in place of what is wanted")
         self.delivered |= {job}
-        store(task, self.scenario.airflow).conclude()
+        store(task, self.scenario.airflow).conclude(None)
 
     def _post_fails(self, task: Task) -> None:
         self.spend("post_execute", task)

@@ -23,8 +23,8 @@ ONE = Scenario(name="one", tasks=(Wish(),), faults={"die": 1, "lose": 1}, total=
 class Impatient(Submission):
     """Takes what the history does not show yet for absent."""
 
-    def judge(self, intent, rows, siblings):
-        found = Submission.judge(self, intent, rows, siblings)
+    def judge(self, intent, rows, others, now):
+        found = Submission.judge(self, intent, rows, others, now)
         return Absent() if isinstance(found, NotYet) else found
 
 
@@ -53,9 +53,9 @@ def test_the_protocol_keeps_its_promises_where_one_worker_dies_anywhere():
 
 
 def test_the_states_of_one_task_without_faults_are_counted():
-    # One order of events: a start, seven steps (the POST is two: it is accepted, it is answered), the success.
+    # One order of events: a start, eight steps (the POST is two: it is accepted, it is answered), the success.
     result = explore(replace(ONE, faults={}, total=0))
-    assert (result.states, result.transitions, result.ends, result.depth) == (11, 10, 1, 10)
+    assert (result.states, result.transitions, result.ends, result.depth) == (12, 11, 1, 11)
 
 
 def test_two_tasks_without_faults_are_tried_in_every_order():
@@ -113,7 +113,8 @@ def test_a_weakness_is_told_and_fails_only_where_it_counts(capsys):
 
 def test_the_command_tells_a_path_in_words(capsys):
     assert (
-        command.main(["--replay", "one task, three faults, Airflow 3.3: a.start a.go a.go a.go a.accept a.lose"]) == 0
+        command.main(["--replay", "one task, three faults, Airflow 3.3: a.start a.go a.go a.go a.go a.accept a.lose"])
+        == 0
     )
     told = capsys.readouterr().out
     assert "Segmind bills request a0" in told
