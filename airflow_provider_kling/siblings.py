@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.segmind.refusals import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import DAG, Context
+
+log = logging.getLogger(__name__)
 
 #: Where the record of a submission stands in the task's state, and as an XCom for sibling tasks.
 RECORD_KEY = "kling_submission"
@@ -57,8 +62,13 @@ def claims_of_other_runs(context: Context, task_ids: Sequence[str]) -> list[Any]
     """Return what the tasks show in the DAG's other runs, in those that may still be of the same time."""
     from airflow_provider_kling.versions import other_runs, xcoms_of_run
 
-    runs = other_runs(context, task_ids)
-    return [claim for run_id in runs for claim in xcoms_of_run(context, run_id, task_ids, RECORD_KEY) if claim]
+    claims: list[Any] = []
+    for run_id in other_runs(context, task_ids):
+        try:
+            claims += xcoms_of_run(context, run_id, task_ids, RECORD_KEY)
+        except Exception as exc:  # noqa: BLE001 because an XCom backend may raise anything, for a run long gone too
+            log.warning("What the run %s has submitted cannot be read (%s), so it is left out.", run_id, one_line(exc))
+    return [claim for claim in claims if claim]
 
 
 def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow import __version__ as airflow_version
+from airflow.configuration import conf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
 #: Whether a task can start and end in the triggerer, with its templates rendered and its XComs pushed.
 RUNS_IN_TRIGGERER = _VERSION >= (3, 3)
-#: Whether a task's state is still there after the task was cleared. From 3.4 on a clear discards it.
-STATE_OUTLIVES_A_CLEAR = _VERSION == (3, 3)
+#: Whether a task's state is still there after the task was cleared. From 3.4 on a clear discards it; a deployment may
+#: have it discarded at the success already.
+STATE_OUTLIVES_A_CLEAR = _VERSION == (3, 3) and not conf.getboolean("state_store", "clear_on_success", fallback=False)
 #: Of how many other runs of the DAG a task asks what they have submitted.
 RUNS = 50
 _RUN_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
@@ -138,6 +140,13 @@ def when_counted(context: Context, callback: Callable[[], None]) -> None:
     task: Any = context["task"]
     own = task.on_success_callback or []
     task.on_success_callback = [*(own if isinstance(own, list | tuple) else [own]), kling_conclude]
+
+
+def call_on_failure(context: Context, callback: Callable[[], None]) -> None:
+    """Have the callback called when Airflow has failed the running task for good, and not when it retries it."""
+    task: Any = context["task"]
+    own = task.on_failure_callback or []
+    task.on_failure_callback = [*(own if isinstance(own, list | tuple) else [own]), lambda _: callback()]
 
 
 def _is_counted(context: Context) -> bool:

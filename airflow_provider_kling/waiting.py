@@ -193,9 +193,11 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
         """Return how many seconds a worker that waits leaves the job alone."""
 
     def _wait(self, awaited: Awaited, deadline: datetime) -> Wait:
-        from airflow_provider_kling.segmind.polling import Wait
+        from airflow_provider_kling.segmind.polling import Wait, known_from
 
-        return Wait(awaited.request_id, deadline, lambda now: self._pause(awaited, now), awaited.model)
+        wait = Wait(awaited.request_id, deadline, lambda now: self._pause(awaited, now), awaited.model)
+        wait.known_from = known_from(awaited.submitted_at)
+        return wait
 
     def _timed_out(self, context: Context, last_seen: str) -> KlingGenerationTimeoutError:
         return self._wait(self._awaited(context), datetime.now(tz=UTC)).timed_out(last_seen)

@@ -51,12 +51,16 @@ class StaleError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try each mutant; the exit code is 1 where more than two survive."""
+    """Try each mutant; the exit code is 1 where more than two survive, and 2 where the unchanged protocol fails."""
     parser = argparse.ArgumentParser(prog="python -m prove.mutations", description=__doc__)
     parser.add_argument("--only", default="", help="those with that in their name")
     options = parser.parse_args(arguments)
     check(MUTANTS)
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    unchanged = attempt(Mutant("nothing is changed", MUTANTS[0].file, MUTANTS[0].old, MUTANTS[0].old))
+    if unchanged.by:
+        print(f"The protocol as it is does not pass ({unchanged.by}): {unchanged.said}")
+        return 2
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = []
         for caught in pool.map(attempt, chosen):

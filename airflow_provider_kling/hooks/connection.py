@@ -6,7 +6,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from airflow_provider_kling import __version__
-from airflow_provider_kling.segmind.errors import SegmindSettingsError
+from airflow_provider_kling.segmind.errors import SegmindConnectionMissingError
 from airflow_provider_kling.segmind.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ def read_settings(connection: Connection) -> Settings:
     )
 
 
-def missing(conn_id: str) -> SegmindSettingsError:
-    """Return the error for a connection that does not exist."""
-    return SegmindSettingsError(
-        f"Connection {conn_id!r} does not exist; add one of type segmind with your API key as its password: "
+def missing(conn_id: str) -> SegmindConnectionMissingError:
+    """Return the error for a connection that does not exist, or that Airflow could not ask for."""
+    return SegmindConnectionMissingError(
+        f"Connection {conn_id!r} does not exist, or what holds it did not answer; add one of type segmind with your "
+        "API key as its password: "
         f"airflow connections add {conn_id} --conn-type segmind --conn-password YOUR_KEY"
     )

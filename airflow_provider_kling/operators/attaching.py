@@ -45,6 +45,6 @@ def _left_behind(context: Context) -> str | None:
     record = None
     with suppress(SegmindError):
         record = read_record(record_store(context).load())
-    if record is None or record.delivered or record.refused:
+    if record is None or record.delivered:
         return None
     return outlook.left_behind(record)

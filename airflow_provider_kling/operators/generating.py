@@ -21,6 +21,7 @@ from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.keeping import keep
 from airflow_provider_kling.storage.store import Store, as_store
+from airflow_provider_kling.versions import call_on_failure
 from airflow_provider_kling.waiting import Awaited, WaitsForJob, timed_out
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         from airflow_provider_kling.segmind.submission import read_record
 
         record = read_record(record_store(context).load())
-        return record is not None and record.request_id is not None
+        return record is not None and record.request_id is not None and not record.delivered
 
     def _check_store(self, context: Context) -> None:
         """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""
@@ -199,7 +200,10 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         told = _retold(error, self._awaited(context).model)
         if self._may_be_made_again(error):
             raise told
-        conclude(context, self.log, cost=_cost(error))
+        if getattr(self, "retry_policy", None) is None:
+            conclude(context, self.log, cost=_cost(error))
+        else:  # which may want a retry, and that pays for no other job
+            call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error)))
         fail(self, told)
 
 

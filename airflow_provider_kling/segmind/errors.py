@@ -4,6 +4,7 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
 * SegmindError
   + SegmindInputError                 found on this side: nothing was sent, nothing was paid
     - SegmindSettingsError            the connection
+      * SegmindConnectionMissingError Airflow does not find it, or could not ask for it
     - KlingPayloadError               the payload
     - KlingBudgetExceededError        what the job may cost
   + SegmindBadRequestError            400, 405, 406 with a refused value or content type
@@ -110,6 +111,12 @@ class SegmindInputError(SegmindError, ValueError):
 
 class SegmindSettingsError(SegmindInputError):
     """The Airflow connection is missing or cannot work as it is; change the connection."""
+
+
+class SegmindConnectionMissingError(SegmindSettingsError):
+    """Airflow found no such connection; it says so, too, when what holds it did not answer, so a retry may help."""
+
+    retryable = True
 
 
 class KlingPayloadError(SegmindInputError):

@@ -17,15 +17,17 @@ What must not be relaxed:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.orphans import ORPHAN_GRACE
 from airflow_provider_kling.segmind.refusals import failure
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from airflow_provider_kling.segmind.schemas import Status
 
@@ -58,6 +60,15 @@ class Done:
     result: Result
 
 
+def known_from(submitted_at: str | None) -> datetime | None:
+    """
+    Return from when on Segmind knows a job for certain; None where that is not known.
+
+    :param submitted_at: when it was submitted, ISO 8601 with its time zone, where that is known.
+    """
+    return None if renders_to_nothing(submitted_at) else datetime.fromisoformat(str(submitted_at)) + ORPHAN_GRACE
+
+
 @dataclass(frozen=True, slots=True)
 class GiveUp:
     """The wait is over without a result."""
@@ -79,6 +90,7 @@ class Wait:
     :param model: the model's slug, for messages, where it is known.
     :param settings_until: until when a connection that cannot be read counts as a passing fault; a
         process that takes up a running wait may find its secrets backend down.
+    :param known_from: from when on Segmind knows the job for certain, where it is known when that was submitted.
     """
 
     request_id: str
@@ -86,6 +98,7 @@ class Wait:
     pause: Callable[[datetime], float]
     model: str | None = None
     settings_until: datetime | None = None
+    known_from: datetime | None = None
     failed_looks: int = 0
     last_status: JobStatus | None = None
 
@@ -122,7 +135,11 @@ class Wait:
     def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after the request history was asked in vain."""
         if isinstance(error, errors.SegmindRequestNotFoundError):
-            return GiveUp(self._lost())
+            if self.known_from is None or now >= self.known_from:
+                return GiveUp(self._lost())
+            self.failed_looks += 1
+            unknown = "Segmind did not know the job yet, which was submitted a moment ago"
+            return self._again(now, unknown, concern=f"{unknown}.")
         return self.after_error(error, now=now)
 
     def begun(self, usual_latency: float | None, poll_interval: float | None) -> str:

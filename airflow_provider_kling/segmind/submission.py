@@ -77,6 +77,8 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 16.0
 #: From one attempt's last look to the next one's first: as long as the submit is ago, within these.
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=2)
+#: For how long after the grace a history that cannot be read is asked again in the same try.
+_OUTAGE = timedelta(minutes=10)
 #: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
 _SWAPS = timedelta(days=1)
 
@@ -170,7 +172,7 @@ class Submission:
         """Return the record of the job that is wanted: adopted, found or submitted now."""
         if self.adopt is not None:
             return (yield from self._ordered(self.adopt, record))
-        if self.instead_of is not None:
+        if self.instead_of is not None and (record is None or self._is_job(record, self.instead_of)):
             yield Tell("info", f"Request {self.instead_of} FAILED at no cost: a new one is submitted in its place.")
             failed = record or self._intent(self.clock(), former=())
             return (yield from self._post(failed.model_copy(update={"request_id": self.instead_of})))
@@ -182,6 +184,9 @@ class Submission:
         if record.request_id is None:
             return (yield from self._resolved(record))
         return (yield from self._continued(record, record.request_id))
+
+    def _is_job(self, record: Record, request_id: str) -> bool:
+        return record.request_id is not None and canonical_id(record.request_id) == canonical_id(request_id)
 
     def _made_before(self) -> Generator[Step, Any, tuple[str, ...]]:
         """Return the jobs in the history that could be taken for one that is submitted now, and are none."""
@@ -224,7 +229,7 @@ class Submission:
 
     def _abandon(self, record: Record) -> Generator[Step, Any, Record]:
         """Submit what is wanted now, and name the job that is no longer wanted."""
-        if not (record.delivered or record.refused):
+        if not record.delivered:
             yield Tell("warning", outlook.abandoned(record))
         return (yield from self._post(record))
 
@@ -235,7 +240,7 @@ class Submission:
         try:
             own: bool = yield AskOwner(request_id)
         except SegmindError as error:
-            raise outlook.owner_unread(record, error, self._next_look(record.intended_at, over)) from error
+            raise outlook.owner_unread(record, error, self._next_look(record.intended_at, over + _OUTAGE)) from error
         if not own and asked < over:  # its row may be late
             raise outlook.owner_unknown(record, over, self._next_look(record.intended_at, over))
         return own
@@ -371,7 +376,7 @@ class Submission:
                 unread = outlook.history_unread(self, intent, error, self._over(intent, wanting))
                 if not error.retryable:
                     raise unread from error
-                finding: Take | Absent | NotYet = NotYet(unread, self._over(intent, wanting))
+                finding: Take | Absent | NotYet = NotYet(unread, self._over(intent, wanting) + _OUTAGE)
             else:
                 # Asked after the look, so that whoever has a row there has published the intent by now.
                 finding = self.judge(intent, rows, (yield from self._others()), asked)
@@ -446,7 +451,7 @@ class Submission:
         self, intent: Record, possible: tuple[HistoryRow, ...], over: datetime, now: datetime
     ) -> Absent | NotYet:
         """Return what it says where no row is the intent's job for certain."""
-        if intent.refused:
+        if intent.refused and not possible:
             return Absent()
         if now < over:
             shown = f"only what may be it: {outlook.rows(possible)}" if possible else "nothing of it yet"

@@ -80,6 +80,8 @@ class Uploads:
     def _keep(self, uploads: dict[str, dict[str, str]]) -> None:
         if self._store is not None:
             self._store.set(UPLOADS_KEY, uploads)
+        else:  # lasts as long as the try, which may go on after a rate limit
+            self._ti.xcom_push(key=UPLOADS_KEY, value=uploads)
 
     def _of_the_run(self, host: str) -> dict[str, str]:
         """Return what tasks of the run have uploaded; the same one for all who ask, where there are several."""

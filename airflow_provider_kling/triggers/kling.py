@@ -16,7 +16,16 @@ from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.pacing import Job
-from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
+from airflow_provider_kling.segmind.polling import (
+    Decision,
+    Done,
+    FetchResult,
+    GiveUp,
+    LookAgain,
+    LookUp,
+    Wait,
+    known_from,
+)
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.last_look import within
@@ -115,6 +124,7 @@ class KlingTrigger(BaseTrigger):
                 return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
 
             wait = Wait(self.request_id, deadline, pause, model, settings_until=now + SETTINGS_GRACE)
+            wait.known_from = known_from(self.submitted_at)
             told, seen = bool(self.deadline), None  # a worker that deferred has told how the wait began
             while True:
                 decision = await self._look(hook, wait, job)

@@ -89,7 +89,6 @@ def test_the_rendered_payload_is_a_dict_that_airflow_can_show():
         ('payload="{{ [1] }}", model="kling-o1"', "payload: must be a dict"),
         ('payload={"prompt": "x"}, model="{{ \'a/b\' }}"', "model: 'a/b' is not a model slug"),
         ('payload={"image": "{{ none }}"}, model="kling-99"', "image rendered to 'None'"),
-        ('payload=O1Image(prompt="x", image_urls=PICTURES), segmind_conn_id="nowhere"', "'nowhere' does not exist"),
     ],
 )
 def test_bad_input_that_shows_up_when_the_task_runs_costs_nothing_and_no_retry(

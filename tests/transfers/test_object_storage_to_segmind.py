@@ -105,7 +105,6 @@ def test_a_retry_does_not_upload_again_what_was(sim, conn_id, run_dag, folder):
         ("source=[]", "is empty"),
         ('source="{folder}/a.png", model="kling-v2-standard-avatar", field="audio_url"', "takes audio"),
         ('source="{folder}/a.png", model="kling-o1", field="audio_url"', "field: 'audio_url' is not known"),
-        ('source="{folder}/a.png", segmind_conn_id="nowhere"', "'nowhere' does not exist"),
     ],
 )
 def test_what_cannot_be_uploaded_is_told_before_anything_is_and_uses_no_retry(
