@@ -65,6 +65,7 @@ def test_a_task_that_failed_in_its_post_execute_takes_its_job_when_it_is_cleared
     assert len(jobs(sim, run_id)) == 2
 
 
+@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2.11 was seen to let a running task that was cleared go on")
 def test_a_task_that_is_cleared_while_its_submit_is_on_its_way_takes_the_job(uncounted, sim):
     sim.order_fault("hold_after", method="POST", model=MODEL)
     uncounted.trigger("uncounted_plain", "on-its-way")
