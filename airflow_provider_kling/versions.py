@@ -143,7 +143,7 @@ def when_counted(context: Context, callback: Callable[[], None]) -> None:
 
 
 def call_on_failure(context: Context, callback: Callable[[], None]) -> None:
-    """Have the callback called when Airflow has failed the running task for good, and not when it retries it."""
+    """Have the callback called when the running task fails for good, as Airflow has it, and not when it is retried."""
     task: Any = context["task"]
     own = task.on_failure_callback or []
     task.on_failure_callback = [*(own if isinstance(own, list | tuple) else [own]), lambda _: callback()]
@@ -276,7 +276,7 @@ def other_runs(context: Context, task_ids: Sequence[str]) -> list[str]:
     def age(run_id: str) -> tuple[bool, str]:
         unfinished = set(states[run_id].values()) - {None, "success", "failed", "skipped", "upstream_failed", "removed"}
         dated = _RUN_DATE.search(run_id)
-        return bool(unfinished), dated[0] if dated else run_id
+        return bool(unfinished), dated[0] if dated else ""
 
     return sorted(states.keys() - {ti.run_id}, key=age, reverse=True)[:RUNS]
 

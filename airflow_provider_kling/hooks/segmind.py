@@ -184,8 +184,8 @@ class SegmindHook(BaseHook):
         Return this account's jobs of one model, newest first, one row each.
 
         :param since: the earliest creation time, with its time zone, however long ago.
-        :param until: the latest one; now. Rows whose time is not given, or whose zone is not, and may fit, are
-            included.
+        :param until: the latest one; any up to now, with a day to spare. Rows whose time is not given, or whose zone
+            is not, and may fit, are included.
         :raises SegmindClockError: this machine's clock and Segmind's are more than five minutes apart.
         """
         now = datetime.now(tz=UTC)

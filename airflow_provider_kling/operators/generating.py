@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
 _CHARGED = "It is not submitted again by itself. Mend what it names, then clear this task to submit a new job."
+_ADOPTED = "Take adopt_request_id away, then clear this task to submit a new job."
 _AGAIN = "A retry, or clearing this task, submits a new job in its place."
 
 
@@ -116,9 +117,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _is_submitted(self, context: Context) -> bool:
-        from airflow_provider_kling.records import record_store
-        from airflow_provider_kling.segmind.submission import read_record
-
         record = read_record(record_store(context).load())
         return record is not None and record.request_id is not None and not record.delivered
 
@@ -132,6 +130,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             check_assets(context, store)
         except SegmindInputError as error:
             fail(self, error.followed_by("Mend that, then clear this task."))
+        except SegmindError as error:
+            fail(self, error)
 
     def _check_place(self, context: Context, model: str) -> None:
         if self.store is not None:
@@ -197,13 +197,13 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         if not isinstance(error, KlingGenerationFailedError):
             super()._end_with(context, error)
         self._push_bill(context, error)
-        told = _retold(error, self._awaited(context).model)
+        adopted = _may_be_made_again(error) and not self._may_be_made_again(error)
+        told = _retold(error, self._awaited(context).model, adopted=adopted)
         if self._may_be_made_again(error):
+            self.log.error("%s: %s", type(told).__name__, told)
             raise told
-        if getattr(self, "retry_policy", None) is None:
-            conclude(context, self.log, cost=_cost(error))
-        else:  # which may want a retry, and that pays for no other job
-            call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error)))
+        # Not before: a retry, which a policy or a lost process may bring all the same, pays for no other job.
+        call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error)))
         fail(self, told)
 
 
@@ -232,10 +232,10 @@ def _may_be_made_again(error: KlingGenerationFailedError) -> bool:
     return not error.blocked and not _cost(error)
 
 
-def _retold(error: KlingGenerationFailedError, model: str | None) -> KlingGenerationFailedError:
+def _retold(error: KlingGenerationFailedError, model: str | None, *, adopted: bool) -> KlingGenerationFailedError:
     """Return the error with what this one task does next, in place of what a pair of them would."""
     cost = _cost(error)
-    advice = _BLOCKED if error.blocked else _CHARGED if cost else _AGAIN
+    advice = _BLOCKED if error.blocked else _CHARGED if cost else _ADOPTED if adopted else _AGAIN
     what = f"Request {error.request_id}" + (f" ({model})" if model else "")
     told = KlingGenerationFailedError(
         f"{what} FAILED: {(error.detail or 'no reason given').rstrip('.')}. "

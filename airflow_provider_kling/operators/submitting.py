@@ -195,10 +195,9 @@ class SubmissionDriver:
 
     def _is_own(self, request_id: str) -> bool:
         try:
-            self.hook.find_row(request_id)
+            return self.hook.find_row(request_id) is not None
         except SegmindRequestNotFoundError:
             return False
-        return True
 
     def _push(self, key: str, value: Any) -> None:
         self.ti.xcom_push(key=key, value=value)

@@ -117,6 +117,14 @@ def abandoned(record: Record) -> str:
     )
 
 
+def replaced(record: Record) -> str:
+    """Return the log's line about a job in whose place the user has ordered another one."""
+    return (
+        f"Request {record.request_id} ({record.model}, submitted {_time(record.intended_at)}), which this task had, is "
+        f"left behind: it runs to its end and is billed{_price(record)} if it completes."
+    )
+
+
 def left_behind(record: Record) -> str:
     """Return what follows a refusal of this attempt's files, where an earlier attempt has submitted."""
     if record.request_id is None:

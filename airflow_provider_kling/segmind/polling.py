@@ -64,9 +64,12 @@ def known_from(submitted_at: str | None) -> datetime | None:
     """
     Return from when on Segmind knows a job for certain; None where that is not known.
 
-    :param submitted_at: when it was submitted, ISO 8601 with its time zone, where that is known.
+    :param submitted_at: when it was submitted, ISO 8601, where that is known; local time without a zone.
     """
-    return None if renders_to_nothing(submitted_at) else datetime.fromisoformat(str(submitted_at)) + ORPHAN_GRACE
+    if renders_to_nothing(submitted_at):
+        return None
+    moment = datetime.fromisoformat(str(submitted_at))
+    return (moment if moment.tzinfo else moment.astimezone()) + ORPHAN_GRACE
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,11 +249,13 @@ class Submission:
         """Take the request id that the user gave, unless it is known to be another model's job."""
         if record is None or (record.request_id, record.model) != (request_id, self.model):
             yield from self._check_model(request_id)
-        if record is not None and record.request_id not in {None, request_id}:
-            yield Tell("warning", outlook.abandoned(record))
+        same = record is not None and self._is_job(record, request_id)
+        if record is not None and record.request_id is not None and not same:
+            yield Tell("warning", outlook.replaced(record))
         yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
         former = tuple(job for job in _jobs(record) if job != canonical_id(request_id))
-        intent = self._intent(self.clock(), former=former)
+        cost = 0.0 if record is None else record.former_cost if same else former_cost(record, {}, gone=False)
+        intent = self._intent(self.clock(), former=former, former_cost=cost)
         adopted = intent.model_copy(update={"request_id": request_id, "accepted_at": intent.intended_at})
         yield Keep(adopted)
         return adopted

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_kling.payloads import get_payload_class
-from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.storage.claiming import Claim, Owner
 from airflow_provider_kling.storage.folder import Folder
@@ -37,7 +37,7 @@ def check_place(context: Context, store: Store, model: str) -> None:
     :param context: of the task that will save it.
     :param store: its templates are rendered.
     :param model: the slug of the model.
-    :raises SegmindInputError: the storage connection does not exist; Amazon's hooks would go on without it.
+    :raises KlingStorageError: the storage connection does not exist; Amazon's hooks would go on without it.
     :raises KlingNameTakenError: the name is another's; nothing was sent.
     :raises KlingStorageError: the folder cannot be read or written; nothing was sent.
     """
@@ -68,8 +68,9 @@ def _check_connection(conn_id: str) -> None:
         if conn_id:
             BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as exc:
-        raise SegmindInputError(
-            f"storage_conn_id: the connection {conn_id!r} does not exist; add it, or name another. {_UNPAID}"
+        raise KlingStorageError(
+            f"storage_conn_id: the connection {conn_id!r} does not exist, or what holds it did not answer; add it, or "
+            f"name another. {_UNPAID}"
         ) from exc
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
-from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindInputError
 from airflow_provider_kling.storage.naming import DEFAULT_NAME, check_template
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class Store:
         """
         Return the destination on its filesystem.
 
-        :raises SegmindInputError: nothing here can reach such a storage, or its connection does not exist.
+        :raises SegmindInputError: nothing here can reach such a storage.
+        :raises KlingStorageError: its connection does not exist, or cannot be asked for.
         """
         from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
@@ -63,9 +64,9 @@ class Store:
             folder = ObjectStoragePath(self.destination.rstrip("/"), conn_id=self.storage_conn_id)
             folder.fs  # noqa: B018 finds the filesystem
         except AirflowNotFoundException as exc:
-            raise SegmindInputError(
-                f"storage_conn_id: the connection of {self.destination!r} does not exist ({exc}); add it, or name "
-                "another."
+            raise KlingStorageError(
+                f"storage_conn_id: the connection of {self.destination!r} does not exist, or what holds it did not "
+                f"answer ({exc}); add it, or name another."
             ) from exc
         except (ValueError, ImportError) as exc:
             scheme = urlsplit(self.destination).scheme
