@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("installed", "works"), [("2.10.5", False), ("1.10.15", False), ("2.11.0", True), ("3.4.0b2", True)]
+    ("installed", "works"),
+    [("2.10.5", False), ("1.10.15", False), ("3.0.2", False), ("2.11.0", True), ("3.0.3", True), ("3.4.0b2", True)],
 )
 def test_an_airflow_that_is_too_old_is_named_with_what_to_do(tmp_path, installed, works):
     # What pip leaves behind, first on the path: the same that importlib finds of an installed Airflow.
@@ -29,4 +30,7 @@ def test_an_airflow_that_is_too_old_is_named_with_what_to_do(tmp_path, installed
     )
     assert (done.returncode == 0) is works, done.stderr
     if not works:
-        assert f"needs Apache Airflow 2.11 or newer, and {installed} is installed. Upgrade Airflow" in done.stderr
+        assert (
+            f"needs Apache Airflow 2.11, or 3.0.3 or newer, and {installed} is installed. Upgrade Airflow"
+            in done.stderr
+        )
