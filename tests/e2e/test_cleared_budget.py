@@ -19,11 +19,11 @@ from airflow_provider_kling.sensors.kling import KlingSensor
 
 PAYLOAD = O1Image(prompt="{{{{ run_id }}}}", image_urls=[{picture!r}])
 
-with DAG("budget_generate", schedule=None):
+with DAG("refilled_generate", schedule=None):
     clip = KlingGenerateOperator(task_id="clip", payload=PAYLOAD, budget=KlingBudget({limit}))
     clip >> KlingRunCostOperator(task_id="cost")
 
-with DAG("budget_pair", schedule=None):
+with DAG("refilled_pair", schedule=None):
     submit = KlingSubmitOperator(task_id="submit", payload=PAYLOAD, budget=KlingBudget({limit}))
     KlingSensor(task_id="done", request_id=submit.output) >> KlingRunCostOperator(task_id="cost")
 """
@@ -43,7 +43,7 @@ def cleared(running, sim):
 
     def run(dag_id, run_id, limit):
         text = DAG_FILE.format(picture=f"{sim.url}/simulator/inputs/robot.png", limit=limit)
-        running.write_dag("budget", text)
+        running.write_dag("refilled", text)
         running.trigger(dag_id, run_id)
         running.run_ends(run_id)
 
@@ -51,7 +51,7 @@ def cleared(running, sim):
 
 
 @keeps_the_record
-@pytest.mark.parametrize(("dag_id", "task_id"), [("budget_generate", "clip"), ("budget_pair", "submit")])
+@pytest.mark.parametrize(("dag_id", "task_id"), [("refilled_generate", "clip"), ("refilled_pair", "submit")])
 def test_a_job_that_failed_at_no_cost_leaves_the_budget_to_the_cleared_task(cleared, running, sim, dag_id, task_id):
     """Only one job fits the budget: the one that content rules blocked is not it."""
     sim.order_fault("fail_job", model=MODEL, error="Content policy violation")
@@ -67,18 +67,18 @@ def test_a_job_that_failed_at_no_cost_leaves_the_budget_to_the_cleared_task(clea
 @keeps_the_record
 def test_a_cleared_task_counts_what_its_former_job_was_billed(cleared, running, sim):
     """Two jobs fit the budget, three do not: what was billed before a clear stays spent."""
-    cleared("budget_generate", "spent", 2.5 * PRICE)
-    running.clear("budget_generate", "spent", "clip")
+    cleared("refilled_generate", "spent", 2.5 * PRICE)
+    running.clear("refilled_generate", "spent", "clip")
     assert running.run_ends("spent") == "success", running.last_words()
-    running.clear("budget_generate", "spent", "clip")
+    running.clear("refilled_generate", "spent", "clip")
     assert running.run_ends("spent") == "failed"
     assert len(jobs(sim, "spent")) == 2
 
 
 @keeps_the_record
 def test_what_a_run_cost_is_told_anew_when_it_is_cleared_with_the_tasks_before_it(cleared, running, sim):
-    cleared("budget_generate", "told", 9 * PRICE)
-    running.clear("budget_generate", "told", "clip")
+    cleared("refilled_generate", "told", 9 * PRICE)
+    running.clear("refilled_generate", "told", "clip")
     assert running.run_ends("told") == "success", running.last_words()
     assert running.xcom("told", "cost")["total"] == pytest.approx(2 * PRICE)
 
@@ -87,13 +87,13 @@ def test_what_a_run_cost_is_told_anew_when_it_is_cleared_with_the_tasks_before_i
 def test_after_a_clear_without_it_what_a_run_cost_is_told_anew_by_clearing_it_alone(cleared, running, sim):
     """Airflow runs no task again that was not cleared, a teardown neither; only this one knows of what came after."""
     sim.order_fault("fail_job", model=MODEL, error="Content policy violation")
-    cleared("budget_pair", "left-out", 9 * PRICE)
-    running.clear("budget_pair", "left-out", "submit", downstream=False)
+    cleared("refilled_pair", "left-out", 9 * PRICE)
+    running.clear("refilled_pair", "left-out", "submit", downstream=False)
     running.run_ends("left-out")
-    running.clear("budget_pair", "left-out", only_failed=True)
+    running.clear("refilled_pair", "left-out", only_failed=True)
     assert running.run_ends("left-out") == "success", running.last_words()
     assert running.xcom("left-out", "cost")["total"] == 0.0
-    running.clear("budget_pair", "left-out", "cost")
+    running.clear("refilled_pair", "left-out", "cost")
     assert running.run_ends("left-out") == "success", running.last_words()
     told = running.xcom("left-out", "cost")
     assert (told["total"], told["jobs"], told["failed"]) == (pytest.approx(PRICE), 2, 1)
