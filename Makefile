@@ -9,7 +9,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test e2e lint bench conform prove airflow docs build clean
+.PHONY: help setup demo test e2e lint bench conform prove mutations airflow docs build clean
 
 AIRFLOW ?= 3.3.2
 KILLS ?= 50
@@ -28,7 +28,7 @@ RUN := $(VENV)/bin/python
 
 help: ## Show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(firstword $(MAKEFILE_LIST)) | while IFS= read -r line; do \
-		printf '  make %-8s %s\n' "$${line%%:*}" "$${line#*## }"; done
+		printf '  make %-10s %s\n' "$${line%%:*}" "$${line#*## }"; done
 
 setup: $(READY) ## Make the environment that the other commands run in (they do it themselves)
 
@@ -52,6 +52,9 @@ conform: $(READY) ## Measure what is assumed of Segmind, on the simulator (LIVE=
 
 prove: $(READY) ## Explore every order of events of a submission within bounds, then walk at random (BOUND=small: for CI)
 	@BOUND="$(BOUND)" STEPS="$(STEPS)" KNOWN="$(KNOWN)" $(RUN) -m prove $(ARGS)
+
+mutations: $(READY) ## Break the protocol in many ways, and see whether prove or the tests find each
+	@$(RUN) -m prove.mutations $(ARGS)
 
 lint: $(READY) ## Check style and types
 	@$(RUN) -m ruff check .

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.versions import other_runs, xcoms_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +61,6 @@ def siblings(dag: DAG, kind: type) -> list[str]:
 
 def claims_of_other_runs(context: Context, task_ids: Sequence[str]) -> list[Any]:
     """Return what the tasks show in the DAG's other runs, in those that may still be of the same time."""
-    from airflow_provider_kling.versions import other_runs, xcoms_of_run
-
     claims: list[Any] = []
     try:
         runs = other_runs(context, task_ids)

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.payloads.templates import rendered_time
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import (
     KlingGenerationFailedError,
@@ -193,11 +194,15 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
         """Return how many seconds a worker that waits leaves the job alone."""
 
     def _wait(self, awaited: Awaited, deadline: datetime) -> Wait:
-        from airflow_provider_kling.segmind.polling import Wait, known_from
+        from airflow_provider_kling.segmind.polling import Wait
 
-        wait = Wait(awaited.request_id, deadline, lambda now: self._pause(awaited, now), awaited.model)
-        wait.known_from = known_from(awaited.submitted_at)
-        return wait
+        return Wait(
+            awaited.request_id,
+            deadline,
+            lambda now: self._pause(awaited, now),
+            awaited.model,
+            submitted_at=rendered_time(awaited.submitted_at),
+        )
 
     def _timed_out(self, context: Context, last_seen: str) -> KlingGenerationTimeoutError:
         return self._wait(self._awaited(context), datetime.now(tz=UTC)).timed_out(last_seen)
@@ -238,9 +243,10 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
 
     def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
         if isinstance(error, (SegmindAuthenticationError, SegmindPermissionError, SegmindSettingsError)):
+            then = "A retry, or clearing this task," if error.retryable else "Mend that, then clear this task: it"
             error = error.followed_by(
-                "The job is not affected: it runs on, and is billed if it completes. Mend that, then clear this task: "
-                "it waits for the same job and sends nothing."
+                f"The job is not affected: it runs on, and is billed if it completes. {then} waits for the same job "
+                "and sends nothing."
             )
         if isinstance(error, KlingGenerationFailedError):
             self._push_bill(context, error)

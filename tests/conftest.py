@@ -48,7 +48,9 @@ AIRFLOW_3_2 = _VERSION >= (3, 2)
 AIRFLOW_3_3 = _VERSION >= (3, 3)
 #: Whether tasks can loop, and a clear discards a task's state.
 AIRFLOW_3_4 = _VERSION >= (3, 4)
-needs_a_record = pytest.mark.skipif(not AIRFLOW_3_3, reason="a delivered job's record is kept from Airflow 3.3 on")
+needs_task_state = pytest.mark.skipif(
+    not AIRFLOW_3_3, reason="it reaches into a task's state, which came with Airflow 3.3"
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

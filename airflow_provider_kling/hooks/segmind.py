@@ -133,7 +133,8 @@ class SegmindHook(BaseHook):
         :param model: the model's slug.
         :param payload: the model's parameters, sent as they are: check them with a payload class first.
         :raises SegmindAmbiguousSubmitError: sent, but the outcome is unknown; look before sending again.
-        :raises SegmindError: refused or never sent; nothing is billed.
+        :raises SegmindError: refused or never sent. After a 429, 500 or 503, with which a gateway may answer for what
+            it has passed on, look in the history before sending again.
         """
         return self._send(protocol.submit(model, payload))
 

@@ -67,7 +67,8 @@ class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
     and ``kling_uploads``, by which they share what was uploaded.
 
     Files count by their content: another content is another payload, another path to the same is not. A retry
-    sends the addresses that its record keeps, and uploads nothing again.
+    knows its job by the addresses that the record keeps, and uploads nothing again (below Airflow 3.3 it does where it
+    has to send).
 
     :param payload: an instance of a class of :mod:`airflow_provider_kling.payloads`, or a dict of the
         model's parameters; values may be templates and XComArgs. Where it wants a picture, a video or sound, it

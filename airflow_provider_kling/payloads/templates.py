@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 _JINJA = ("{{", "{%", "{#")
@@ -30,3 +31,8 @@ def as_plain(value: Any) -> Any:
 def renders_to_nothing(value: Any) -> bool:
     """Whether an optional argument was left out, or its template found nothing to fill in."""
     return value is None or (isinstance(value, str) and value.strip() in {"", "None"})
+
+
+def rendered_time(value: str | None) -> datetime | None:
+    """Return an optional time, ISO 8601, with its zone; one without is local. None where it renders to nothing."""
+    return None if renders_to_nothing(value) else datetime.fromisoformat(str(value)).astimezone()

@@ -195,7 +195,7 @@ class SegmindInsufficientCreditsError(SegmindError):
 
 class SegmindRateLimitError(SegmindError):
     """
-    The plan's requests per minute are used up; nothing was accepted.
+    The plan's requests per minute are used up; nothing was accepted, as far as the answer tells.
 
     ``reset_at``: when the next window opens, ISO 8601 in UTC, where Segmind names it.
     """
@@ -205,7 +205,7 @@ class SegmindRateLimitError(SegmindError):
 
 
 class SegmindServerError(SegmindError):
-    """Segmind answered with a server error; a submit that ends so was refused and is not billed."""
+    """Segmind answered with a server error; a submit that ends so was refused, as far as the answer tells."""
 
 
 class SegmindConnectionError(SegmindError):

@@ -17,10 +17,8 @@ What must not be relaxed:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.orphans import ORPHAN_GRACE
 from airflow_provider_kling.segmind.refusals import failure
@@ -28,6 +26,7 @@ from airflow_provider_kling.segmind.schemas import JobStatus, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from airflow_provider_kling.segmind.schemas import Status
 
@@ -60,18 +59,6 @@ class Done:
     result: Result
 
 
-def known_from(submitted_at: str | None) -> datetime | None:
-    """
-    Return from when on Segmind knows a job for certain; None where that is not known.
-
-    :param submitted_at: when it was submitted, ISO 8601, where that is known; local time without a zone.
-    """
-    if renders_to_nothing(submitted_at):
-        return None
-    moment = datetime.fromisoformat(str(submitted_at))
-    return (moment if moment.tzinfo else moment.astimezone()) + ORPHAN_GRACE
-
-
 @dataclass(frozen=True, slots=True)
 class GiveUp:
     """The wait is over without a result."""
@@ -93,7 +80,8 @@ class Wait:
     :param model: the model's slug, for messages, where it is known.
     :param settings_until: until when a connection that cannot be read counts as a passing fault; a
         process that takes up a running wait may find its secrets backend down.
-    :param known_from: from when on Segmind knows the job for certain, where it is known when that was submitted.
+    :param submitted_at: when the job was submitted, with its time zone, where that is known: a young one may not be
+        known to Segmind yet.
     """
 
     request_id: str
@@ -101,7 +89,7 @@ class Wait:
     pause: Callable[[datetime], float]
     model: str | None = None
     settings_until: datetime | None = None
-    known_from: datetime | None = None
+    submitted_at: datetime | None = None
     failed_looks: int = 0
     last_status: JobStatus | None = None
 
@@ -138,7 +126,7 @@ class Wait:
     def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after the request history was asked in vain."""
         if isinstance(error, errors.SegmindRequestNotFoundError):
-            if self.known_from is None or now >= self.known_from:
+            if self.submitted_at is None or now >= self.submitted_at + ORPHAN_GRACE:
                 return GiveUp(self._lost())
             self.failed_looks += 1
             unknown = "Segmind did not know the job yet, which was submitted a moment ago"

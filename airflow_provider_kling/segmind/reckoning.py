@@ -107,4 +107,4 @@ def reckon(claims: Sequence[Claim], bills: Mapping[str, Bill], *, limit: float |
 
 def is_free(claim: Claim) -> bool:
     """Whether it is known that no job came of the claim's last intent."""
-    return claim.record.high == 0.0 and not is_asking(claim.record)
+    return claim.record.high == 0.0 and not (claim.record.refused or is_asking(claim.record))

@@ -8,7 +8,7 @@ from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, S
 from airflow_provider_kling.segmind.pacing import LONGEST_RESET
 
 #: What has just failed is not done again sooner, whatever the grace.
-SHORTEST_WAIT = timedelta(seconds=5)
+SHORTEST_DELAY = timedelta(seconds=5)
 #: Tasks that met the same rate limit come back spread over that time.
 SPREAD = timedelta(seconds=10)
 
@@ -26,4 +26,4 @@ def resumes_at(error: SegmindError, now: datetime, *, chance: float) -> datetime
         moment = datetime.fromisoformat(error.look_again_at)
     else:
         return None
-    return max(moment, now + SHORTEST_WAIT)
+    return max(moment, now + SHORTEST_DELAY)

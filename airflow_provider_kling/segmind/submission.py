@@ -172,7 +172,7 @@ class Submission:
         """Return the record of the job that is wanted: adopted, found or submitted now."""
         if self.adopt is not None:
             return (yield from self._ordered(self.adopt, record))
-        if self.instead_of is not None and (record is None or self._is_job(record, self.instead_of)):
+        if self.instead_of is not None and (record is None or _is_job(record, self.instead_of)):
             yield Tell("info", f"Request {self.instead_of} FAILED at no cost: a new one is submitted in its place.")
             failed = record or self._intent(self.clock(), former=())
             return (yield from self._post(failed.model_copy(update={"request_id": self.instead_of})))
@@ -184,9 +184,6 @@ class Submission:
         if record.request_id is None:
             return (yield from self._resolved(record))
         return (yield from self._continued(record, record.request_id))
-
-    def _is_job(self, record: Record, request_id: str) -> bool:
-        return record.request_id is not None and canonical_id(record.request_id) == canonical_id(request_id)
 
     def _made_before(self) -> Generator[Step, Any, tuple[str, ...]]:
         """Return the jobs in the history that could be taken for one that is submitted now, and are none."""
@@ -249,7 +246,7 @@ class Submission:
         """Take the request id that the user gave, unless it is known to be another model's job."""
         if record is None or (record.request_id, record.model) != (request_id, self.model):
             yield from self._check_model(request_id)
-        same = record is not None and self._is_job(record, request_id)
+        same = record is not None and _is_job(record, request_id)
         if record is not None and record.request_id is not None and not same:
             yield Tell("warning", outlook.replaced(record))
         yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
@@ -596,6 +593,10 @@ def _jobs(record: Record | None) -> tuple[str, ...]:
     if record is None:
         return ()
     return record.former if record.request_id is None else (*record.former, canonical_id(record.request_id))
+
+
+def _is_job(record: Record, request_id: str) -> bool:
+    return record.request_id is not None and canonical_id(record.request_id) == canonical_id(request_id)
 
 
 def _held(claims: Iterable[Claim]) -> set[str]:

@@ -94,7 +94,9 @@ class Claim:
             try:
                 create(fs, sidecar, document)
             except FileExistsError:
-                self._look(sidecar, description.index)
+                # An empty one was left by a task that died as it made it, and made no file.
+                if self._look(sidecar, description.index) is None and fs.exists(target):
+                    raise self._undescribed(target) from None
                 fs.pipe_file(sidecar, document)
                 return
             if fs.exists(target):  # although the name was nobody's a moment ago

@@ -13,19 +13,10 @@ from airflow_provider_kling.delivery import summary, xcoms
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.links.kling import KlingOutputLink
-from airflow_provider_kling.payloads.templates import renders_to_nothing
+from airflow_provider_kling.payloads.templates import rendered_time, renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.pacing import Job
-from airflow_provider_kling.segmind.polling import (
-    Decision,
-    Done,
-    FetchResult,
-    GiveUp,
-    LookAgain,
-    LookUp,
-    Wait,
-    known_from,
-)
+from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.last_look import within
@@ -113,7 +104,7 @@ class KlingTrigger(BaseTrigger):
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
             durations, now = hook.pool.durations, datetime.now(tz=UTC)
             handover = Handover(self, deferred=self.deadline is not None)
-            submitted = now if renders_to_nothing(self.submitted_at) else datetime.fromisoformat(str(self.submitted_at))
+            submitted = rendered_time(self.submitted_at) or now
             model = None if renders_to_nothing(self.model) else self.model
             expectation = durations.expect(model, self.usual_latency)
             deadline = datetime.fromisoformat(self.deadline) if self.deadline else now + timedelta(seconds=self.timeout)
@@ -123,8 +114,14 @@ class KlingTrigger(BaseTrigger):
                 job.time_scale = hook.pool.time_scale  # known once the connection was read
                 return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
 
-            wait = Wait(self.request_id, deadline, pause, model, settings_until=now + SETTINGS_GRACE)
-            wait.known_from = known_from(self.submitted_at)
+            wait = Wait(
+                self.request_id,
+                deadline,
+                pause,
+                model,
+                settings_until=now + SETTINGS_GRACE,
+                submitted_at=rendered_time(self.submitted_at),
+            )
             told, seen = bool(self.deadline), None  # a worker that deferred has told how the wait began
             while True:
                 decision = await self._look(hook, wait, job)

@@ -14,3 +14,8 @@ def jobs_of(running: Airflow, sim: Simulator, run_id: str) -> list[dict[str, Any
     bills = [running.xcom(run_id, task["task_id"], "kling_bill", task["map_index"]) for task in running.tasks(run_id)]
     waited_for = {bill["request_id"] for bill in bills if bill}
     return [job for job in sim.ledger()["jobs"] if job["request_id"] in waited_for and job["cost_billed"]]
+
+
+def request_ids(sim: Simulator, prompt: str) -> list[str]:
+    """Return the jobs that were accepted for a prompt, in the order in which they were submitted."""
+    return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == prompt]

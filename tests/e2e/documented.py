@@ -137,6 +137,8 @@ with DAG("my_dag", schedule=None) as my_dag:
 
 #: Commands that are not run here, by how they begin: those of the Makefile, which CI calls, and of another tool.
 NOT_HERE = ("make ", "pip install ", "export SEGMIND_API_KEY=")
+#: A command that goes on until it is ended, for those below it.
+SERVES = "python -m airflow_provider_kling.simulator "
 #: The exit codes of commands that may have two: `diff` tells by it whether it found a difference.
 EXIT_CODES = {"airflow kling models diff": (0, 1)}
 

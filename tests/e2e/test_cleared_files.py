@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.conftest import AIRFLOW_3_4
+from tests.e2e.bills import request_ids
 
 MODEL = "kling-text2video"
 LOOP_FILE = """
@@ -36,10 +37,6 @@ with DAG("cleared_files", schedule=None):
 """
 
 
-def jobs(sim, run_id):
-    return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
-
-
 def test_a_cleared_task_replaces_its_own_file_and_pays_once_more(running, sim, tmp_path):
     running.write_dag("cleared_files", DAG_FILE.format(model=MODEL, folder=str(tmp_path)))
     running.trigger("cleared_files", "cleared-files-1")
@@ -49,7 +46,7 @@ def test_a_cleared_task_replaces_its_own_file_and_pays_once_more(running, sim, t
     running.clear("cleared_files", "cleared-files-1")
     assert running.run_ends("cleared-files-1") == "success", running.last_words()
 
-    paid = jobs(sim, "cleared-files-1")
+    paid = request_ids(sim, "cleared-files-1")
     (after,) = tmp_path.rglob("*.json")
     assert len(paid) == 2
     assert after == before
@@ -63,7 +60,7 @@ def test_each_iteration_of_a_loop_has_a_file_of_its_own(running, sim, tmp_path):
     running.trigger("looped_files", "looped-files")
     assert running.run_ends("looped-files") == "success", running.last_words()
     told = {json.loads(file.read_text())["request_id"] for file in tmp_path.rglob("*.json")}
-    assert told == set(jobs(sim, "looped-files"))
+    assert told == set(request_ids(sim, "looped-files"))
     assert sorted(file.name for file in tmp_path.rglob("*.mp4")) == [
         "rounds.clip-loop-0-0-0.mp4",
         "rounds.clip-loop-1-0-0.mp4",

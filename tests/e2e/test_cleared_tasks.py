@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.e2e.airflow_processes import sigkill
+from tests.e2e.bills import request_ids
 from tests.e2e.ours import GRACE
 
 MODEL = "kling-text2video"
@@ -24,30 +25,26 @@ with DAG("cleared", schedule=None):
 """
 
 
-def jobs(sim, run_id):
-    return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
-
-
 def test_clearing_a_delivered_submit_makes_a_new_job_once(running, sim):
     running.write_dag("cleared", DAG_FILE)
     running.trigger("cleared", "cleared-1")
     assert running.run_ends("cleared-1") == "success"
-    (first,) = jobs(sim, "cleared-1")
+    (first,) = request_ids(sim, "cleared-1")
     running.clear("cleared", "cleared-1")
     assert running.run_ends("cleared-1") == "success", running.last_words()
-    assert jobs(sim, "cleared-1")[0] == first
-    assert len(jobs(sim, "cleared-1")) == 2
-    assert running.xcom("cleared-1", "submit") == jobs(sim, "cleared-1")[1]
+    assert request_ids(sim, "cleared-1")[0] == first
+    assert len(request_ids(sim, "cleared-1")) == 2
+    assert running.xcom("cleared-1", "submit") == request_ids(sim, "cleared-1")[1]
 
 
 def test_clearing_a_submit_that_failed_with_its_job_running_adopts_the_job(running, sim):
     running.write_dag("cleared", DAG_FILE)
     sim.order_fault("hold_after", method="POST", model=MODEL)
     running.trigger("cleared", "cleared-2")
-    running.wait_until(lambda: jobs(sim, "cleared-2"), "the job is accepted")
+    running.wait_until(lambda: request_ids(sim, "cleared-2"), "the job is accepted")
     assert sigkill(running.task_process("cleared-2", "submit"))
     assert running.run_ends("cleared-2") == "failed"
     running.clear("cleared", "cleared-2")
     assert running.run_ends("cleared-2") == "success", running.last_words()
-    (job,) = jobs(sim, "cleared-2")
+    (job,) = request_ids(sim, "cleared-2")
     assert running.xcom("cleared-2", "submit") == job

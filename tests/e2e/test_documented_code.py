@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tests.e2e.documented import (
     NOT_HERE,
     PICTURES,
     PUBLISH,
+    SERVES,
     SIZE,
     USERS_TEST,
     words_in,
@@ -176,7 +179,37 @@ def commands():
                 shown.append(line)
 
 
-COMMANDS = [command for command in commands() if not command[1].startswith(NOT_HERE)]
+SERVING = [block for block in written_in("console") if SERVES in block.text]
+COMMANDS = [
+    command
+    for command in commands()
+    if not command[1].startswith(NOT_HERE) and command[0] not in {block.place for block in SERVING}
+]
+
+
+@pytest.mark.parametrize("block", SERVING, ids=[block.place for block in SERVING])
+def test_a_simulator_of_the_page_answers_the_commands_below_it(block):
+    serve, *below = [command for place, command, _ in commands() if place == block.place]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with subprocess.Popen(f"exec {serve}", shell=True, env={**os.environ, "PATH": path}) as server:  # noqa: S602 a line of a page of this project
+        try:
+            wait_for("http://localhost:8765/simulator/health")
+            for command in below:
+                ran = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30, check=True)  # noqa: S602 see above
+                ordered = json.loads(command.partition(" -d ")[2].strip("'"))
+                assert json.loads(ran.stdout).items() >= ordered.items()
+        finally:
+            server.terminate()
+
+
+def wait_for(url):
+    """Wait until a server answers."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with suppress(requests.ConnectionError):
+            return requests.get(url, timeout=5).raise_for_status()
+        time.sleep(0.2)
+    raise TimeoutError(url)
 
 
 @pytest.mark.parametrize(("place", "command", "shown"), COMMANDS, ids=[command[:50] for _, command, _ in COMMANDS])

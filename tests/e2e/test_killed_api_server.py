@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from tests.conftest import AIRFLOW_3
+from tests.e2e.bills import request_ids
 from tests.e2e.kills import RETRIES_THE_KILLED
 
 pytestmark = pytest.mark.skipif(not AIRFLOW_3, reason="tasks of Airflow 2 write into its database themselves")
@@ -29,10 +30,6 @@ for retries in (0, 2):
             retries=retries, retry_delay=timedelta(seconds=2), orphan_grace=12, history_timeout=4,
         )
 """
-
-
-def jobs(sim, run_id):
-    return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
 
 
 def log_of(running, run_id):
@@ -76,11 +73,11 @@ def test_a_job_whose_id_no_api_server_took_is_paid_once_and_found_by_a_retry_or_
     states = {retries: running.run_ends(run_id) for retries, run_id in runs.items()}
     assert states == {0: "failed", 2: "success" if RETRIES_THE_KILLED else states[2]}, running.last_words()
     for retries, run_id in runs.items():
-        (job,) = jobs(sim, run_id)
+        (job,) = request_ids(sim, run_id)
         if RETRIES_THE_KILLED:  # Airflow 3.0 ends the task's process before it can say anything
             assert f"Request {job} was accepted, runs and is billed if it completes" in log_of(running, run_id)
         if states[retries] == "failed":
             running.clear(f"api_server_{retries}", run_id)
             assert running.run_ends(run_id) == "success", running.last_words()
-        assert jobs(sim, run_id) == [job]
+        assert request_ids(sim, run_id) == [job]
         assert running.xcom(run_id, "clip")["request_id"] == job

@@ -9,7 +9,8 @@ import pytest
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json
 from tests.e2e.airflow_processes import sigkill
-from tests.e2e.kills import RETRIES_THE_KILLED
+from tests.e2e.bills import request_ids
+from tests.e2e.kills import RETRIES_THE_KILLED, Stage
 
 MODEL, GENERATED = "kling-1.6-text2video", "kling-text2video"
 GRACE = 20
@@ -58,13 +59,9 @@ def waiting(running):
     return running
 
 
-def jobs(sim, run_id):
-    return [job["request_id"] for job in sim.ledger()["jobs"] if job["inputs"]["prompt"] == run_id]
-
-
 def assert_one_job_in_one_try(waiting, sim, run_id):
     assert waiting.run_ends(run_id) == "success", waiting.last_words()
-    (job,) = jobs(sim, run_id)
+    (job,) = request_ids(sim, run_id)
     assert waiting.xcom(run_id, "submit") == job
     assert waiting.tasks(run_id, "submit")[0]["try_number"] == 1
 
@@ -79,20 +76,20 @@ def test_a_submit_that_never_arrived_is_sent_again_in_the_same_try_once_its_grac
     sim.order_fault("reset_before", method="POST", model=MODEL)
     waiting.trigger("waits_submit", "never")
     waiting.wait_until(lambda: waiting.states("never") == ["deferred"], "it waits without a worker")
-    assert jobs(sim, "never") == []
+    assert request_ids(sim, "never") == []
     assert_one_job_in_one_try(waiting, sim, "never")
 
 
 def test_a_worker_that_died_before_its_submit_arrived_costs_one_try_and_no_second_one(waiting, sim):
     sim.order_fault("hold", method="POST", model=MODEL)
     waiting.trigger("waits_retry", "died")
-    waiting.wait_until(lambda: _posted(sim, "died"), "the POST is on its way")
+    waiting.wait_until(Stage(waiting, sim, "waits_retry", MODEL, "died").posted, "the POST is on its way")
     assert sigkill(waiting.task_process("died", "submit"))
     if not RETRIES_THE_KILLED:
         assert waiting.run_ends("died") == "failed"
         waiting.clear("waits_retry", "died")
     assert waiting.run_ends("died") == "success", waiting.last_words()
-    assert len(jobs(sim, "died")) == 1
+    assert len(request_ids(sim, "died")) == 1
     assert waiting.tasks("died", "submit")[0]["try_number"] == 2
 
 
@@ -114,12 +111,12 @@ def test_a_rate_limit_is_waited_out_without_a_worker_and_costs_no_try(waiting, s
 def test_runs_that_want_the_very_same_have_one_job_each_when_the_reply_to_one_is_lost(waiting, sim):
     sim.order_fault("reset_after", method="POST", model=MODEL, row_after=10)
     waiting.trigger("waits_same", "lost-reply")
-    waiting.wait_until(lambda: len(jobs(sim, "the very same")) == 1, "the first is accepted", every=0.02)
+    waiting.wait_until(lambda: len(request_ids(sim, "the very same")) == 1, "the first is accepted", every=0.02)
     waiting.trigger("waits_same", "with-reply")
     for run_id in ("lost-reply", "with-reply"):
         assert waiting.run_ends(run_id) == "success", waiting.last_words()
     made = [waiting.xcom(run_id, "submit") for run_id in ("lost-reply", "with-reply")]
-    assert made == jobs(sim, "the very same")
+    assert made == request_ids(sim, "the very same")
 
 
 def test_after_its_key_was_rotated_a_cleared_task_waits_for_the_same_job_and_on_another_account_for_another(waiting):
@@ -132,16 +129,12 @@ def test_after_its_key_was_rotated_a_cleared_task_waits_for_the_same_job_and_on_
         waiting.change_connection("rotated", connection_json(ours, extra=PACE))
         waiting.clear("waits_rotated", "rotated")
         assert waiting.run_ends("rotated") == "success", waiting.last_words()
-        (job,) = jobs(ours, "rotated")
+        (job,) = request_ids(ours, "rotated")
         assert waiting.xcom("rotated", "submit")["request_id"] == job
         waiting.trigger("waits_rotated", "another")
         waiting.wait_until(lambda: waiting.states("another") == ["deferred"], "the job is waited for")
         waiting.change_connection("rotated", connection_json(another, extra=PACE))
         waiting.clear("waits_rotated", "another")
         assert waiting.run_ends("another") == "success", waiting.last_words()
-        (job,) = jobs(another, "another")
+        (job,) = request_ids(another, "another")
         assert waiting.xcom("another", "submit")["request_id"] == job
-
-
-def _posted(sim, run_id):
-    return any(request["method"] == "POST" and run_id in str(request["body"]) for request in sim.requests())

@@ -14,7 +14,7 @@ from airflow.exceptions import AirflowTaskTimeout
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import O1Image
 from airflow_provider_kling.segmind.errors import SegmindInputError
-from tests.conftest import needs_a_record
+from tests.conftest import needs_task_state
 
 SUBMIT = """
     submit = KlingSubmitOperator(
@@ -308,7 +308,7 @@ def test_a_job_whose_model_cannot_be_told_is_adopted_with_a_warning(
     assert f"whether request {own} is a job of kling-o1 cannot be told, so it is taken as one" in capfd.readouterr().out
 
 
-@needs_a_record
+@needs_task_state
 def test_a_record_that_cannot_be_read_sends_nothing(sim, conn_id, run_dag, capfd):
     run = run_dag(
         """

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 
 from airflow_provider_kling.payloads import O1Image, O1VideoEdit
 from airflow_provider_kling.payloads.checking import Request, check_rendered, check_unrendered
+from airflow_provider_kling.payloads.templates import rendered_time
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
 
 PICTURE = "https://x.example/a.png"
@@ -65,3 +67,9 @@ def test_lazy_sequences_that_mapped_xcoms_resolve_to_become_lists():
 def test_none_for_an_optional_parameter_means_not_given():
     request, _ = check_unrendered(O1VideoEdit(prompt="x", video_url=PICTURE, elements=None), None)
     assert request == {"prompt": "x", "video_url": PICTURE}
+
+
+def test_a_rendered_time_without_a_zone_is_local_and_what_renders_to_nothing_is_none():
+    assert rendered_time("2026-11-29T06:00:00+00:00") == datetime(2026, 11, 29, 6, tzinfo=UTC)
+    assert rendered_time("2026-11-29T06:00:00").tzinfo is not None
+    assert [rendered_time(value) for value in (None, "", "None")] == [None] * 3

@@ -39,6 +39,17 @@ def test_a_failed_job_ends_the_wait(wait):
     assert "bad picture" in str(decision.error)
 
 
+def test_a_job_that_nobody_knows_is_waited_for_while_it_is_young_and_lost_afterwards():
+    wait = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5, submitted_at=NOW)
+    unknown = errors.SegmindRequestNotFoundError("404")
+    young = wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=9))
+    assert isinstance(young, LookAgain)
+    assert "did not know the job yet" in young.concern
+    assert isinstance(wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=10)), GiveUp)
+    of_unknown_age = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5)
+    assert isinstance(of_unknown_age.after_lookup_error(unknown, now=NOW), GiveUp)
+
+
 def test_the_last_look_falls_on_the_deadline(wait):
     assert wait.after_look(Status(status="QUEUED"), now=NOW + timedelta(seconds=58)) == LookAgain(2)
     decision = wait.after_look(Status(status="QUEUED"), now=NOW + timedelta(seconds=60))

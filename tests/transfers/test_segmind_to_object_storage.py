@@ -349,6 +349,16 @@ def test_a_file_that_nobody_described_is_not_overwritten(host, run_dag, folder, 
     assert "nothing beside it says whose it is" in capfd.readouterr().out
 
 
+def test_an_empty_description_claims_no_file_that_somebody_put_there(host, run_dag, folder, capfd):
+    folder.mkdir()
+    (folder / "film.json").touch()  # as a task leaves it that dies while it makes it
+    (folder / "film.mp4").write_bytes(b"mine")
+    run = keep(run_dag, folder, result_of(host), "name='film.{ext}'")
+    assert run.task_state("keep") == "failed"
+    assert (folder / "film.mp4").read_bytes() == b"mine"
+    assert "nothing beside it says whose it is" in capfd.readouterr().out
+
+
 def test_a_json_file_of_the_users_own_is_not_overwritten(host, run_dag, folder, capfd):
     folder.mkdir()
     (folder / "film.json").write_text('{"mine": true}')
