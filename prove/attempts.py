@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from prove.assumptions import moment, since_start
+from prove.liveness import live_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from airflow_provider_kling.segmind.steps import Record, Step
 
-_SIMPLE = {bool, int, float, str}
+_SIMPLE = {type(None), bool, int, float, str}
 #: Local names that are the same in each state of an attempt: its settings and its clock.
 _CONSTANT = {"self", "purse", "clock"}
 
@@ -96,10 +97,13 @@ class Attempt:
         generator: Any = self._generator
         while isinstance(generator, GeneratorType):
             frame: Any = generator.gi_frame
+            live = live_names(frame.f_code, frame.f_lasti) - _CONSTANT
             names = tuple(
-                (name, plain(value))
-                for name, value in frame.f_locals.items()
-                if name not in _CONSTANT and not isinstance(value, GeneratorType)
+                [
+                    (name, plain(value))
+                    for name, value in frame.f_locals.items()
+                    if name in live and not isinstance(value, GeneratorType)
+                ]
             )
             frames.append((frame.f_code.co_name, frame.f_lasti, names))
             generator = generator.gi_yieldfrom
@@ -121,30 +125,69 @@ class Attempt:
         return generator.throw(value.make()) if isinstance(value, Throw) else generator.send(value)
 
 
-def plain(value: Any) -> Any:  # noqa: PLR0911 one line for each kind
+def plain(value: Any) -> Any:
     """
     Return a value as numbers, texts and tuples.
 
     :raises TypeError: its kind is not known here, so that nothing is left out of a state in silence.
     """
     kind = type(value)
-    if value is None or kind in _SIMPLE:
+    if kind in _SIMPLE:
         return value
-    if kind in {list, tuple}:
-        return tuple([plain(inner) for inner in value])
-    if isinstance(value, BaseModel):
-        return kind.__name__, value.model_dump_json()
-    if kind is datetime:
-        return since_start(value) if value.tzinfo is not None else value.isoformat()
-    if kind is timedelta:
-        return value // timedelta(microseconds=1)
-    if kind is dict:
-        return tuple((name, plain(value[name])) for name in sorted(value))
-    if kind in {set, frozenset}:
-        return tuple(sorted(value))
-    if isinstance(value, Exception):
-        facts = ("request_id", "status_code", "look_again_at", "candidates", "reset_at")
-        return (kind.__name__, *(plain(getattr(value, fact, None)) for fact in facts))
-    if is_dataclass(value):
-        return (kind.__name__, *(plain(getattr(value, field.name)) for field in fields(value)))
-    raise TypeError(f"{kind.__name__} in an attempt's frame: prove.attempts.plain does not know it")
+    make = _PLAIN.get(kind) or _maker(kind)
+    return make(value)
+
+
+def _maker(kind: type) -> Callable[[Any], Any]:
+    """Return what makes values of the kind plain, and keep it for the next one."""
+    make: Callable[[Any], Any]
+    if issubclass(kind, BaseModel):
+        make = _model
+    elif issubclass(kind, Exception):
+        make = _error
+    elif is_dataclass(kind):
+        names = tuple(field.name for field in fields(kind))
+
+        def make(value: Any) -> Any:
+            return (kind.__name__, *[plain(getattr(value, name)) for name in names])
+    else:
+        raise TypeError(f"{kind.__name__} in an attempt's frame: prove.attempts.plain does not know it")
+    _PLAIN[kind] = make
+    return make
+
+
+def _model(value: BaseModel) -> Any:
+    # A record is asked for again and again, and never changes. It is kept beside what it was made to, so that no other
+    # object has its id.
+    known = _MODELS.get(id(value))
+    if known is None:
+        if len(_MODELS) > _MODELS_AT_MOST:
+            _MODELS.clear()
+        known = _MODELS[id(value)] = value, (type(value).__name__, value.model_dump_json())
+    return known[1]
+
+
+def _error(value: Exception) -> Any:
+    return (type(value).__name__, *[plain(getattr(value, fact, None)) for fact in _FACTS])
+
+
+def _time(value: datetime) -> Any:
+    return since_start(value) if value.tzinfo is not None else value.isoformat()
+
+
+def _sequence(value: Sequence[Any]) -> Any:
+    return tuple([plain(inner) for inner in value])
+
+
+_FACTS = ("request_id", "status_code", "look_again_at", "candidates", "reset_at")
+_MODELS: dict[int, tuple[BaseModel, Any]] = {}
+_MODELS_AT_MOST = 50_000
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    list: _sequence,
+    tuple: _sequence,
+    datetime: _time,
+    timedelta: lambda value: value // timedelta(microseconds=1),
+    dict: lambda value: tuple((name, plain(value[name])) for name in sorted(value)),
+    set: lambda value: tuple(sorted(value)),
+    frozenset: lambda value: tuple(sorted(value)),
+}

@@ -13,7 +13,7 @@ from prove.state import LETTERS, State
 from prove.tasks import DONE, IDLE, RETURNED, RUNNING, WAITING, Task, record
 
 #: Steps that nothing but the task itself sees.
-_LOCAL = (steps.Recall, steps.Keep, steps.Forget, steps.Tell)
+_LOCAL = (steps.Recall, steps.Keep, steps.Forget, steps.Tell, steps.CheckPlace, steps.AskCost)
 #: Steps that change something in Airflow, and those that only read there.
 _WRITES = (steps.Keep, steps.Forget, steps.Publish, steps.Withdraw, steps.Deliver)
 _READS = (steps.Recall, steps.AskSiblings, steps.AskBills)
@@ -44,7 +44,7 @@ class Choices(State):
         elif task.phase == RETURNED:
             what = ["count", *self._faults(post_execute=["post_fails"])]
         elif task.phase == IDLE:
-            what = ["start"]
+            what = [] if self._is_as_one_before(task) else ["start"]
             if task.tries:
                 what += self._faults(clear=["clear"], change=["change"])
         elif task.phase == WAITING:
@@ -53,9 +53,20 @@ class Choices(State):
             what = self._faults(again=["clear"])
         else:
             what = self._faults(clear=["clear"])
-        if task.lingers and task.attempt is not None:
+        if task.lingers:
             what.append("land")
         return [f"{LETTERS[task.number]}.{event}" for event in what]
+
+    def _is_as_one_before(self, task: Task) -> bool:
+        """
+        Whether a task before it is the same in all but its name, so that what this one may begin that one begins.
+
+        Names decide only where two intents are equally far from a row: a scenario has them the other way round.
+        """
+        before = zip(self.tasks[: task.number], self.scenario.tasks, strict=False)
+        return not task.tries and any(
+            not other.tries and wish == self.scenario.tasks[task.number] for other, wish in before
+        )
 
     def _faults(self, **events: list[str]) -> list[str]:
         return [event for fault, found in events.items() if self.may(fault) for event in found]

@@ -177,8 +177,20 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "nobody says when to look again",
         _SUBMISSION,
-        "        return min(now + pause, until).isoformat()",
+        "        return max(now, min(now + pause, until)).isoformat()",
         "        return None",
+    ),
+    Mutant(
+        "a look that is answered after the grace counts as asked after it",
+        _SUBMISSION,
+        "        if asked >= until:\n            return None\n        now = self.clock()\n",
+        "        now = self.clock()\n        if now >= until:\n            return None\n",
+    ),
+    Mutant(
+        "a wait for a job asks what the task shows",
+        _SUBMISSION,
+        "    record = read_record(stored)\n    if record is None or record.request_id is None:\n        record = next(",
+        "    record = read_record(stored)\n    if True:\n        record = next(",
     ),
     Mutant(
         "the window begins with the intent",

@@ -13,11 +13,13 @@ from typing import Any
 from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
+    SegmindError,
     SegmindRateLimitError,
     SegmindServerError,
 )
 from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.schemas import Receipt
+from airflow_provider_kling.segmind.submission import awaited_record
 from prove.assumptions import LATEST_ROW, SECOND, SLOWEST_POST, moment
 from prove.attempts import Throw
 from prove.history import Job
@@ -160,6 +162,7 @@ class World(Running):
         """Airflow counts the success, and the task's process notes it."""
         if task.returns is None:
             raise RuntimeError("nothing was returned")
+        self._wait_for(task, task.returns)
         task.phase, task.owns, task.returns = DONE, task.returns, None
         job = canonical_id(task.owns)
         if any(other.owns is not None and canonical_id(other.owns) == job for other in self.tasks if other is not task):
@@ -168,6 +171,15 @@ class World(Running):
             raise Violation(f"5: request {short(job)} was delivered before and is again, in place of what is wanted")
         self.delivered |= {job}
         store(task, self.scenario.airflow).conclude(None)
+
+    def _wait_for(self, task: Task, request_id: str) -> None:
+        """Go on after a wait, as KlingGenerateOperator does in another process: it asks which job it waits for."""
+        try:
+            awaited = awaited_record(store(task, self.scenario.airflow).load(), lambda: task.xcom)
+        except SegmindError as error:
+            raise Violation(f"4: a wait is forgotten: {error}") from error
+        if awaited.request_id != request_id:
+            raise Violation(f"4: it waits for request {short(awaited.request_id)} in place of {short(request_id)}")
 
     def _post_fails(self, task: Task) -> None:
         self.spend("post_execute", task)

@@ -15,8 +15,7 @@ from airflow_provider_kling.records import record_store
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.pacing import Durations, Job
-from airflow_provider_kling.segmind.steps import read_claims
-from airflow_provider_kling.segmind.submission import read_record
+from airflow_provider_kling.segmind.submission import awaited_record, read_record
 from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.keeping import keep
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.segmind.schemas import Result
-    from airflow_provider_kling.segmind.steps import Record
 
 _BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
 _CHARGED = "It is not submitted again by itself. Mend what it names, then clear this task to submit a new job."
@@ -156,7 +154,11 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _awaited(self, context: Context) -> Awaited:
         if self._job is None:
-            record = _own_record(context)
+            ti = context["ti"]
+            record = awaited_record(
+                record_store(context).load(),
+                lambda: ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index),
+            )
             accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
             self._job = Awaited(str(record.request_id), record.model, accepted_at)
         return self._job
@@ -205,26 +207,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         # Not before: a retry, which a policy or a lost process may bring all the same, pays for no other job.
         call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error)))
         fail(self, told)
-
-
-def _own_record(context: Context) -> Record:
-    """
-    Return the record of the accepted job.
-
-    What the task has published is for its siblings: an attempt that Airflow has given up may still write there. It is
-    looked at only where the record is gone, such as a Variable that was deleted by hand.
-    """
-    record = read_record(record_store(context).load())
-    if record is None or record.request_id is None:
-        ti = context["ti"]
-        claim = ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index)
-        record = next((claim.record for claim in read_claims([claim])), None)
-    if record is None or record.request_id is None:
-        raise SegmindError(
-            "The record of this task's job is gone, so it is not known which job it waits for; nothing was sent. Find "
-            "the job in Segmind's request history, set adopt_request_id to its id, then clear this task."
-        )
-    return record
 
 
 def _may_be_made_again(error: KlingGenerationFailedError) -> bool:

@@ -237,9 +237,9 @@ class Submission:
         try:
             own: bool = yield AskOwner(request_id)
         except SegmindError as error:
-            raise outlook.owner_unread(record, error, self._next_look(record.intended_at, over + _OUTAGE)) from error
+            raise outlook.owner_unread(record, error, self._next_look(record, asked, over + _OUTAGE)) from error
         if not own and asked < over:  # its row may be late
-            raise outlook.owner_unknown(record, over, self._next_look(record.intended_at, over))
+            raise outlook.owner_unknown(record, over, self._next_look(record, asked, over))
         return own
 
     def _ordered(self, request_id: str, record: Record | None) -> Generator[Step, Any, Record]:
@@ -398,7 +398,7 @@ class Submission:
             left = (until - self.clock()).total_seconds()
             if left <= 0:
                 if finding.until is not None and isinstance(finding.error, SegmindAmbiguousSubmitError):
-                    finding.error.look_again_at = self._next_look(intent.intended_at, finding.until)
+                    finding.error.look_again_at = self._next_look(intent, asked, finding.until)
                 raise finding.error
             yield Pause(min(pause, left))
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -478,13 +478,17 @@ class Submission:
         swapped = self._swapped(intent, others)
         return max([intent.intended_at, *(record.intended_at for record in swapped)]) + self.grace
 
-    def _next_look(self, asked: datetime, until: datetime) -> str | None:
-        """Return when to look in the history again, ISO 8601: ever later, and once when it can be said."""
-        now = self.clock()
-        if now >= until:
+    def _next_look(self, intent: Record, asked: datetime, until: datetime) -> str | None:
+        """
+        Return when to look in the history again, ISO 8601: ever later, and once when it can be said.
+
+        :param asked: when the last look was asked for; None is returned where it could be said by then.
+        """
+        if asked >= until:
             return None
-        pause = min(max(now - asked, SHORTEST_WAIT), LONGEST_WAIT)
-        return min(now + pause, until).isoformat()
+        now = self.clock()
+        pause = min(max(now - intent.intended_at, SHORTEST_WAIT), LONGEST_WAIT)
+        return max(now, min(now + pause, until)).isoformat()
 
     def _intent(
         self,
@@ -565,6 +569,28 @@ def read_record(stored: Any) -> Record | None:
             "unknown whether a job runs already; nothing was sent. Look in Segmind's request history, then delete "
             "the task's state entry, or the Variable that holds it, and clear the task to submit again, or set "
             "adopt_request_id to take the job."
+        )
+    return record
+
+
+def awaited_record(stored: Any, shown: Callable[[], Any]) -> Record:
+    """
+    Return the record of the accepted job that a task waits for.
+
+    What the task has published is for its siblings: an attempt that Airflow has given up may still write there. It is
+    looked at only where the record is gone, such as a Variable that was deleted by hand.
+
+    :param stored: the task's record.
+    :param shown: reads what the task has published.
+    :raises SegmindError: neither tells.
+    """
+    record = read_record(stored)
+    if record is None or record.request_id is None:
+        record = next((claim.record for claim in read_claims([shown()])), None)
+    if record is None or record.request_id is None:
+        raise SegmindError(
+            "The record of this task's job is gone, so it is not known which job it waits for; nothing was sent. Find "
+            "the job in Segmind's request history, set adopt_request_id to its id, then clear this task."
         )
     return record
 

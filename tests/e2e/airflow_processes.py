@@ -270,6 +270,11 @@ class Airflow:
             time.sleep(every)
         return answer
 
+    def task_logs(self, run_id: str) -> str:
+        """Return what the tasks of a run have logged, attempt by attempt, and their triggers."""
+        logs = sorted(log for log in (self.home / "logs").rglob("*.log*") if run_id in str(log))
+        return "\n".join(f"--- {log.relative_to(self.home)}\n{log.read_text(errors='replace')}" for log in logs)
+
     def last_words(self, lines: int = 15) -> str:
         """Return the end of every log."""
         logs = (

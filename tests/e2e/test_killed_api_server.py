@@ -32,10 +32,6 @@ for retries in (0, 2):
 """
 
 
-def log_of(running, run_id):
-    return "\n".join(log.read_text() for log in (running.home / "logs").rglob("*.log") if run_id in str(log))
-
-
 def start_again(running):
     """
     Start the API server, and the scheduler where it has died too, as whatever watches over them does.
@@ -75,7 +71,7 @@ def test_a_job_whose_id_no_api_server_took_is_paid_once_and_found_by_a_retry_or_
     for retries, run_id in runs.items():
         (job,) = request_ids(sim, run_id)
         if RETRIES_THE_KILLED:  # Airflow 3.0 ends the task's process before it can say anything
-            assert f"Request {job} was accepted, runs and is billed if it completes" in log_of(running, run_id)
+            assert f"Request {job} was accepted, runs and is billed if it completes" in running.task_logs(run_id)
         if states[retries] == "failed":
             running.clear(f"api_server_{retries}", run_id)
             assert running.run_ends(run_id) == "success", running.last_words()

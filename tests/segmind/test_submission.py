@@ -49,6 +49,8 @@ class Play:
     strangers = ()
     #: What the account's history says that a job cost, or why it cannot be asked.
     cost = None
+    #: How long the history takes to answer.
+    slow = timedelta(0)
 
     def __init__(
         self,
@@ -135,8 +137,10 @@ class Play:
             case steps.AskCost():
                 answer = self.cost
             case steps.AskOwner(request_id=request_id):
+                self.now += self.slow
                 answer = self.owns if isinstance(self.owns, Exception) else request_id in self.owns
             case steps.Look():
+                self.now += self.slow
                 answer = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if isinstance(answer, Exception):
             raise answer
@@ -190,6 +194,20 @@ def test_a_young_intent_that_the_history_does_not_show_is_looked_up_for_a_while_
         "or clearing this task, looks in the history again: if the job is there it takes it and sends nothing; if it "
         "is not, it submits it anew from 2026-11-21 10:10:00 UTC on."
     )
+
+
+@pytest.mark.parametrize(
+    ("record", "fields"),
+    [(INTENT, {}), (ACCEPTED, {"account": account("https://api.segmind.com", "rotated")})],
+    ids=["an intent", "a job of another key"],
+)
+def test_a_look_that_was_asked_for_before_the_grace_was_over_and_answered_after_it_is_taken_again(record, fields):
+    play = Play(record, at=NOW + timedelta(minutes=9, seconds=59), looks=[[]], history_timeout=timedelta(0), **fields)
+    play.slow = timedelta(seconds=2)
+    with pytest.raises(SegmindAmbiguousSubmitError) as caught:
+        play.run()
+    assert caught.value.look_again_at == play.now.isoformat()
+    assert play.posts == 0
 
 
 def test_an_old_intent_that_the_history_does_not_show_is_submitted_anew():
