@@ -99,7 +99,7 @@ def _judged(scenario: Scenario, result: Result, *, known: bool) -> int:
     if scenario.weakness and not known:
         print(f"  As documented: {scenario.weakness}\n    {promise}\n    {path}")
         return 0
-    print(f"  BROKEN  {promise}\n  python -m prove --replay '{path}'")
+    print(f"  BROKEN after {result.states:,} states  {promise}\n  python -m prove --replay '{path}'")
     return 1
 
 

@@ -43,7 +43,7 @@ GRACE = 600
 SLOWEST_POST = 100
 LATEST_ROW = 400
 #: Histories of up to 60 events each: the same in every run of the suite. EXAMPLES=20000 hunts for others at random.
-EXAMPLES = int(os.environ.get("EXAMPLES", "1500"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "800"))
 HUNTS = "EXAMPLES" in os.environ
 #: Seconds from the start of an attempt to its first step.
 START = 0.5
