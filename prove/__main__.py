@@ -8,6 +8,7 @@ ARGS="--replay '<path>'" tells a path that an earlier run has printed.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -29,6 +30,8 @@ WALKED, WALKED_SMALL = 2_000_000, 100_000
 _STRETCH = 50_000
 #: Seconds after which a scenario gives up and says how many states it has left out.
 _PATIENCE = 900.0
+#: States are many and live long, and few are garbage.
+_COLLECT_RARELY = (100_000, 50, 100)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     small = options.bound == "small"
     chosen = [scenario for scenario in SCENARIOS if (scenario.small or not small) and options.only in scenario.name]
     begun = time.monotonic()
-    with get_context("spawn").Pool(options.processes) as pool:
+    with get_context("spawn").Pool(options.processes, gc.set_threshold, _COLLECT_RARELY) as pool:
         failed = _explored(pool.imap(partial(explore, seconds=options.patience), chosen), chosen, known=options.known)
         if not options.only:
             steps = options.steps if options.steps is not None else WALKED_SMALL if small else WALKED

@@ -26,7 +26,7 @@ class Choices(State):
     def events(self) -> list[str]:
         """Return the events that may come next."""
         for task in self.tasks:
-            if task.phase == RUNNING and task.attempt is not None and isinstance(task.attempt.step, _LOCAL):
+            if self._is_unseen(task):
                 return self._of(task)
         found = [event for task in self.tasks for event in self._of(task)]
         if self._tick() is not None:
@@ -36,6 +36,25 @@ class Choices(State):
         if self.may("move") and self.key_in_use == "own" and self.jobs:
             found.append("move")
         return found
+
+    def _is_unseen(self, task: Task) -> bool:
+        """Whether nobody but the task itself sees what it does next."""
+        if task.phase == RETURNED:
+            return not task.lingers
+        step = task.attempt.step if task.attempt is not None else None
+        if isinstance(step, steps.AskSiblings):
+            return not self._has_others(task, same_run=True)
+        if isinstance(step, steps.AskOtherRuns):
+            return not self._has_others(task, same_run=False)
+        if isinstance(step, steps.Publish) and not self.may("linger"):
+            return bool(task.xcom == step.claim.model_dump(mode="json"))  # it stands there already
+        return isinstance(step, _LOCAL)
+
+    def _has_others(self, task: Task, *, same_run: bool) -> bool:
+        own = self.scenario.tasks[task.number].run
+        return any(
+            (wish.run == own) == same_run for number, wish in enumerate(self.scenario.tasks) if number != task.number
+        )
 
     def _of(self, task: Task) -> list[str]:
         what: list[str]

@@ -205,7 +205,7 @@ def _scenarios() -> Iterator[Scenario]:
         total=1,
     )
     yield Scenario(name="a late XCom, one task", tasks=_ONE, faults={"linger": 1, "die": 1, "lose": 1})
-    yield Scenario(name="a late XCom, two alike", faults={"linger": 1, "lose": 1}, person=True, small=False)
+    yield Scenario(name="a late XCom, two alike", faults={"linger": 1, "lose": 1}, person=True)
     yield Scenario(
         name="two runs, alike",
         tasks=_TWO_RUNS,
