@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.operators.spending import budgets
+from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.bills import Bill, bill_of, read_bills
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.reckoning import jobs_of, reckon
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class KlingRunCostOperator(BaseOperator):
+class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
     """
     Log what the Kling jobs of the run cost, and return the numbers; put it after the last tasks.
 

@@ -118,12 +118,16 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         record = read_record(record_store(context).load())
         return record is not None and record.request_id is not None and not record.delivered
 
+    def _store(self, store: Store, context: Context) -> Store:
+        """Return the store with what its author wrote rendered."""
+        return store if "store" in self.filled_in else store.resolve(context)
+
     def _check_store(self, context: Context) -> None:
         """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""
         if self.store is None:
             return
         try:
-            store = self.store.resolve(context)
+            store = self._store(self.store, context)
             store.folder()
             check_assets(context, store)
         except SegmindInputError as error:
@@ -135,7 +139,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         if self.store is not None:
             from airflow_provider_kling.storage.place import check_place
 
-            check_place(context, self.store.resolve(context), model)
+            check_place(context, self._store(self.store, context), model)
 
     def _made_in_vain(self, context: Context) -> str | None:
         """Return the job of an earlier attempt, if it FAILED and may be made again."""
@@ -179,7 +183,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             whole["files"] = keep(
                 context,
                 whole,
-                self.store.resolve(context),
+                self._store(self.store, context),
                 self.hook,
                 self.log,
                 payload=self._sent_without_files(),

@@ -13,6 +13,7 @@ from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.postponing import Postpones
+from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
@@ -51,7 +52,7 @@ __all__ = ["KlingGenerateOperator", "KlingSubmitOperator"]
 _TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: "Mend that, then clear this task."}
 
 
-class KlingSubmitOperator(Submitter, Postpones, BaseOperator):
+class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOperator):
     """
     Submit one Kling job and return its ``request_id``; :class:`KlingSensor` waits for it.
 

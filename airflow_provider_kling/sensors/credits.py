@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_kling.budget import checked_cost
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.payloads.templates import is_template
+from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
 from airflow_provider_kling.segmind.funding import Decision, Enough, TopUp, reached
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class KlingCreditsSensor(BaseSensorOperator):
+class KlingCreditsSensor(RendersAuthorsTemplates, BaseSensorOperator):
     """
     Wait until the account's balance is high enough; return it in US dollars.
 

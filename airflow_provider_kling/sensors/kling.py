@@ -16,6 +16,7 @@ from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.payloads.templates import renders_to_nothing
+from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.sensors.source import StartsInTriggerer, for_triggerer, needs_worker_at_end, source_of
@@ -33,7 +34,7 @@ WORKER_INTERVAL = 5.0
 RESCHEDULE_INTERVAL = 30.0
 
 
-class KlingSensor(WaitsForJob, BaseSensorOperator):
+class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     """
     Wait for a Kling job until it is COMPLETED or FAILED; return its result.
 

@@ -16,6 +16,7 @@ from airflow_provider_kling.payloads.files import lone_file, media_of
 from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.postponing import Postpones
+from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
@@ -34,7 +35,7 @@ T = TypeVar("T")
 ANY_ADDRESS = "https://segmind.com/file"
 
 
-class ObjectStorageToSegmindOperator(Uploader, Postpones, BaseOperator):
+class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpones, BaseOperator):
     """
     Upload files and return their addresses, for any number of payloads.
 

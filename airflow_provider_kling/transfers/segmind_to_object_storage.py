@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.siblings import Traceable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class SegmindToObjectStorageOperator(Traceable, BaseOperator):
+class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOperator):
     """
     Keep every file of a finished job in object storage, checked and described.
 
