@@ -38,6 +38,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from airflow_provider_kling.segmind.foreign import fit_text, fit_value
+
 #: Enough of an answer to recognise a proxy's page or a model's complaint, short enough for one line.
 BODY_EXCERPT_CHARS = 300
 
@@ -70,12 +72,13 @@ class SegmindError(Exception):
         unknown = facts.keys() - set(self.extra_facts)
         if unknown:
             raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
-        super().__init__(message)
+        # The words of Segmind, of storages and of Airflow are in it: whatever they are, logs and triggers take it.
+        super().__init__(fit_text(message))
         self.request_id = request_id
         self.status_code = status_code
-        self.body = body
+        self.body = fit_value(body)
         for name in self.extra_facts:
-            setattr(self, name, facts.get(name))
+            setattr(self, name, fit_value(facts.get(name)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep every fact when Airflow carries the error from one process to another."""

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.foreign import fit_body, fit_text
 from airflow_provider_kling.segmind.identifiers import checked_request_id, checked_slug
 from airflow_provider_kling.segmind.refusals import (
     About,
@@ -125,7 +126,8 @@ class Call(Generic[T]):
 
         :raises SegmindError: the class of the error table for everything but a good answer.
         """
-        answer = Answer(status_code, {name.lower(): value for name, value in headers.items()}, body)
+        fit_headers = {name.lower(): fit_text(value) for name, value in headers.items()}
+        answer = Answer(status_code, fit_headers, fit_body(body))
         if status_code >= HTTPStatus.MULTIPLE_CHOICES and not self._names_a_state(answer):
             raise refusal(self.question, answer)
         try:

@@ -26,6 +26,8 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_provider_kling.segmind.foreign import fit_value
+
 
 def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     try:
@@ -196,7 +198,7 @@ class HistoryRow(_Answer):
                 body = read(value)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 continue
-            return body if isinstance(body, dict) else None
+            return fit_value(body) if isinstance(body, dict) else None
         return None
 
 
@@ -279,7 +281,7 @@ def _urls(node: Any) -> list[str]:
             return [text]
         if text.startswith(("{", "[")):
             try:
-                return _urls(json.loads(text))
+                return _urls(fit_value(json.loads(text)))
             except (ValueError, RecursionError):
                 return []
         return []
