@@ -28,7 +28,8 @@ def xcoms(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
         "cost": result.metrics.cost,
         "metrics": answer.get("metrics", {}),
     }
-    whole = {"request_id": request_id, **({"model": model} if model else {}), **answer, **facts}
+    asked = {"request_id": request_id, **({"model": model} if model else {})}  # whatever the answer says of that
+    whole = {**asked, **answer, **asked, **facts}
     if result.url is None:
         del facts["url"]
     bill = Bill(request_id=request_id, model=model, cost=result.metrics.cost)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+CONN_TYPE = "segmind"
 DEFAULT_CONN_ID = "segmind_default"
 
 #: Fields of the connection that are kept in its extra, as JSON schema.
@@ -76,7 +77,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": [
             {
-                "connection-type": "segmind",
+                "connection-type": CONN_TYPE,
                 "hook-class-name": "airflow_provider_kling.hooks.segmind.SegmindHook",
                 "hook-name": "Segmind",
                 "conn-fields": CONNECTION_FIELDS,

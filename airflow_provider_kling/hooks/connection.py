@@ -6,7 +6,8 @@ import platform
 from typing import TYPE_CHECKING
 
 from airflow_provider_kling import __version__
-from airflow_provider_kling.segmind.errors import SegmindConnectionMissingError
+from airflow_provider_kling.get_provider_info import CONN_TYPE
+from airflow_provider_kling.segmind.errors import SegmindConnectionMissingError, SegmindSettingsError
 from airflow_provider_kling.segmind.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,8 +27,14 @@ def read_settings(connection: Connection) -> Settings:
     """
     Return the connection, checked.
 
-    :raises SegmindSettingsError: it cannot work; nothing was sent.
+    :raises SegmindSettingsError: it is another service's, or cannot work; nothing was sent.
     """
+    # A run's parameter may choose the connection: no other service's password goes to Segmind.
+    if connection.conn_type != CONN_TYPE:
+        raise SegmindSettingsError(
+            f"Connection {connection.conn_id!r} is of type {connection.conn_type!r}, not {CONN_TYPE!r}: its password "
+            f"is not sent to Segmind. Name one of type {CONN_TYPE}, or set that type on this one if it is meant."
+        )
     return Settings.from_connection(
         connection.conn_id,
         host=connection.host,

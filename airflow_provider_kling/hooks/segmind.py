@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_kling.get_provider_info import CONNECTION_FIELDS, DEFAULT_CONN_ID, UI_FIELD_BEHAVIOUR
+from airflow_provider_kling.get_provider_info import CONN_TYPE, CONNECTION_FIELDS, DEFAULT_CONN_ID, UI_FIELD_BEHAVIOUR
 from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.hooks.connection import identity, missing, read_settings
 from airflow_provider_kling.segmind import clocks, protocol
@@ -76,7 +76,7 @@ class SegmindHook(BaseHook):
 
     conn_name_attr = "segmind_conn_id"
     default_conn_name = DEFAULT_CONN_ID
-    conn_type = "segmind"
+    conn_type = CONN_TYPE
     hook_name = "Segmind"
 
     def __init__(self, segmind_conn_id: str = default_conn_name) -> None:

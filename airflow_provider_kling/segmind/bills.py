@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_kling.segmind.dollars import dollars
 from airflow_provider_kling.segmind.matching import canonical_id
@@ -30,7 +30,7 @@ class Bill(BaseModel):
 
     request_id: str
     model: str | None = None
-    cost: float | None = None
+    cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     failed: bool = False
 
 

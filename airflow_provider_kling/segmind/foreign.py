@@ -14,7 +14,9 @@ from typing import Any
 #: Surrogates, and control characters but tab and line breaks.
 _UNFIT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 #: Where a JSON text may hold one of them: as an escape, or as it is.
-_MAY_BE_UNFIT = re.compile(rb"\\u(?:[dD][89a-fA-F]|00[01]|007[fF]|00[89])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+_MAY_BE_UNFIT = re.compile(
+    rb"\\u(?:[dD][89a-fA-F]|00[01]|007[fF]|00[89])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]"
+)
 
 
 def fit_text(text: str) -> str:

@@ -231,7 +231,7 @@ def rate_limit_reset(headers: Mapping[str, str]) -> datetime | None:
             moment = pendulum.parse(value, tz="UTC", strict=False)
             return moment.in_timezone("UTC") if isinstance(moment, pendulum.DateTime) else None
         return datetime.fromtimestamp(epoch / 1000 if epoch > latest_epoch_in_seconds else epoch, tz=UTC)
-    except (ValueError, OverflowError, OSError):
+    except Exception:  # noqa: BLE001 because a parser of dates raises anything for a text that is none
         return None
 
 

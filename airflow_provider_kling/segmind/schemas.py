@@ -41,7 +41,9 @@ def _as_text(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 # A side fact that cannot be read must not cost the result that it comes with.
-SideFloat = Annotated[float | None, WrapValidator(_or_none)]
+SideFloat = Annotated[float | None, Field(allow_inf_nan=False), WrapValidator(_or_none)]
+#: Nobody is paid for a job: what is below 0 is no cost that can be counted on.
+SideCost = Annotated[float | None, Field(ge=0, allow_inf_nan=False), WrapValidator(_or_none)]
 SideInt = Annotated[int | None, WrapValidator(_or_none)]
 SideBool = Annotated[bool | None, WrapValidator(_or_none)]
 SideTime = Annotated[datetime | None, WrapValidator(_or_none)]
@@ -69,7 +71,7 @@ class _Answer(BaseModel):
 class Metrics(_Answer):
     """What a job took: ``cost`` and ``remaining_credits`` in US dollars, the times in seconds."""
 
-    cost: SideFloat = None
+    cost: SideCost = None
     remaining_credits: SideFloat = None
     inference_time: SideFloat = None
     queue_time: SideFloat = None
@@ -135,7 +137,7 @@ class Generation(_Answer):
     """
 
     request_id: SideText = None
-    cost: SideFloat = None
+    cost: SideCost = None
     remaining_credits: SideFloat = None
     generation_time: SideFloat = None
     seed: SideText = None
@@ -174,7 +176,7 @@ class HistoryRow(_Answer):
     request_id: str = ""
     model_name: SideText = None
     status: SideText = Field(default=None, validation_alias=AliasChoices("model_status", "status"))
-    cost: SideFloat = Field(default=None, validation_alias=AliasChoices("credits_deduction", "cost"))
+    cost: SideCost = Field(default=None, validation_alias=AliasChoices("credits_deduction", "cost"))
     request_body: dict[str, Any] | None = None
     url: SideText = Field(default=None, validation_alias=AliasChoices("generation_url", "url"))
     created_at: SideTime = Field(

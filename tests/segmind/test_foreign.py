@@ -13,7 +13,6 @@ from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.foreign import fit_body, fit_text
 from airflow_provider_kling.segmind.refusals import failure
-from airflow_provider_kling.segmind.schemas import HistoryRow
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None))
 ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
@@ -53,7 +52,7 @@ def test_a_result_with_any_text_in_it_is_read(words):
 def test_a_row_of_the_history_with_any_text_in_it_is_read(words):
     for body in (json.dumps({"prompt": words}), repr({"prompt": words})):
         page = json.dumps([{"request_id": ID, "request_body": body}]).encode()
-        row: HistoryRow = protocol.past_rows(ID).read(200, {}, page).rows[0]
+        row = protocol.past_rows(ID).read(200, {}, page).rows[0]
         assert row.request_body is not None
         assert_fit(json.dumps(row.request_body, ensure_ascii=False))
 
