@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
+import json
+import os
 import re
+import struct
+import subprocess
+import sys
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
+from airflow_provider_kling.storage import decoder
 
+#: Seconds after which a file that is still being decoded counts as one that cannot be.
+LONGEST_DECODING = 120.0
+#: What the decoder's process gets of the environment: where Python and its libraries are, and no secrets.
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "HOME", "TMPDIR")
 #: How many of a file's first bytes tell its type.
 HEAD = 32
 
@@ -20,17 +31,19 @@ class MediaType:
     mime: str
     extension: str
     kind: Literal["image", "video", "audio"]
+    #: FFmpeg's name of its format.
+    form: str
 
 
-PNG = MediaType("image/png", "png", "image")
-JPEG = MediaType("image/jpeg", "jpg", "image")
-WEBP = MediaType("image/webp", "webp", "image")
-GIF = MediaType("image/gif", "gif", "image")
-MP4 = MediaType("video/mp4", "mp4", "video")
-MOV = MediaType("video/quicktime", "mov", "video")
-WEBM = MediaType("video/webm", "webm", "video")
-MP3 = MediaType("audio/mpeg", "mp3", "audio")
-WAV = MediaType("audio/wav", "wav", "audio")
+PNG = MediaType("image/png", "png", "image", "png_pipe")
+JPEG = MediaType("image/jpeg", "jpg", "image", "jpeg_pipe")
+WEBP = MediaType("image/webp", "webp", "image", "webp_pipe")
+GIF = MediaType("image/gif", "gif", "image", "gif")
+MP4 = MediaType("video/mp4", "mp4", "video", "mov")
+MOV = MediaType("video/quicktime", "mov", "video", "mov")
+WEBM = MediaType("video/webm", "webm", "video", "matroska")
+MP3 = MediaType("audio/mpeg", "mp3", "audio", "mp3")
+WAV = MediaType("audio/wav", "wav", "audio", "wav")
 
 
 #: Dots stand for a length; an MP4 differs from a QuickTime film by its brand.
@@ -69,33 +82,52 @@ def extensions(kind: str | None) -> list[str]:
 
 def shape(file: BinaryIO) -> Shape | None:
     """
-    Decode the first picture of a file, and the last one of a video; return its measures.
+    Decode the first picture of a file, and the last one of a video, in a process of its own; return its measures.
 
     None is that PyAV is not installed, so nobody knows.
 
-    :raises ValueError: it cannot be decoded.
+    :raises ValueError: it cannot be decoded, or not within the decoder's limits.
     """
-    try:
-        import av
-    except ImportError:
+    if importlib.util.find_spec("av") is None:
         return None
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    type_ = media_type(file.read(HEAD))
+    if type_ is None:
+        raise ValueError("it cannot be decoded (its first bytes are no picture's, video's or sound's)")
+    child = subprocess.Popen(  # noqa: S603 this interpreter, and a module of this package
+        [sys.executable, "-P", decoder.__file__, type_.form, str(size)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+    )
+    late = threading.Timer(LONGEST_DECODING, child.kill)
+    late.start()
     try:
-        with av.open(file, mode="r") as container:
-            return _measured(container)
-    except (av.FFmpegError, StopIteration) as exc:
-        raise ValueError(f"it cannot be decoded ({type(exc).__name__}: {exc})") from None
+        told = _answered(child, file)
+    except (OSError, struct.error):
+        raise ValueError(f"it cannot be decoded within {LONGEST_DECODING:.0f} s and 2 GiB") from None
+    finally:
+        late.cancel()
+        child.kill()
+        child.communicate()
+    if "error" in told:
+        raise ValueError(told["error"])
+    return Shape(**told["shape"])
 
 
-def _measured(container: InputContainer) -> Shape:
-    duration = container.duration / 1_000_000 if container.duration else None
-    if not container.streams.video:
-        next(container.decode(audio=0))
-        return Shape(duration=duration)
-    stream = container.streams.video[0]
-    first = next(container.decode(stream))
-    if stream.duration and stream.frames != 1:
-        container.seek(stream.duration, stream=stream)  # to the last key frame
-        for _ in container.decode(stream):
-            pass
-    # A picture is a video of one frame to PyAV, and its duration is made up.
-    return Shape(first.width, first.height, None if stream.frames in {0, 1} and not stream.duration else duration)
+def _answered(child: subprocess.Popen[bytes], file: BinaryIO) -> dict[str, Any]:
+    """Hand the child the bytes that it asks for, and return what it says."""
+    questions, answers = child.stdout, child.stdin
+    if questions is None or answers is None:
+        raise AssertionError("both were asked for")
+    while True:
+        offset, length = decoder.QUESTION.unpack(questions.read(decoder.QUESTION.size))
+        if not length:
+            told: dict[str, Any] = json.loads(questions.read(offset))
+            return told
+        file.seek(offset)
+        block = file.read(length)
+        answers.write(decoder.LENGTH.pack(len(block)) + block)
+        answers.flush()

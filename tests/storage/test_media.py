@@ -11,6 +11,7 @@ import requests
 from PIL import Image
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.storage import media
 from airflow_provider_kling.storage.media import HEAD, MP4, Shape, media_type, shape
 
 if TYPE_CHECKING:
@@ -55,3 +56,51 @@ def test_a_video_is_measured_and_one_cut_short_is_not_taken_for_whole(sim: Simul
     for tenth in range(1, 10):
         with pytest.raises(ValueError, match="cannot be decoded"):
             shape(io.BytesIO(film[: len(film) * tenth // 10]))
+
+
+HEADS = {
+    "png": b"\x89PNG\r\n\x1a\n",
+    "jpeg": b"\xff\xd8\xff\xe0",
+    "gif": b"GIF89a",
+    "webp": b"RIFF\x00\x00\x00\x00WEBP",
+    "mp4": b"\x00\x00\x00\x18ftypmp42",
+    "webm": b"\x1a\x45\xdf\xa3",
+    "mp3": b"ID3\x04\x00",
+    "wav": b"RIFF\x00\x00\x00\x00WAVE",
+}
+SDP = (
+    b"\nv=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    b"m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+)
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize(
+    "rest", [SDP, b"\n#EXTM3U\nhttp://127.0.0.1:9/a.ts\n", b"\nffconcat version 1.0\nfile /etc/passwd\n"]
+)
+def test_what_begins_as_media_and_goes_on_as_a_list_of_addresses_is_refused_at_once(head, rest):
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="cannot be decoded|pixels"):
+        shape(io.BytesIO(head + rest))
+    assert time.monotonic() - begun < 20
+
+
+def test_a_picture_of_more_pixels_than_any_model_takes_is_not_decoded():
+    file = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(file, "PNG")
+    assert len(file.getvalue()) < 1_000_000
+    with pytest.raises(ValueError, match="144,000,000 pixels"):
+        shape(file)
+
+
+def test_a_file_that_is_decoded_for_too_long_is_given_up(monkeypatch):
+    class Slow(io.BytesIO):
+        def read(self, size=-1):
+            time.sleep(0.5)
+            return super().read(size)
+
+    file = Slow()
+    Image.new("RGB", (64, 48), "red").save(file, "PNG")
+    monkeypatch.setattr(media, "LONGEST_DECODING", 0.2)
+    with pytest.raises(ValueError, match="cannot be decoded within"):
+        shape(file)
