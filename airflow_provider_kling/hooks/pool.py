@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_kling.hooks.bodies import Body, BodyError
 from airflow_provider_kling.hooks.connection import identity, missing, read_settings
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
@@ -141,13 +142,18 @@ class Pool:
                     proxy=self._proxy(settings.base_url(call.host)),
                 ) as response,
             ):
-                status_code, headers, body = response.status, response.headers, await response.read()
+                status_code, headers = response.status, response.headers
+                came = Body(headers, call.largest_answer)
+                async for chunk in response.content.iter_any():
+                    came.add(chunk)
         except aiohttp.ClientConnectorError as exc:
             raise call.never_sent(exc) from None
+        except BodyError as exc:
+            raise call.no_answer(f"the answer is not read: {exc}") from None
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
             raise call.no_answer(str(exc) or type(exc).__name__) from None
         try:
-            return call.read(status_code, headers, settings.hide_key(body))
+            return call.read(status_code, headers, settings.hide_key(came.whole()))
         except SegmindRateLimitError as error:
             await self._pause(error)
             raise
@@ -163,6 +169,7 @@ class Pool:
                     total=CONNECT_TIMEOUT + settings.timeout, sock_connect=CONNECT_TIMEOUT, sock_read=settings.timeout
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
             )
         return self._session
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import requests
     from tenacity import RetryCallState
 
+    from airflow_provider_kling.hooks.session import SegmindSession
     from airflow_provider_kling.segmind.protocol import Call
     from airflow_provider_kling.segmind.schemas import (
         Credits,
@@ -64,6 +65,8 @@ LONGEST_PAUSE = 20.0
 BLOCKING_TIMEOUT = 1800.0
 #: Bytes of a file that are encoded at a time.
 _BLOCK = 1024**2
+#: Bytes of an answer that are read at a time.
+_CHUNK = 64 * 1024
 _A_DAY = timedelta(days=1)
 
 
@@ -117,7 +120,7 @@ class SegmindHook(BaseHook):
         return read_settings(connection)
 
     @cached_property
-    def _session(self) -> requests.Session:
+    def _session(self) -> SegmindSession:
         from airflow_provider_kling.hooks.session import SegmindSession
 
         return SegmindSession(self.settings, identity())
@@ -279,25 +282,38 @@ class SegmindHook(BaseHook):
 
     def _send_once(self, call: Call[T], url: str, body: bytes | None, timeout: float) -> T:
         import requests
+        from urllib3.exceptions import HTTPError
 
+        from airflow_provider_kling.hooks.bodies import Body, BodyError
         from airflow_provider_kling.hooks.session import TrackedBody, reason, was_sent
 
         tracked = TrackedBody(body) if body is not None else None
         try:
-            response = self._session.request(
-                call.method,
-                url,
-                params=call.query or None,
-                data=tracked,
-                headers={"Content-Type": "application/json"} if tracked else None,
-                timeout=(CONNECT_TIMEOUT, timeout),
-                allow_redirects=False,
-            )
+            with (
+                self._session.within(CONNECT_TIMEOUT + timeout),
+                self._session.request(
+                    call.method,
+                    url,
+                    params=call.query or None,
+                    data=tracked,
+                    headers={"Content-Type": "application/json"} if tracked else None,
+                    timeout=(CONNECT_TIMEOUT, timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                came = Body(response.headers, call.largest_answer)
+                for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                    came.add(chunk)
         except requests.RequestException as exc:
             error = call.no_answer if was_sent(exc, tracked) else call.never_sent
             raise error(reason(exc)) from None
+        except (HTTPError, OSError) as exc:  # while the body comes
+            raise call.no_answer(exc) from None
+        except BodyError as exc:
+            raise call.no_answer(f"the answer is not read: {exc}") from None
         self._compare_clocks(clocks.ahead(response.headers, datetime.now(tz=UTC)))
-        return call.read(response.status_code, response.headers, self.settings.hide_key(response.content))
+        return call.read(response.status_code, response.headers, self.settings.hide_key(came.whole()))
 
     def _compare_clocks(self, ahead: timedelta) -> None:
         if abs(ahead) > clocks.NOTICEABLE >= abs(self._clock_ahead):

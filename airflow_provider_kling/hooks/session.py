@@ -7,13 +7,19 @@ Imported where the first request is made, because ``requests`` is slow to import
 from __future__ import annotations
 
 import io
+import socket
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import requests
 from urllib3.exceptions import NewConnectionError
 
+from airflow_provider_kling.hooks.connections import tell_connections
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_kling.segmind.settings import Settings
 
@@ -22,7 +28,7 @@ class SegmindSession(requests.Session):
     """
     A session that sends the API key to the connection's own hosts, and along no redirect.
 
-    Its adapters are requests' own, which repeat nothing.
+    Its adapters repeat nothing. An answer that trickles in keeps nobody waiting beyond :meth:`within`.
     """
 
     def __init__(self, settings: Settings, headers: Mapping[str, str]) -> None:
@@ -31,16 +37,34 @@ class SegmindSession(requests.Session):
         self._own_hosts = tuple(f"{host}/" for host in (settings.host, settings.history_host, settings.storage_host))
         self._api_key = settings.api_key
         self.auth = self._add_key  # being set, it also keeps a .netrc out
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        tell_connections(self, lambda connection: self._sockets.add(connection.sock), proxies=True)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Break its connections off after that many seconds: a timeout of requests counts from byte to byte."""
+        timer = threading.Timer(seconds, self._break_off)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _break_off(self) -> None:
+        for open_socket in list(self._sockets):
+            with suppress(OSError):
+                # Past TLS: whoever reads there sees the connection end.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
     def _add_key(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if (request.url or "").startswith(self._own_hosts):
             request.headers["x-api-key"] = self._api_key
         return request
 
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Drop the key before a redirect is followed."""
-        prepared_request.headers.pop("x-api-key", None)
-        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]  # its stub has no types
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 as requests calls it
+        """Follow no redirect, and read nothing of one: requests would, however much it is."""
+        return
 
 
 class TrackedBody(io.BytesIO):

@@ -58,6 +58,10 @@ M = TypeVar("M", bound="BaseModel")
 
 #: Rows asked for in one page of the history; the API's own maximum.
 HISTORY_PAGE_SIZE = 100
+#: The largest answer that is read, in bytes; a page of the history is the longest, and has less than one of them.
+LARGEST_ANSWER = 8 * 1024**2
+#: The largest file that comes as an answer.
+LARGEST_FILE = 512 * 1024**2
 _ONE_DAY = timedelta(days=1)
 #: The longest time that the history can be asked for at once: the API's 31 days without the three to spare.
 HISTORY_SPAN = 28 * _ONE_DAY
@@ -86,6 +90,7 @@ class Call(Generic[T]):
     :param query: query parameters.
     :param json_body: what is sent as JSON; None sends no body.
     :param written_body: what is sent where it is too large to be written as JSON in one go.
+    :param largest_answer: bytes of an answer that are read.
     """
 
     method: str
@@ -96,6 +101,7 @@ class Call(Generic[T]):
     query: Mapping[str, str] = field(default_factory=dict)
     json_body: Any = None
     written_body: bytes | None = None
+    largest_answer: int = LARGEST_ANSWER
 
     def may_repeat_after(self, error: errors.SegmindError) -> bool:
         """Whether it may be sent again in place: a GET after any passing fault, a POST only if it never left."""
@@ -193,6 +199,7 @@ def generate(model: str, payload: Mapping[str, Any]) -> Call[Generation]:
         question=Question(f"run {slug}", bills=True, about=About.MODEL, subject=slug),
         reader=_read_generation,
         json_body=dict(payload),
+        largest_answer=LARGEST_FILE,
     )
 
 

@@ -1,0 +1,56 @@
+"""An answer's body, read as far as any honest one goes: a small compressed one may be written out to gigabytes."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What every request asks for. A proxy may compress an answer all the same.
+AS_IT_IS = {"Accept-Encoding": "identity"}
+#: Either of gzip and zlib, by its head.
+_ANY_ZLIB = 32 + zlib.MAX_WBITS
+
+
+class BodyError(Exception):
+    """The body is too large, or compressed in a way that was not asked for."""
+
+
+class Body:
+    """
+    The bytes so far, whatever they were compressed with.
+
+    :param headers: of the answer.
+    :param largest: bytes that it may have in the end.
+    :raises BodyError: it is compressed in an unknown way.
+    """
+
+    def __init__(self, headers: Mapping[str, str], largest: int) -> None:
+        self._largest = largest
+        self._bytes = bytearray()
+        encoding = headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
+            raise BodyError(f"it is compressed as {encoding[:30]!r}, which was not asked for")
+        self._inflate = None if encoding in {"", "identity"} else zlib.decompressobj(_ANY_ZLIB)
+
+    def add(self, chunk: bytes) -> None:
+        """
+        Take the next bytes.
+
+        :raises BodyError: there are too many, or they are not compressed as they should be.
+        """
+        room = self._largest - len(self._bytes) + 1
+        if self._inflate is not None:
+            try:
+                chunk = self._inflate.decompress(chunk, room)
+            except zlib.error as exc:
+                raise BodyError(f"it cannot be decompressed ({exc})") from None
+        self._bytes += chunk
+        if len(self._bytes) > self._largest:
+            raise BodyError(f"it is larger than {self._largest / 1024**2:.0f} MiB")
+
+    def whole(self) -> bytes:
+        """Return what has come."""
+        return bytes(self._bytes)

@@ -1,0 +1,119 @@
+"""Answers that never end, or are written out to gigabytes, end as errors in little memory and within their time."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import threading
+import time
+import tracemalloc
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindConnectionError
+
+BOMB = gzip.compress(bytes(1024**3), compresslevel=9)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+MOVED = HEAD.replace(b"200 OK", b"302 Found\r\nLocation: /elsewhere")
+REQUEST_ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
+
+
+@contextmanager
+def answering(*parts, every=0.0, endless=False):
+    """Serve each connection these bytes, one part at a time."""
+
+    def serve(connection):
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            while True:
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(every)
+                if not endless:
+                    return
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def ask(set_connection):
+    """Return a function that asks a host through either hook, and returns the error and the peak of memory, in MiB."""
+
+    def ask(url, way, timeout=5):
+        conn_id = set_connection(host=url, extra={"timeout": timeout, "requests_per_minute": 10_000})
+
+        async def poll():
+            async with SegmindAsyncHook(conn_id) as hook:
+                await hook.get_status(REQUEST_ID)
+
+        asks = {
+            "submit": lambda: SegmindHook(conn_id).submit("kling-o1", {"prompt": "a"}),
+            "poll": lambda: asyncio.run(poll()),
+        }
+        tracemalloc.start()
+        try:
+            with pytest.raises((SegmindConnectionError, SegmindAmbiguousSubmitError)) as caught:
+                asks[way]()
+            return caught.value, tracemalloc.get_traced_memory()[1] / 1024**2
+        finally:
+            tracemalloc.stop()
+
+    return ask
+
+
+WAYS = pytest.mark.parametrize("way", ["submit", "poll"])
+
+
+@WAYS
+@pytest.mark.parametrize("head", [HEAD, MOVED], ids=["answer", "redirect"])
+def test_an_answer_that_is_written_out_to_a_gigabyte_is_not(ask, way, head):
+    with answering(head % len(BOMB) + BOMB) as url:
+        error, peak = ask(url, way)
+    assert "larger than 8 MiB" in str(error)
+    assert peak < 60
+
+
+@WAYS
+def test_a_body_without_an_end_is_given_up(ask, way):
+    with answering(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1024**2), endless=True) as url:
+        error, peak = ask(url, way)
+    assert "larger than 8 MiB" in str(error)
+    assert peak < 60
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["line", "head", "body"]
+)
+def test_an_answer_that_trickles_in_keeps_nobody_beyond_the_timeout(ask, way, start, monkeypatch):
+    for module in ("hooks.segmind", "hooks.pool"):
+        monkeypatch.setattr(f"airflow_provider_kling.{module}.CONNECT_TIMEOUT", 1)
+    monkeypatch.setattr("airflow_provider_kling.hooks.segmind.MAX_ATTEMPTS", 1)
+    begun = time.monotonic()
+    with answering(start, *[b"X"] * 1000, every=0.2) as url:
+        ask(url, way, timeout=1)
+    assert time.monotonic() - begun < 15
+
+
+@WAYS
+def test_an_answer_in_a_compression_that_was_not_asked_for_is_named(ask, way):
+    with answering(HEAD.replace(b"gzip", b"br") % 3 + b"abc") as url:
+        error, _ = ask(url, way)
+    assert "compressed as 'br'" in str(error)
+
+
+def test_a_compressed_answer_is_read(set_connection):
+    body = gzip.compress(b'{"credits": 3.5}')
+    with answering(HEAD % len(body) + body) as url:
+        assert SegmindHook(set_connection(host=url)).get_credits().total == 3.5
