@@ -24,11 +24,12 @@ from airflow_provider_kling.siblings import (
     Submitter,
     TellsCost,
     claims_of_other_runs,
+    instance_name,
     published,
     siblings,
 )
 from airflow_provider_kling.storage.uploads import Uploads
-from airflow_provider_kling.versions import mapped_instances, when_counted
+from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -180,9 +181,11 @@ class SubmissionDriver:
             case steps.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
             case steps.Withdraw():
-                self._push(RECORD_KEY, None)
+                self._push(RECORD_KEY, steps.withdrawn(instance_name(self.context), str(self.ti.run_id)))
             case steps.AskSiblings():
                 return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
+            case steps.AskRunning():
+                return running_instances(self.context, self.siblings)
             case steps.AskOtherRuns():
                 return claims_of_other_runs(self.context, self.siblings)
             case steps.AskBills():

@@ -45,6 +45,8 @@ class Play:
 
     #: The jobs that the account's history knows, or why it cannot be asked.
     owns = ()
+    #: The siblings that run now.
+    running = ()
     #: What tasks of other runs show.
     strangers = ()
     #: What the account's history says that a job cost, or why it cannot be asked.
@@ -110,6 +112,7 @@ class Play:
             "AskSiblings": self.siblings,
             "AskOtherRuns": self.strangers,
             "AskBills": self.bills,
+            "AskRunning": self.running,
         }
         if type(step).__name__ in stored:
             return stored[type(step).__name__]
