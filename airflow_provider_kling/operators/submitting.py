@@ -165,8 +165,7 @@ class SubmissionDriver:
             case steps.AskOwner(request_id=request_id):
                 return self._is_own(request_id)
             case steps.AskModel(request_id=request_id):
-                row = self.hook.find_row(request_id)
-                return None if row is None else row.model_name
+                return self._model_of(request_id)
             case steps.AskCost(request_id=request_id):
                 return bill_of(request_id, None, self.hook.find_request(request_id)).cost
 
@@ -195,6 +194,14 @@ class SubmissionDriver:
                 self._push("model", self.request.model)
                 self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
         return None
+
+    def _model_of(self, request_id: str) -> str | None:
+        try:
+            row = self.hook.find_row(request_id)
+        except SegmindRequestNotFoundError:
+            self.hook.get_status(request_id)  # its row may be late: the API itself knows a job of the last hour
+            return None
+        return None if row is None else row.model_name
 
     def _is_own(self, request_id: str) -> bool:
         try:

@@ -276,7 +276,7 @@ def test_the_budget_is_asked_after_the_intent_is_shown_and_before_it_is_stored()
     assert play.run().funded
     assert play.steps == [
         *("Recall", "CheckPlace", "Publish", "AskSiblings", "AskBills", "AskRunning", "AskFunds", "Publish"),
-        *("Keep", "Post", "Keep", "Tell", "Deliver"),
+        *("Tell", "Keep", "Post", "Keep", "Tell", "Deliver"),
     ]
 
 

@@ -158,7 +158,7 @@ def test_without_a_record_the_intent_is_stored_then_sent_then_the_id_stored_befo
     play = Play()
     record = play.run()
     assert record.request_id == IDS[8]
-    assert play.steps == ["Recall", "CheckPlace", "Publish", "Keep", "Post", "Keep", "Tell", "Deliver"]
+    assert play.steps == ["Recall", "CheckPlace", "Publish", "Tell", "Keep", "Post", "Keep", "Tell", "Deliver"]
     assert read_record(play.store) == record
     assert not record.delivered  # which only Airflow tells, once it has counted the task as successful
 
@@ -429,7 +429,11 @@ def test_a_changed_payload_is_submitted_and_the_job_left_behind_is_named_with_it
     changed = {"fingerprint": "other"}
     play = Play(ACCEPTED.model_copy(update=changed))
     assert play.run().request_id == IDS[8]
-    (warning, _) = play.log
+    (warning, submitting, _) = play.log
+    assert submitting == (
+        "Submitting kling-o1 (price: $0.035). Should nothing follow here, a job may run and be billed: a retry, or "
+        "clearing this task, looks for it and sends no second one."
+    )
     assert f"request {IDS[0]} (kling-o1, submitted 2026-11-21 10:00:00 UTC) is abandoned" in warning
     assert "billed (price: $0.035) if it completes" in warning
     finished = Play(DELIVERED.model_copy(update=changed))
