@@ -438,7 +438,7 @@ def test_a_changed_payload_is_submitted_and_the_job_left_behind_is_named_with_it
     assert "billed (price: $0.035) if it completes" in warning
     finished = Play(DELIVERED.model_copy(update=changed))
     finished.run()
-    assert len(finished.log) == 1
+    assert len(finished.log) == 2
     unknown = Play(INTENT.model_copy(update=changed))
     unknown.run()
     assert "the submit of kling-o1 at 2026-11-21 10:00:00 UTC, if it was accepted, is abandoned" in unknown.log[0]
