@@ -36,6 +36,8 @@ COMPONENTS = (
     ("webserver", "scheduler", "triggerer") if AIRFLOW_2 else ("api-server", "scheduler", "dag-processor", "triggerer")
 )
 START_SECONDS = 180
+#: Seconds after which a component that ends has worked before: it is worth another start.
+SHORTEST_LIFE = 20
 POLL_EVERY = 0.3
 STOP_SECONDS = 2  # after that the API server only frees its memory, for seconds
 WORKERS_STOP_SECONDS = 20
@@ -92,6 +94,7 @@ class AirflowHome:
         self.api = AirflowApi(self.url, LOGIN)
         self.env = {**_environment(self.path, self.dags, self.logs, port), **settings}
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._started_at: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self.dags.mkdir(exist_ok=True)
@@ -123,6 +126,7 @@ class AirflowHome:
     def start(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a Python module as a process that ends with this home; its log has the given name."""
         command = [sys.executable, "-m", module, *arguments]
+        self._started_at[name] = time.monotonic()
         with processes.signals_held():  # there is no moment in which it runs and nobody would end it
             process = self._started[name] = processes.start(command, env=self.env, folder=ROOT, log=self.log(name))
         return process
@@ -142,6 +146,20 @@ class AirflowHome:
         for name, process in self._started.items():
             if process.poll() is not None:
                 raise DemoError(f"{name} ended by itself: {self._last_words(name)}")
+
+    def start_again(self) -> list[str]:
+        """
+        Start the components that have ended, as whatever watches over an Airflow does; return their names.
+
+        :raises DemoError: one has ended as soon as it was started, or something else than a component has.
+        """
+        ended = [name for name, process in self._started.items() if process.poll() is not None]
+        for name in ended:
+            if name not in COMPONENTS or time.monotonic() - self._started_at[name] < SHORTEST_LIFE:
+                self.check()
+            processes.end([self._started[name]], patience=1)  # what it has started, too
+            self.start(name, "airflow", name)
+        return ended
 
     def wait_for(self, dag_id: str) -> None:
         """Wait until the API answers and a DAG can be run."""

@@ -69,7 +69,8 @@ def _serve(console: Console) -> None:
         run = _first_run(home, simulator, progress)
         _welcome(console, home, run, simulator)
         while True:
-            home.check()
+            for name in home.start_again():
+                progress.say(f"{name} has ended, and is started again")
             time.sleep(CHECK_EVERY)
 
 

@@ -29,9 +29,6 @@ CLOCKS_APART = 300 * SECOND
 START = SECOND
 #: A task whose attempts give up waiting more often than that, with nothing going wrong, is taken to hang.
 WAITS_AT_MOST = 40
-#: Whether siblings see a retried task's XComs until its first step. They are deleted just before, and a budget may be
-#: exceeded in between: scenarios with a budget leave that out, as the tests of the budget do.
-XCOMS_LAST_UNTIL_THE_FIRST_STEP_WITH_A_BUDGET = True
 #: What a job costs in the scenarios with a budget, in US dollars.
 PRICE = 1.0
 

@@ -108,9 +108,16 @@ def attempt(mutant: Mutant) -> Caught:
             code, output = _run(folder, arguments)
             if code:
                 by = name
-                said = next((line.strip() for line in output.splitlines() if "BROKEN" in line), "")
+                said = _finding(output)
                 break
     return Caught(mutant, by, said, time.monotonic() - begun)
+
+
+def _finding(output: str) -> str:
+    """Return the line that tells what was found: a broken promise, or the last word of a test."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if "BROKEN" in line or line.startswith(("E  ", "FAILED", "ERROR"))]
+    return (told or lines or [""])[0 if told else -1]
 
 
 def _run(folder: str, arguments: Sequence[str]) -> tuple[int, str]:

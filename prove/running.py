@@ -66,8 +66,7 @@ class Running(Choices):
             if other.intended is not None
         ]
         self.now = max(self.now, min([self.now + START, *limits]))
-        if task.tries and self.scenario.budget is None:
-            task.xcom = None  # Airflow deletes what the try before has published
+        task.xcom = None  # Airflow deletes what the try before has published
         if task.wanted != task.prompt or task.again:
             self.wanted = self.wanted + Counter([task.prompt])
         task.wanted, task.again, task.faulty, task.waits = task.prompt, False, False, 0
@@ -162,7 +161,7 @@ class Running(Choices):
     def _go(self, task: Task) -> None:
         self._answer(task, self._carry_out(task))
 
-    def _carry_out(self, task: Task, writes: int = 9) -> Any:  # noqa: C901, PLR0912 one case for each step
+    def _carry_out(self, task: Task, writes: int = 9) -> Any:  # noqa: C901, PLR0911, PLR0912 a case for each step
         """Do what a step asks for, with so many writes of the record at the most."""
         airflow = self.scenario.airflow
         wish = self.scenario.tasks[task.number]
@@ -177,7 +176,13 @@ class Running(Choices):
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
             case steps.Withdraw():
-                task.xcom = None
+                task.xcom = steps.withdrawn(f"submit[{task.number}]", wish.run)
+            case steps.AskRunning():
+                return [
+                    f"submit[{other.number}]"
+                    for other, its in zip(self.tasks, self.scenario.tasks, strict=True)
+                    if other.phase == RUNNING and its.run == wish.run
+                ]
             case steps.AskSiblings():
                 return self._claims(lambda run: run == wish.run)
             case steps.AskOtherRuns():

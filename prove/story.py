@@ -121,6 +121,7 @@ def _step(step: Any) -> str:  # noqa: PLR0911 one line for each step
     return {
         "AskSiblings": "ask what its siblings show",
         "AskOtherRuns": "ask what the tasks of other runs show",
+        "AskRunning": "ask which tasks of the run run now",
         "AskBills": "ask what the run was billed",
         "AskFunds": "ask for the balance",
         "Look": "look in the request history",

@@ -149,7 +149,8 @@ class World(Running):
         """Airflow gives the attempt up; what it is about to show is written later."""
         step: Any = task.attempt.step if task.attempt is not None else None
         self.spend("linger", task)
-        task.lingers = (None if isinstance(step, steps.Withdraw) else step.claim.model_dump(mode="json"),)
+        nothing = steps.withdrawn(f"submit[{task.number}]", self.scenario.tasks[task.number].run)
+        task.lingers = (nothing if isinstance(step, steps.Withdraw) else step.claim.model_dump(mode="json"),)
         self._end(task)
 
     def _land(self, task: Task) -> None:

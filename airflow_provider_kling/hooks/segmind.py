@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import count
@@ -26,6 +27,7 @@ from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.hooks.connection import identity, missing, read_settings
 from airflow_provider_kling.segmind import clocks, protocol
 from airflow_provider_kling.segmind.errors import (
+    SegmindAuthenticationError,
     SegmindError,
     SegmindInputError,
     SegmindRateLimitError,
@@ -277,8 +279,24 @@ class SegmindHook(BaseHook):
             before_sleep=self._tell,
             reraise=True,
         )
-        answer: T = attempt(self._send_once, call, url, body, timeout or self.settings.timeout)
+        try:
+            answer: T = attempt(self._send_once, call, url, body, timeout or self.settings.timeout)
+        except SegmindAuthenticationError:
+            # A key may be rotated while a worker waits. What is paid is never sent with another key than it began with.
+            if call.method != "GET" or not self._has_another_key():
+                raise
+            answer = attempt(self._send_once, call, url, body, timeout or self.settings.timeout)
         return answer
+
+    def _has_another_key(self) -> bool:
+        """Read the connection again; return whether its key is another one by now, and only that."""
+        before = self.settings
+        del self.settings
+        if self.settings.api_key == before.api_key or replace(self.settings, api_key=before.api_key) != before:
+            self.settings = before
+            return False
+        del self._session
+        return True
 
     def _send_once(self, call: Call[T], url: str, body: bytes | None, timeout: float) -> T:
         import requests

@@ -24,11 +24,12 @@ from airflow_provider_kling.siblings import (
     Submitter,
     TellsCost,
     claims_of_other_runs,
+    instance_name,
     published,
     siblings,
 )
 from airflow_provider_kling.storage.uploads import Uploads
-from airflow_provider_kling.versions import mapped_instances, when_counted
+from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -164,8 +165,7 @@ class SubmissionDriver:
             case steps.AskOwner(request_id=request_id):
                 return self._is_own(request_id)
             case steps.AskModel(request_id=request_id):
-                row = self.hook.find_row(request_id)
-                return None if row is None else row.model_name
+                return self._model_of(request_id)
             case steps.AskCost(request_id=request_id):
                 return bill_of(request_id, None, self.hook.find_request(request_id)).cost
 
@@ -180,9 +180,11 @@ class SubmissionDriver:
             case steps.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
             case steps.Withdraw():
-                self._push(RECORD_KEY, None)
+                self._push(RECORD_KEY, steps.withdrawn(instance_name(self.context), str(self.ti.run_id)))
             case steps.AskSiblings():
                 return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
+            case steps.AskRunning():
+                return running_instances(self.context, self.siblings)
             case steps.AskOtherRuns():
                 return claims_of_other_runs(self.context, self.siblings)
             case steps.AskBills():
@@ -192,6 +194,14 @@ class SubmissionDriver:
                 self._push("model", self.request.model)
                 self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
         return None
+
+    def _model_of(self, request_id: str) -> str | None:
+        try:
+            row = self.hook.find_row(request_id)
+        except SegmindRequestNotFoundError:
+            self.hook.get_status(request_id)  # its row may be late: the API itself knows a job of the last hour
+            return None
+        return None if row is None else row.model_name
 
     def _is_own(self, request_id: str) -> bool:
         try:

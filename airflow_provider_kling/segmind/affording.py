@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.bills import read_bills
@@ -10,6 +11,7 @@ from airflow_provider_kling.segmind.spending import PATIENCE, CheckBalance, Fund
 from airflow_provider_kling.segmind.steps import (
     AskBills,
     AskFunds,
+    AskRunning,
     AskSiblings,
     Claim,
     Pause,
@@ -18,11 +20,17 @@ from airflow_provider_kling.segmind.steps import (
     Step,
     Tell,
     read_claims,
+    read_withdrawn,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from datetime import datetime
+
+    from airflow_provider_kling.segmind.bills import Bill
+
+#: What stands in a claim's name for an iteration of a loop.
+_ITERATION = re.compile(r" \(loop \d+\)")
 
 
 def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], datetime]) -> Generator[Step, Any, Record]:
@@ -35,12 +43,12 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
     :raises SegmindInsufficientCreditsError: the balance does not cover what is about to be started.
     """
     until, me, looks, shown = clock() + PATIENCE, claim, 0, True
+    known = Known(me.name)
     while True:
         if not shown:  # who asks last leaves the room to whoever asks already
             me = _with(me, intended_at=clock())
-        siblings = read_claims((yield AskSiblings()), besides=me.name)
-        bills = read_bills((yield AskBills())) if purse.limit is not None else {}
-        verdict = purse.judge(me, siblings, bills, patient=clock() < until)
+        yield from known.look(purse, lambda: clock() < until)
+        verdict = purse.judge(me, known.claims, known.bills, patient=clock() < until)
         if not shown and not isinstance(verdict, StandBack):
             yield Publish(me)
             shown = True
@@ -62,6 +70,56 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
     if me != claim:
         yield Publish(me)
     return me.record
+
+
+class Known:
+    """
+    What is known of the siblings' claims.
+
+    Airflow deletes what a task has shown when it starts it again, and the task shows it anew as its first step. What
+    was seen before stays known meanwhile. What was gone already is waited for: of the siblings that run at the first
+    look, those that show nothing yet.
+
+    :param me: the task's own name.
+    """
+
+    def __init__(self, me: tuple[str, str]) -> None:
+        self._me = me
+        self._claims: dict[tuple[str, str], Claim] = {}
+        #: The siblings that are still to show what they have; None before the first look.
+        self._awaited: set[str] | None = None
+        self.bills: dict[str, Bill] = {}
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The claims, as they were last seen."""
+        return list(self._claims.values())
+
+    def look(self, purse: Purse, patient: Callable[[], bool]) -> Generator[Step, Any, None]:
+        """Ask what the siblings show; where a run's budget counts, once all have shown it that are just starting."""
+        looks = 0
+        while True:
+            shown = self._add((yield AskSiblings()))
+            if purse.limit is None:
+                return
+            self.bills |= read_bills((yield AskBills()))
+            if self._awaited == set() or not patient():
+                return
+            silent = set((yield AskRunning())) - shown
+            self._awaited = silent if self._awaited is None else self._awaited & silent
+            if not self._awaited:
+                return
+            if not looks:
+                yield Tell("info", "Other tasks of this run are just starting; waiting for what they have spent.")
+            yield Pause(purse.pause(looks))
+            looks += 1
+
+    def _add(self, published: Sequence[Any]) -> set[str]:
+        """Take what the siblings show now; return the tasks of which something is known."""
+        gone = read_withdrawn(published)
+        self._claims = {name: claim for name, claim in self._claims.items() if name not in gone}
+        self._claims |= {claim.name: claim for claim in read_claims(published, besides=self._me)}
+        return {_ITERATION.sub("", task) for _, task in {*self._claims, *gone, self._me}}
 
 
 def _check_balance(purse: Purse, check: CheckBalance) -> Generator[Step, Any, None]:

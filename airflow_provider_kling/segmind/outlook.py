@@ -58,6 +58,14 @@ def history_unread(submission: Submission, intent: Record, error: SegmindError, 
     )
 
 
+def submitting(intent: Record) -> str:
+    """Return the line before the POST, which is the log's last one where the task's process is killed."""
+    return (
+        f"Submitting {intent.model}{_price(intent)}. Should nothing follow here, a job may run and be billed: a retry, "
+        "or clearing this task, looks for it and sends no second one."
+    )
+
+
 def unresolved(intent: Record, candidates: tuple[HistoryRow, ...]) -> SegmindUnresolvedSubmitError:
     """Return the error for several jobs in the history, one of which may be this task's."""
     return SegmindUnresolvedSubmitError(

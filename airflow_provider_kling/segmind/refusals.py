@@ -102,6 +102,9 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
         case HTTPStatus.UNAUTHORIZED:
             error_class = errors.SegmindAuthenticationError
             advice = "Segmind does not accept the API key; correct the connection's password."
+        case HTTPStatus.PAYMENT_REQUIRED:
+            error_class = errors.SegmindInsufficientCreditsError
+            advice = "The balance does not cover it; top up at Segmind, then clear the task. Nothing was charged."
         case HTTPStatus.FORBIDDEN:
             error_class = errors.SegmindPermissionError
             advice = "The account or team behind the API key may not do this; ask the workspace's owner."

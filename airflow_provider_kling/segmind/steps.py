@@ -110,12 +110,17 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Show the sibling tasks nothing: no job came of the claim."""
+    """Show the sibling tasks that there is nothing: no job came of the claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskSiblings:
     """Answer with the claims that tasks of the run have published, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskRunning:
+    """Answer with the names of the run's submitting tasks that run now, such as ``submit[3]``, without iterations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +212,7 @@ Step = (
     | Publish
     | Withdraw
     | AskSiblings
+    | AskRunning
     | AskOtherRuns
     | AskBills
     | Upload
@@ -227,3 +233,17 @@ def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")
         except ValidationError:
             continue
     return [claim for claim in claims if claim.name != besides]
+
+
+def withdrawn(task: str, run: str) -> dict[str, Any]:
+    """Return what a task shows in place of a claim, so that its siblings do not wait for one."""
+    return {"task": task, "run": run, "record": None}
+
+
+def read_withdrawn(published: Iterable[Any]) -> set[tuple[str, str]]:
+    """Return the names of the tasks that show that they have no claim."""
+    return {
+        (str(value.get("run", "")), str(value["task"]))
+        for value in published
+        if isinstance(value, dict) and "task" in value and value.get("record") is None
+    }

@@ -36,7 +36,12 @@ from pydantic import ValidationError
 from airflow_provider_kling.segmind import outlook
 from airflow_provider_kling.segmind.affording import afford
 from airflow_provider_kling.segmind.bills import cost_of, former_cost, read_bills
-from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindError,
+    SegmindInputError,
+    SegmindRequestNotFoundError,
+)
 from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.segmind.steps import (
@@ -173,7 +178,7 @@ class Submission:
         if self.adopt is not None:
             return (yield from self._ordered(self.adopt, record))
         if self.instead_of is not None and (record is None or _is_job(record, self.instead_of)):
-            yield Tell("info", f"Request {self.instead_of} FAILED at no cost: a new one is submitted in its place.")
+            yield Tell("info", f"Request {self.instead_of} FAILED at no cost: a new one is wanted in its place.")
             failed = record or self._intent(self.clock(), former=())
             return (yield from self._post(failed.model_copy(update={"request_id": self.instead_of})))
         if record is None:
@@ -214,7 +219,7 @@ class Submission:
         if takers:
             return (yield from self._resolved(_let_go(record, takers)))
         if record.delivered:
-            yield Tell("info", f"The task was cleared after request {record.request_id}: a new one is submitted.")
+            yield Tell("info", f"The task was cleared after request {record.request_id}: a new one is wanted.")
             return (yield from self._post(record))
         if record.account != self.account:
             if not (yield from self._is_own(record, request_id)):
@@ -261,6 +266,11 @@ class Submission:
         """Refuse a job that the history knows as another model's; say so where it does not tell."""
         try:
             model: str | None = yield AskModel(request_id)
+        except SegmindRequestNotFoundError:
+            raise SegmindInputError(
+                f"adopt_request_id: neither Segmind nor its request history knows request {request_id}: it was not "
+                "made with this connection's key. Nothing was taken or sent. Correct the id, or the connection."
+            ) from None
         except SegmindError as error:
             reason = str(error)
         else:
@@ -307,6 +317,7 @@ class Submission:
         except SegmindError:
             yield stand_down
             raise
+        yield Tell("info", outlook.submitting(intent))
         yield Keep(intent)
         try:
             receipt: Receipt = yield Post(intent.uploads)

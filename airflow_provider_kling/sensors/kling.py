@@ -194,6 +194,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         if self.start_from_trigger:
             self._forget_earlier_result(context)
         if getattr(self, "never_fail", False) or (self.soft_fail and isinstance(error, KlingGenerationTimeoutError)):
+            self.log.warning("%s: %s", type(error).__name__, error)
             raise AirflowSkipException(str(error)) from error
         super()._end_with(context, error)
 

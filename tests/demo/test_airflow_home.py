@@ -104,3 +104,13 @@ def test_a_port_that_is_taken_is_left_alone():
 
         assert free_port(port) != port
     assert free_port(port) == port
+
+
+def test_a_component_that_is_killed_is_started_again(home):
+    killed = home._started["triggerer"]
+    home._started_at["triggerer"] -= 1000
+    killed.kill()
+    killed.wait()
+    assert home.start_again() == ["triggerer"]
+    assert home.start_again() == []
+    home.check()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RETRIES = 3
 #: Runs at a time.
 LANES = 6
+#: Seconds from one question to the API server to the next; it has the tasks to serve as well.
+POLL = 0.5
 #: The longest time from an attempt's begin to its kill; most attempts end sooner.
 SECONDS = 3.0
 PAIRED, SINGLE = "kling-1.6-text2video", "kling-text2video"
@@ -94,7 +96,7 @@ def strike(airflow: Airflow, storm: Storm, run_id: str, dice: random.Random) -> 
     while (state := airflow.run_state(run_id)) not in {"success", "failed"} and time.monotonic() < deadline:
         process = airflow.task_process(run_id, "submit")
         if process is None or process.pid in killed or len(killed) == strikes:
-            time.sleep(0.2)
+            time.sleep(POLL)
             continue
         # Airflow 2.11 now and then counts a try of its own ("not ready for retry yet"), so the last one is asked for.
         if airflow.tasks(run_id, "submit")[0]["try_number"] > RETRIES:

@@ -23,6 +23,9 @@ with DAG("refilled_generate", schedule=None):
     clip = KlingGenerateOperator(task_id="clip", payload=PAYLOAD, budget=KlingBudget({limit}))
     clip >> KlingRunCostOperator(task_id="cost")
 
+with DAG("refilled_mapped", schedule=None):
+    KlingGenerateOperator.partial(task_id="clip", budget=KlingBudget({limit})).expand(payload=[PAYLOAD] * 4)
+
 with DAG("refilled_pair", schedule=None):
     submit = KlingSubmitOperator(task_id="submit", payload=PAYLOAD, budget=KlingBudget({limit}))
     KlingSensor(task_id="done", request_id=submit.output) >> KlingRunCostOperator(task_id="cost")
@@ -73,6 +76,17 @@ def test_a_cleared_task_counts_what_its_former_job_was_billed(cleared, running, 
     running.clear("refilled_generate", "spent", "clip")
     assert running.run_ends("spent") == "failed"
     assert len(jobs(sim, "spent")) == 2
+
+
+@keeps_the_record
+def test_tasks_that_are_cleared_together_count_what_each_of_them_was_billed(cleared, running, sim):
+    """Airflow deletes what they have shown as it starts them, all at once: each waits for what the others tell."""
+    cleared("refilled_mapped", "together", 2.5 * PRICE)
+    assert running.states("together") == ["failed", "failed", "success", "success"]
+    for _ in range(3):
+        running.clear("refilled_mapped", "together", "clip")
+        running.run_ends("together")
+        assert len(jobs(sim, "together")) == 2
 
 
 @keeps_the_record

@@ -13,6 +13,7 @@ from airflow_provider_kling import __version__
 from airflow_provider_kling.hooks.segmind import SegmindAsyncHook, SegmindHook
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.schemas import JobStatus
+from tests.conftest import connection_json
 
 HTML = "<!doctype html><title>Bad gateway</title>"
 
@@ -430,3 +431,23 @@ def test_nothing_that_is_logged_holds_the_key(sim, hook, payload, caplog):
     hook.get_credits()
     assert caplog.text
     assert sim.api_key not in caplog.text
+
+
+def test_a_key_that_was_rotated_while_a_worker_waits_is_read_again(sim, conn_id, monkeypatch):
+    hook = SegmindHook(conn_id)
+    request_id = hook.submit("kling-o1", {"prompt": "@Image1", "image_urls": [f"{sim.url}/simulator/inputs/robot.png"]})
+    sim.rotate_key("SG_another")
+    with pytest.raises(errors.SegmindAuthenticationError):
+        hook.get_status(request_id.request_id)
+    monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim, password="SG_another"))
+    assert hook.get_status(request_id.request_id).status in set(JobStatus)
+
+
+def test_nothing_is_paid_with_another_key_than_the_attempt_began_with(sim, conn_id, monkeypatch):
+    hook = SegmindHook(conn_id)
+    hook.get_credits()
+    sim.rotate_key("SG_another")
+    monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim, password="SG_another"))
+    with pytest.raises(errors.SegmindAuthenticationError):
+        hook.submit("kling-o1", {"prompt": "@Image1"})
+    assert sim.ledger()["accepted"] == 0

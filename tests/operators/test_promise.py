@@ -294,6 +294,16 @@ def test_another_models_job_is_not_adopted(sim, conn_id, run_dag, capfd):
     assert "Nothing was taken or sent." in out
 
 
+@pytest.mark.parametrize("unknown", ["nonsense", "00000000-1111-4000-8000-000000000000"])
+def test_an_id_that_nobody_knows_is_not_adopted(sim, conn_id, run_dag, capfd, unknown):
+    run = run_dag(tasks(f'adopt_request_id="{unknown}", retries=2'))
+    assert run.task_state("submit") == "failed"
+    assert run.task("submit").try_number == 1
+    assert sim.ledger()["accepted"] == 0
+    out = capfd.readouterr().out
+    assert f"adopt_request_id: neither Segmind nor its request history knows request {unknown}" in out
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [(404, {"error": "not found"}), (200, {"data": [{"request_id": "x", "model_status": "PENDING"}]})],

@@ -53,9 +53,9 @@ def test_the_protocol_keeps_its_promises_where_one_worker_dies_anywhere():
 
 
 def test_the_states_of_one_task_without_faults_are_counted():
-    # One order of events: a start, eight steps (the POST is two: it is accepted, it is answered), the success.
+    # One order of events: a start, nine steps (the POST is two: it is accepted, it is answered), the success.
     result = explore(replace(ONE, faults={}, total=0))
-    assert (result.states, result.transitions, result.ends, result.depth) == (12, 11, 1, 11)
+    assert (result.states, result.transitions, result.ends, result.depth) == (13, 12, 1, 12)
 
 
 def test_two_tasks_without_faults_are_tried_in_every_order():
@@ -113,7 +113,9 @@ def test_a_weakness_is_told_and_fails_only_where_it_counts(capsys):
 
 def test_the_command_tells_a_path_in_words(capsys):
     assert (
-        command.main(["--replay", "one task, three faults, Airflow 3.3: a.start a.go a.go a.go a.go a.accept a.lose"])
+        command.main(
+            ["--replay", "one task, three faults, Airflow 3.3: a.start a.go a.go a.go a.go a.go a.accept a.lose"]
+        )
         == 0
     )
     told = capsys.readouterr().out

@@ -275,8 +275,8 @@ def test_the_budget_is_asked_after_the_intent_is_shown_and_before_it_is_stored()
     play = Play(**spend(limit=5.0), funds=Funds(10.0))
     assert play.run().funded
     assert play.steps == [
-        *("Recall", "CheckPlace", "Publish", "AskSiblings", "AskBills", "AskFunds", "Publish", "Keep", "Post", "Keep"),
-        *("Tell", "Deliver"),
+        *("Recall", "CheckPlace", "Publish", "AskSiblings", "AskBills", "AskRunning", "AskFunds", "Publish"),
+        *("Tell", "Keep", "Post", "Keep", "Tell", "Deliver"),
     ]
 
 
@@ -313,7 +313,7 @@ def test_a_sibling_that_makes_room_lets_the_next_one_pass_with_a_fresh_intent():
     class Changing(Play):
         def carry_out(self, step):
             if isinstance(step, steps.Pause):
-                self.siblings = []
+                self.siblings = [steps.withdrawn("other[1]", "")]
             return super().carry_out(step)
 
     play = Changing(**spend(limit=1.5), siblings=[asking(1, later=-1)], funds=Funds(9.0))
@@ -423,7 +423,9 @@ class Race:
             case steps.Publish(claim=shown) | steps.Deliver(claim=shown):
                 self.shown[task] = shown.model_dump(mode="json")
             case steps.Withdraw():
-                self.shown[task] = None
+                self.shown[task] = steps.withdrawn(f"submit[{task}]", "")
+            case steps.AskRunning():
+                return []
             case steps.AskSiblings():
                 return [shown for shown in self.shown if shown]
             case steps.AskBills():
@@ -461,3 +463,50 @@ def test_jobs_of_any_price_never_break_the_budget_and_what_would_fit_alone_is_no
     race = Race(highs, limit, seed).run()
     assert len(race.jobs) + race.refused == len(highs)
     assert bool(race.jobs) == (min(highs) <= limit)
+
+
+# --- siblings that Airflow is just starting again
+
+
+class Starting(Play):
+    """A sibling that delivered a job for a dollar was cleared too: it runs, and shows its record after a while."""
+
+    running = ("submit", "submit[1]")
+    shows_after = 3
+
+    def carry_out(self, step):
+        if isinstance(step, steps.AskSiblings):
+            self.shows_after -= 1
+            self.siblings = [] if self.shows_after else [self.cleared.model_dump(mode="json")]
+        return super().carry_out(step)
+
+
+CLEARED = claim("submit[1]", request_id=IDS[0], delivered=True, cost=1.0)
+
+
+def test_a_sibling_that_was_cleared_too_is_waited_for_until_it_shows_what_it_has_spent():
+    play = Starting(**spend(limit=1.5))
+    play.cleared = CLEARED
+    with pytest.raises(KlingBudgetExceededError, match=r"\$1.00 is billed \(1 job\)"):
+        play.run()
+    assert play.posts == 0
+    assert play.log == ["Other tasks of this run are just starting; waiting for what they have spent."]
+
+
+def test_what_a_sibling_has_spent_stays_known_while_airflow_starts_it_again():
+    class Vanishing(Play):
+        def carry_out(self, step):
+            if isinstance(step, steps.Pause):
+                self.siblings = [each for each in self.siblings if each["task"] != CLEARED.task]
+            return super().carry_out(step)
+
+    play = Vanishing(**spend(limit=2.5), siblings=[CLEARED, asking(2, later=-1)])
+    with pytest.raises(KlingBudgetExceededError, match=r"\$1.00 is billed \(1 job\), up to \$1.00 is in flight"):
+        play.run()
+
+
+def test_a_sibling_that_shows_nothing_is_not_waited_for_forever():
+    play = Starting(**spend(limit=1.5), funds=Funds(9.0))
+    play.shows_after = 10**9
+    assert play.run().request_id == IDS[8]
+    assert timedelta(seconds=90) <= play.now - NOW < timedelta(seconds=110)

@@ -34,9 +34,6 @@ class BudgetWorld(World):
         self.tasks = [Task(f"submit[{number}]", prompt) for number, prompt in enumerate(prompts)]
         self.limit = limit
 
-    def delete_xcom(self, task: Task) -> None:
-        """Leave it to the first step; see the module's own words."""
-
     def money(self) -> dict[str, object]:
         purse = Purse(model=MODEL, high=PRICE, limit=self.limit, batch="submit", chance=lambda: 0.5)
         return {"high": PRICE, "purse": purse}
@@ -48,7 +45,12 @@ class BudgetWorld(World):
         return self.billed.get(request_id or "")
 
     def carry_out(self, task: Task) -> object:
-        return Funds(100.0) if isinstance(task.step, steps.AskFunds) else super().carry_out(task)
+        match task.step:
+            case steps.AskFunds():
+                return Funds(100.0)
+            case steps.AskRunning():
+                return [other.name for other in self.tasks if other.attempt is not None]
+        return super().carry_out(task)
 
     def accept(self, task: Task, row_after: float, later: float = 0) -> Job:
         job = super().accept(task, row_after, later)

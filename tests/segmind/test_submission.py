@@ -45,6 +45,8 @@ class Play:
 
     #: The jobs that the account's history knows, or why it cannot be asked.
     owns = ()
+    #: The siblings that run now.
+    running = ()
     #: What tasks of other runs show.
     strangers = ()
     #: What the account's history says that a job cost, or why it cannot be asked.
@@ -110,6 +112,7 @@ class Play:
             "AskSiblings": self.siblings,
             "AskOtherRuns": self.strangers,
             "AskBills": self.bills,
+            "AskRunning": self.running,
         }
         if type(step).__name__ in stored:
             return stored[type(step).__name__]
@@ -155,7 +158,7 @@ def test_without_a_record_the_intent_is_stored_then_sent_then_the_id_stored_befo
     play = Play()
     record = play.run()
     assert record.request_id == IDS[8]
-    assert play.steps == ["Recall", "CheckPlace", "Publish", "Keep", "Post", "Keep", "Tell", "Deliver"]
+    assert play.steps == ["Recall", "CheckPlace", "Publish", "Tell", "Keep", "Post", "Keep", "Tell", "Deliver"]
     assert read_record(play.store) == record
     assert not record.delivered  # which only Airflow tells, once it has counted the task as successful
 
@@ -426,12 +429,16 @@ def test_a_changed_payload_is_submitted_and_the_job_left_behind_is_named_with_it
     changed = {"fingerprint": "other"}
     play = Play(ACCEPTED.model_copy(update=changed))
     assert play.run().request_id == IDS[8]
-    (warning, _) = play.log
+    (warning, submitting, _) = play.log
+    assert submitting == (
+        "Submitting kling-o1 (price: $0.035). Should nothing follow here, a job may run and be billed: a retry, or "
+        "clearing this task, looks for it and sends no second one."
+    )
     assert f"request {IDS[0]} (kling-o1, submitted 2026-11-21 10:00:00 UTC) is abandoned" in warning
     assert "billed (price: $0.035) if it completes" in warning
     finished = Play(DELIVERED.model_copy(update=changed))
     finished.run()
-    assert len(finished.log) == 1
+    assert len(finished.log) == 2
     unknown = Play(INTENT.model_copy(update=changed))
     unknown.run()
     assert "the submit of kling-o1 at 2026-11-21 10:00:00 UTC, if it was accepted, is abandoned" in unknown.log[0]

@@ -271,7 +271,7 @@ class World(RuleBasedStateMachine):
             case steps.Upload():
                 return self.upload(task)
             case steps.Withdraw():
-                task.xcom = None
+                task.xcom = steps.withdrawn(task.name, task.run)
             case steps.AskBills():
                 return self.bills()
             case steps.Look(since=since, until=until):
