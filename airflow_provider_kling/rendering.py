@@ -33,8 +33,9 @@ class RendersAuthorsTemplates:
         **kwargs: Any,
     ) -> None:
         # Airflow calls it of the operator that it has made of a mapped one, so that an operator can say how.
-        if parent is self:
-            mapped: Any = context["dag"].task_dict[context["ti"].task_id]
+        # (Whoever renders an operator by hand, as a unit test does, may have no DAG at hand: then nothing is mapped.)
+        if parent is self and (dag := context.get("dag")) is not None:
+            mapped: Any = dag.task_dict[context["ti"].task_id]
             index = context["ti"].map_index
             if (expanded := getattr(mapped, "expand_input", None)) is not None:
                 self.filled_in = _filled_in(expanded.value, index or 0, mapped.partial_kwargs, vars(self))

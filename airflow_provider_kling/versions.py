@@ -220,15 +220,16 @@ def mapped_instances(context: Context) -> int:
 
 
 def running_instances(context: Context, task_ids: Sequence[str]) -> list[str]:
-    """Return which instances of the tasks run now in this run, such as ``submit`` or ``submit[3]``."""
+    """Return which instances of the tasks run now in this run, or are to be retried: ``submit`` or ``submit[3]``."""
     ti: Any = context["ti"]
+    begun = ["running", "restarting", "up_for_retry"]
     if _VERSION < (3, 0):
-        found = ti.get_dagrun().get_task_instances(state=["running"])
+        found = ti.get_dagrun().get_task_instances(state=begun)
         return [_named(one.task_id, one.map_index) for one in found if one.task_id in task_ids]
     states: dict[str, dict[str, str | None]] = ti.get_task_states(
         dag_id=ti.dag_id, task_ids=list(task_ids), run_ids=[ti.run_id]
     )
-    running = [name for name, state in states.get(ti.run_id, {}).items() if state == "running"]
+    running = [name for name, state in states.get(ti.run_id, {}).items() if state in begun]
     found_ids = [(name, -1) if name in task_ids else name.rsplit("_", 1) for name in running]
     return [_named(task_id, int(index)) for task_id, index in found_ids]
 

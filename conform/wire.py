@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+from urllib3 import HTTPResponse
 
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 from conform.observed import Reply
@@ -56,7 +58,9 @@ class Wire:
         return self.replies[-1]
 
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        content = self._settings.hide_key(response.content)
+        whole = response.content
+        response.raw = HTTPResponse(io.BytesIO(whole), preload_content=False)  # for whoever reads it after this
+        content = self._settings.hide_key(whole)
         answered_at = datetime.now(tz=UTC)
         try:
             body = json.loads(content)

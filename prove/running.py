@@ -66,7 +66,9 @@ class Running(Choices):
             if other.intended is not None
         ]
         self.now = max(self.now, min([self.now + START, *limits]))
-        task.xcom = None  # Airflow deletes what the try before has published
+        # Airflow deletes what the try before has published. A task that ends before it shows it again is not counted in a
+        # budget until it is started once more: documented, and left out here.
+        task.before, task.xcom = (None if self.scenario.budget is None else task.xcom), None
         if task.wanted != task.prompt or task.again:
             self.wanted = self.wanted + Counter([task.prompt])
         task.wanted, task.again, task.faulty, task.waits = task.prompt, False, False, 0
@@ -131,6 +133,7 @@ class Running(Choices):
     def _failed(self, task: Task, error: SegmindError | AirflowDownError) -> None:
         self.said.append(f"it ends with {type(error).__name__}: {error}")
         task.attempt = task.intended = task.accepted = task.wake = None
+        task.xcom = task.before if task.xcom is None else task.xcom
         ahead = self.scenario.tasks[task.number].ahead
         self._name(str(error), final=not getattr(error, "retryable", True))
         again = resumes_at(error, moment(self.now + ahead), chance=0.5) if isinstance(error, SegmindError) else None
@@ -156,6 +159,7 @@ class Running(Choices):
 
     def _end(self, task: Task) -> None:
         task.phase, task.attempt = IDLE, None
+        task.xcom = task.before if task.xcom is None else task.xcom
         task.accepted = task.intended = task.wake = task.returns = None
 
     def _go(self, task: Task) -> None:

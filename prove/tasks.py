@@ -28,7 +28,7 @@ class Task:
     :param prompt: what it wants now.
     :param phase: whether it may be started, runs, waits in the triggerer, has returned, is done, or needs a person.
     :param state: what Airflow keeps as its state; :param variable: and as a Variable.
-    :param xcom: the claim that it shows, as JSON.
+    :param xcom: the claim that it shows, as JSON; :param before: what it showed before this start.
     :param attempt: what runs.
     :param wake: when its pause or its wait ends.
     :param sent: the number of jobs that came of its POSTs.
@@ -49,6 +49,7 @@ class Task:
         "accepted",
         "again",
         "attempt",
+        "before",
         "faulty",
         "intended",
         "key",
@@ -76,6 +77,7 @@ class Task:
         self.state: Any = None
         self.variable: Any = None
         self.xcom: Any = None
+        self.before: Any = None
         self.attempt: Attempt | None = None
         self.wake: int | None = None
         self.sent = 0
@@ -108,12 +110,15 @@ class Task:
 
     def seal(self) -> None:
         """Note what its future depends on, right after an event."""
+        if self.xcom is not None:
+            self.before = None
         self.key = (
             self.phase,
             self.prompt,
             _stored(self.state),
             _stored(self.variable),
             _stored(self.xcom),
+            _stored(self.before),
             None if self.attempt is None else self.attempt.position(),
             self.wake,
             self.sent,

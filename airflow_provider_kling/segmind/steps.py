@@ -120,7 +120,7 @@ class AskSiblings:
 
 @dataclass(frozen=True, slots=True)
 class AskRunning:
-    """Answer with the names of the run's submitting tasks that run now, such as ``submit[3]``, without iterations."""
+    """Answer with the submitting tasks that run now or are to be retried, such as ``submit[3]``, without iterations."""
 
 
 @dataclass(frozen=True, slots=True)

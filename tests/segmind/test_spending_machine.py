@@ -25,6 +25,7 @@ class BudgetWorld(World):
         super().__init__()
         self.limit = 0.0
         self.billed: dict[str, float] = {}
+        self.before: dict[str, object] = {}
 
     @initialize(
         prompts=st.lists(st.sampled_from(["a fox", "a fox", "an owl"]), min_size=1, max_size=4),
@@ -33,6 +34,16 @@ class BudgetWorld(World):
     def begin(self, prompts: list[str], limit: float) -> None:
         self.tasks = [Task(f"submit[{number}]", prompt) for number, prompt in enumerate(prompts)]
         self.limit = limit
+
+    def delete_xcom(self, task: Task) -> None:
+        self.before[task.name] = task.xcom
+        super().delete_xcom(task)
+
+    def end(self, task: Task) -> None:
+        """Leave out what is documented: a task that is killed before its first step is not counted for a while."""
+        super().end(task)
+        if task.xcom is None:
+            task.xcom = self.before.get(task.name)
 
     def money(self) -> dict[str, object]:
         purse = Purse(model=MODEL, high=PRICE, limit=self.limit, batch="submit", chance=lambda: 0.5)
