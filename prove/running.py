@@ -66,8 +66,8 @@ class Running(Choices):
             if other.intended is not None
         ]
         self.now = max(self.now, min([self.now + START, *limits]))
-        # Airflow deletes what the try before has published. A task that ends before it shows it again is not counted in a
-        # budget until it is started once more: documented, and left out here.
+        # Airflow deletes what the try before has published. A task that ends before it shows it again is not counted in
+        # a budget until it is started once more: documented, and left out here.
         task.before, task.xcom = (None if self.scenario.budget is None else task.xcom), None
         if task.wanted != task.prompt or task.again:
             self.wanted = self.wanted + Counter([task.prompt])

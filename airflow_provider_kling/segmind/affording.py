@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.bills import read_bills
@@ -72,6 +73,7 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
     return me.record
 
 
+@dataclass(slots=True)
 class Known:
     """
     What is known of the siblings' claims.
@@ -81,14 +83,14 @@ class Known:
     look, those that show nothing yet.
 
     :param me: the task's own name.
+    :param bills: what the siblings' jobs were billed, by their ids.
     """
 
-    def __init__(self, me: tuple[str, str]) -> None:
-        self._me = me
-        self._claims: dict[tuple[str, str], Claim] = {}
-        #: The siblings that are still to show what they have; None before the first look.
-        self._awaited: set[str] | None = None
-        self.bills: dict[str, Bill] = {}
+    me: tuple[str, str]
+    bills: dict[str, Bill] = field(default_factory=dict)
+    _claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
+    #: The siblings that are still to show what they have; None before the first look.
+    _awaited: set[str] | None = None
 
     @property
     def claims(self) -> list[Claim]:
@@ -118,8 +120,8 @@ class Known:
         """Take what the siblings show now; return the tasks of which something is known."""
         gone = read_withdrawn(published)
         self._claims = {name: claim for name, claim in self._claims.items() if name not in gone}
-        self._claims |= {claim.name: claim for claim in read_claims(published, besides=self._me)}
-        return {_ITERATION.sub("", task) for _, task in {*self._claims, *gone, self._me}}
+        self._claims |= {claim.name: claim for claim in read_claims(published, besides=self.me)}
+        return {_ITERATION.sub("", task) for _, task in {*self._claims, *gone, self.me}}
 
 
 def _check_balance(purse: Purse, check: CheckBalance) -> Generator[Step, Any, None]:
