@@ -185,7 +185,7 @@ class Running(Choices):
                 return [
                     f"submit[{other.number}]"
                     for other, its in zip(self.tasks, self.scenario.tasks, strict=True)
-                    if other.phase == RUNNING and its.run == wish.run
+                    if (other.phase == RUNNING or (other.phase == IDLE and other.tries)) and its.run == wish.run
                 ]
             case steps.AskSiblings():
                 return self._claims(lambda run: run == wish.run)

@@ -48,7 +48,7 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
     while True:
         if not shown:  # who asks last leaves the room to whoever asks already
             me = _with(me, intended_at=clock())
-        yield from known.look(purse, lambda: clock() < until)
+        yield from known.look(purse, clock, until)
         verdict = purse.judge(me, known.claims, known.bills, patient=clock() < until)
         if not shown and not isinstance(verdict, StandBack):
             yield Publish(me)
@@ -97,24 +97,24 @@ class Known:
         """The claims, as they were last seen."""
         return list(self._claims.values())
 
-    def look(self, purse: Purse, patient: Callable[[], bool]) -> Generator[Step, Any, None]:
+    def look(self, purse: Purse, clock: Callable[[], datetime], until: datetime) -> Generator[Step, Any, None]:
         """Ask what the siblings show; where a run's budget counts, once all have shown it that are just starting."""
+        self._add((yield AskSiblings()))
+        if purse.limit is None:
+            return
         looks = 0
-        while True:
-            shown = self._add((yield AskSiblings()))
-            if purse.limit is None:
-                return
-            self.bills |= read_bills((yield AskBills()))
-            if self._awaited == set() or not patient():
-                return
-            silent = set((yield AskRunning())) - shown
+        while self._awaited != set() and clock() < until:
+            running = set((yield AskRunning()))
+            # Once more: what is not running any more has shown what it has, and what starts from now on had shown it.
+            silent = running - self._add((yield AskSiblings()))
             self._awaited = silent if self._awaited is None else self._awaited & silent
             if not self._awaited:
-                return
+                break
             if not looks:
                 yield Tell("info", "Other tasks of this run are just starting; waiting for what they have spent.")
             yield Pause(purse.pause(looks))
             looks += 1
+        self.bills |= read_bills((yield AskBills()))
 
     def _add(self, published: Sequence[Any]) -> set[str]:
         """Take what the siblings show now; return the tasks of which something is known."""

@@ -169,7 +169,7 @@ def test_of_those_that_ask_at_once_the_first_ones_that_fit_stay_and_all_others_m
             continue
         if sums[-1] <= limit - 1e-6:
             assert verdict == Pay()
-        elif so_far <= limit - 1e-6:
+        elif so_far <= limit - 1e-6 and sums[-1] > limit + 1e-6:
             assert verdict == Hold()
         elif so_far > limit + 1e-6:
             assert verdict == StandBack()
@@ -275,8 +275,8 @@ def test_the_budget_is_asked_after_the_intent_is_shown_and_before_it_is_stored()
     play = Play(**spend(limit=5.0), funds=Funds(10.0))
     assert play.run().funded
     assert play.steps == [
-        *("Recall", "CheckPlace", "Publish", "AskSiblings", "AskBills", "AskRunning", "AskFunds", "Publish"),
-        *("Tell", "Keep", "Post", "Keep", "Tell", "Deliver"),
+        *("Recall", "CheckPlace", "Publish", "AskSiblings", "AskRunning", "AskSiblings", "AskBills"),
+        *("AskFunds", "Publish", "Tell", "Keep", "Post", "Keep", "Tell", "Deliver"),
     ]
 
 

@@ -60,7 +60,7 @@ class BudgetWorld(World):
             case steps.AskFunds():
                 return Funds(100.0)
             case steps.AskRunning():
-                return [other.name for other in self.tasks if other.attempt is not None]
+                return [other.name for other in self.tasks if other.starts and not (other.done or other.stuck)]
         return super().carry_out(task)
 
     def accept(self, task: Task, row_after: float, later: float = 0) -> Job:
