@@ -16,7 +16,7 @@ from prove.tasks import DONE, IDLE, RETURNED, RUNNING, WAITING, Task, record
 _LOCAL = (steps.Recall, steps.Keep, steps.Forget, steps.Tell, steps.CheckPlace, steps.AskCost)
 #: Steps that change something in Airflow, and those that only read there.
 _WRITES = (steps.Keep, steps.Forget, steps.Publish, steps.Withdraw, steps.Deliver)
-_READS = (steps.Recall, steps.AskSiblings, steps.AskBills)
+_READS = (steps.Recall, steps.AskSiblings, steps.AskRunning, steps.AskBills)
 _SHOWS = (steps.Publish, steps.Withdraw, steps.Deliver)
 
 
@@ -80,8 +80,10 @@ class Choices(State):
         """
         Whether a task before it is the same in all but its name, so that what this one may begin that one begins.
 
-        Names decide only where two intents are equally far from a row: a scenario has them the other way round.
+        Names decide only where two intents are equally far from a row: a scenario leaves nothing out for that.
         """
+        if self.scenario.every_name:
+            return False
         before = zip(self.tasks[: task.number], self.scenario.tasks, strict=False)
         return not task.tries and any(
             not other.tries and wish == self.scenario.tasks[task.number] for other, wish in before

@@ -65,6 +65,7 @@ class Scenario:
     :param budget: US dollars that the run may cost; None where nothing limits it.
     :param person: whether it may end with a task that asks a person which job is its own.
     :param weakness: a documented weakness, or a defect that is not fixed yet, that makes it fail.
+    :param every_name: whether either of two tasks that are the same may begin first.
     :param small: whether it is in the small bound too, as it is.
     """
 
@@ -78,6 +79,7 @@ class Scenario:
     budget: float | None = None
     person: bool = False
     weakness: str = ""
+    every_name: bool = False
     small: bool = True
 
 
@@ -183,6 +185,7 @@ def _scenarios() -> Iterator[Scenario]:
         faults=_CRASHES,
         total=1,
     )
+    yield Scenario(name="two alike, either first, one fault", faults=_CRASHES, total=1, every_name=True)
     yield Scenario(name="two different, one fault", tasks=_OTHERS, faults=_CRASHES, total=1)
     yield Scenario(name="two different, two crashes", tasks=_OTHERS, faults={"die": 2, "lose": 2}, small=False)
     yield Scenario(name="a rotated key", tasks=_ONE, faults={**_CRASHES, "rotate": 1})

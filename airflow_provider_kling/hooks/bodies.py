@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What every request asks for. A proxy may compress an answer all the same.
-AS_IT_IS = {"Accept-Encoding": "identity"}
 #: Either of gzip and zlib, by its head.
 _ANY_ZLIB = 32 + zlib.MAX_WBITS
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kling import __version__
 from airflow_provider_kling.get_provider_info import CONN_TYPE
-from airflow_provider_kling.hooks.bodies import AS_IT_IS
 from airflow_provider_kling.segmind.errors import SegmindConnectionMissingError, SegmindSettingsError
 from airflow_provider_kling.segmind.settings import Settings
 
@@ -21,7 +20,7 @@ def identity() -> dict[str, str]:
         "User-Agent": f"airflow-provider-kling/{__version__} Python/{platform.python_version()}",
         "X-Initiator": "AIRFLOW-PROVIDER-KLING",
         "Accept": "application/json, */*;q=0.5",
-        **AS_IT_IS,
+        "Accept-Encoding": "identity",  # a proxy may compress an answer all the same
     }
 
 

@@ -67,6 +67,8 @@ LONGEST_PAUSE = 20.0
 BLOCKING_TIMEOUT = 1800.0
 #: Bytes of a file that are encoded at a time.
 _BLOCK = 1024**2
+#: Bytes a second of a request's body at the least, so that a large file may take its time: a megabit.
+SLOWEST_UPLOAD = 125_000
 #: Bytes of an answer that are read at a time.
 _CHUNK = 64 * 1024
 _A_DAY = timedelta(days=1)
@@ -308,7 +310,7 @@ class SegmindHook(BaseHook):
         tracked = TrackedBody(body) if body is not None else None
         try:
             with (
-                self._session.within(CONNECT_TIMEOUT + timeout),
+                self._session.within(CONNECT_TIMEOUT + timeout + len(body or b"") / SLOWEST_UPLOAD),
                 self._session.request(
                     call.method,
                     url,

@@ -16,7 +16,7 @@ from weakref import WeakSet
 import requests
 from urllib3.exceptions import NewConnectionError
 
-from airflow_provider_kling.hooks.connections import tell_connections
+from airflow_provider_kling.hooks.adapters import WatchedSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,21 +24,20 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.settings import Settings
 
 
-class SegmindSession(requests.Session):
+class SegmindSession(WatchedSession):
     """
     A session that sends the API key to the connection's own hosts, and along no redirect.
 
-    Its adapters repeat nothing. An answer that trickles in keeps nobody waiting beyond :meth:`within`.
+    An answer that trickles in keeps nobody waiting beyond :meth:`within`.
     """
 
     def __init__(self, settings: Settings, headers: Mapping[str, str]) -> None:
-        super().__init__()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        super().__init__(lambda connection: self._sockets.add(connection.sock), proxies=True)
         self.headers.update(headers)
         self._own_hosts = tuple(f"{host}/" for host in (settings.host, settings.history_host, settings.storage_host))
         self._api_key = settings.api_key
         self.auth = self._add_key  # being set, it also keeps a .netrc out
-        self._sockets: WeakSet[socket.socket] = WeakSet()
-        tell_connections(self, lambda connection: self._sockets.add(connection.sock), proxies=True)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -61,10 +60,6 @@ class SegmindSession(requests.Session):
         if (request.url or "").startswith(self._own_hosts):
             request.headers["x-api-key"] = self._api_key
         return request
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 as requests calls it
-        """Follow no redirect, and read nothing of one: requests would, however much it is."""
-        return
 
 
 class TrackedBody(io.BytesIO):

@@ -80,12 +80,13 @@ def extensions(kind: str | None) -> list[str]:
     return sorted({type_.extension for type_ in known if type_.kind == kind} or {type_.extension for type_ in known})
 
 
-def shape(file: BinaryIO) -> Shape | None:
+def shape(file: BinaryIO, seconds: float = LONGEST_DECODING) -> Shape | None:
     """
     Decode the first picture of a file, and the last one of a video, in a process of its own; return its measures.
 
     None is that PyAV is not installed, so nobody knows.
 
+    :param seconds: that it may take.
     :raises ValueError: it cannot be decoded, or not within the decoder's limits.
     """
     if importlib.util.find_spec("av") is None:
@@ -102,12 +103,12 @@ def shape(file: BinaryIO) -> Shape | None:
         stderr=subprocess.DEVNULL,
         env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
     )
-    late = threading.Timer(LONGEST_DECODING, child.kill)
+    late = threading.Timer(seconds, child.kill)
     late.start()
     try:
         told = _answered(child, file)
     except (OSError, struct.error):
-        raise ValueError(f"it cannot be decoded within {LONGEST_DECODING:.0f} s and 2 GiB") from None
+        raise ValueError(f"it cannot be decoded within {seconds:g} s and 2 GiB") from None
     finally:
         late.cancel()
         child.kill()
