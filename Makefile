@@ -9,7 +9,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test e2e lint bench conform prove mutations airflow docs build clean
+.PHONY: help setup demo test e2e lint bench conform attack prove mutations airflow docs build clean
 
 AIRFLOW ?= 3.3.2
 KILLS ?= 50
@@ -49,6 +49,9 @@ bench: $(READY) ## Measure against other ways to do it, as tables of ratios
 
 conform: $(READY) ## Measure what is assumed of Segmind, on the simulator (LIVE=1: on Segmind itself, for cents)
 	@LIVE="$(LIVE)" YES="$(YES)" RATE_LIMIT="$(RATE_LIMIT)" REQUESTS_PER_MINUTE="$(REQUESTS_PER_MINUTE)" $(RUN) -m conform
+
+attack: $(READY) ## Try what docs/security.md speaks of, on loopback only, as a table of what is expected and what is seen
+	@$(RUN) -m pytest tests --ignore tests/e2e -m attack -p tests.attack_table -q -r "" --numprocesses 3 $(ARGS)
 
 prove: $(READY) ## Explore every order of events of a submission within bounds, then walk at random (BOUND=small: for CI)
 	@BOUND="$(BOUND)" STEPS="$(STEPS)" KNOWN="$(KNOWN)" $(RUN) -m prove $(ARGS)

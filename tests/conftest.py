@@ -110,6 +110,12 @@ def airflow_db(empty_db: Path) -> str:
 
 
 @pytest.fixture
+def seen(record_property: Callable[[str, object], None]) -> Callable[[object], None]:
+    """Return a function that tells what came of an attack, for the table of `make attack`."""
+    return lambda what: record_property("seen", str(what)[:300])
+
+
+@pytest.fixture
 def sim() -> Iterator[Simulator]:
     """Yield a simulator of its own for the test: what it lists as billed is what the test caused."""
     from airflow_provider_kling.simulator import Simulator

@@ -73,6 +73,7 @@ SDP = (
 )
 
 
+@pytest.mark.attack("A file begins as media and goes on as a list of addresses", "refused at once, no port is opened")
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize(
     "rest", [SDP, b"\n#EXTM3U\nhttp://127.0.0.1:9/a.ts\n", b"\nffconcat version 1.0\nfile /etc/passwd\n"]
