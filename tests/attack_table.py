@@ -30,7 +30,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = Counter(_rows(terminalreporter))
     table = Table(CASE, EXPECTED, SEEN, "", title="Attacks", show_lines=True)
     for (case, expected, seen, outcome), count in rows.items():
-        verdict = f"{_VERDICTS[outcome]} × {count}" if count > 1 else _VERDICTS[outcome]
+        verdict = f"{_VERDICTS[outcome]}, {count} times" if count > 1 else _VERDICTS[outcome]
         table.add_row(escape(case), escape(expected), escape(seen), verdict)
     console = Console(width=160)
     console.print(table)
