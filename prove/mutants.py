@@ -331,8 +331,21 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a job found is kept though a sibling takes it too",
         _SUBMISSION,
-        "                if found.request_id not in _held(",
-        "                if True or found.request_id not in _held(",
+        "        return not takers",
+        "        return True",
+    ),
+    Mutant(
+        "the first of those that take the same job goes on without asking again",
+        _SUBMISSION,
+        "            yield Pause(FIRST_PAUSE)\n            takers = [claim.name for claim in (yield from self._others()) if "
+        "job in _jobs(claim.record)]\n",
+        "            takers = []\n",
+    ),
+    Mutant(
+        "a job is adopted though a task that was just started may hold it",
+        _SUBMISSION,
+        "        if silent:",
+        "        if False:",
     ),
     Mutant("a job that a sibling took is adopted too", _SUBMISSION, "        if takers:\n", "        if False:\n"),
     Mutant(

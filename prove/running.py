@@ -71,7 +71,7 @@ class Running(Choices):
         task.before, task.xcom = (None if self.scenario.budget is None else task.xcom), None
         if task.wanted != task.prompt or task.again:
             self.wanted = self.wanted + Counter([task.prompt])
-        task.wanted, task.again, task.faulty, task.waits = task.prompt, False, False, 0
+        task.wanted, task.again, task.cleared, task.faulty, task.waits = task.prompt, False, False, False, 0
         task.tries += 1
         self._begin(task)
 
@@ -185,7 +185,8 @@ class Running(Choices):
                 return [
                     f"submit[{other.number}]"
                     for other, its in zip(self.tasks, self.scenario.tasks, strict=True)
-                    if (other.phase == RUNNING or (other.phase == IDLE and other.tries)) and its.run == wish.run
+                    if (other.phase == RUNNING or (other.phase == IDLE and other.tries and not other.cleared))
+                    and its.run == wish.run
                 ]
             case steps.AskSiblings():
                 return self._claims(lambda run: run == wish.run)

@@ -39,6 +39,7 @@ class Task:
     :param owns: the job that Airflow has counted as its success.
     :param wanted: the prompt that its last attempt wanted.
     :param again: whether it was cleared after its success, and so wants another job.
+    :param cleared: whether it was cleared and not started since: Airflow does not count it as to be retried.
     :param faulty: whether anything has gone wrong in this try.
     :param waits: how often this try has given up waiting.
     :param tries: how many were started.
@@ -50,6 +51,7 @@ class Task:
         "again",
         "attempt",
         "before",
+        "cleared",
         "faulty",
         "intended",
         "key",
@@ -88,6 +90,7 @@ class Task:
         self.owns: str | None = None
         self.wanted: str | None = None
         self.again = False
+        self.cleared = False
         self.faulty = False
         self.waits = 0
         self.tries = 0
@@ -129,6 +132,7 @@ class Task:
             self.owns,
             self.wanted,
             self.again,
+            self.cleared,
             self.faulty,
             self.tries > 0,
             _stored(self.lingers),

@@ -193,6 +193,7 @@ class World(Running):
         task.again |= task.phase == DONE
         self._end(task)
         task.owns = None
+        task.cleared = True
         task.waits = 0
         if self.scenario.airflow == "3.4":
             task.state = task.xcom = None

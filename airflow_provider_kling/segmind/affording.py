@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from airflow_provider_kling.segmind.steps import (
     Tell,
     read_claims,
     read_withdrawn,
+    without_iteration,
 )
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_kling.segmind.bills import Bill
-
-#: What stands in a claim's name for an iteration of a loop.
-_ITERATION = re.compile(r" \(loop \d+\)")
 
 
 def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], datetime]) -> Generator[Step, Any, Record]:
@@ -121,7 +118,7 @@ class Known:
         gone = read_withdrawn(published)
         self._claims = {name: claim for name, claim in self._claims.items() if name not in gone}
         self._claims |= {claim.name: claim for claim in read_claims(published, besides=self.me)}
-        return {_ITERATION.sub("", task) for _, task in {*self._claims, *gone, self.me}}
+        return {without_iteration(task) for _, task in {*self._claims, *gone, self.me}}
 
 
 def _check_balance(purse: Purse, check: CheckBalance) -> Generator[Step, Any, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+#: What stands in a claim's name for an iteration of a loop.
+_ITERATION = re.compile(r" \(loop \d+\)")
 #: Of the record's form. A record of another one is an error, never "no record".
 RECORD_VERSION = 2
 
@@ -233,6 +236,11 @@ def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")
         except ValidationError:
             continue
     return [claim for claim in claims if claim.name != besides]
+
+
+def without_iteration(task: str) -> str:
+    """Return the name of the task instance that a claim's name is of: an iteration of a loop has one of its own."""
+    return _ITERATION.sub("", task)
 
 
 def withdrawn(task: str, run: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from airflow_provider_kling.segmind.steps import (
     AskModel,
     AskOtherRuns,
     AskOwner,
+    AskRunning,
     AskSiblings,
     CheckPlace,
     Claim,
@@ -68,6 +69,8 @@ from airflow_provider_kling.segmind.steps import (
     Upload,
     Withdraw,
     read_claims,
+    read_withdrawn,
+    without_iteration,
 )
 from airflow_provider_kling.segmind.uploaded import filled_in, has_stand_ins
 
@@ -393,19 +396,16 @@ class Submission:
             if isinstance(finding, Absent):
                 return None
             if isinstance(finding, Take):
+                finding = yield from self._once_all_show(intent, rows, asked)
+            if isinstance(finding, Take):
                 found = self._adopt(intent, finding.row)
                 yield Publish(self._claim(found))
-                # Another task that came back to life just now may have taken it too. Then both let go.
-                if found.request_id not in _held((yield from self._others())):
+                if (yield from self._takes_alone(found)):
                     yield Keep(found)
                     yield Tell("info", outlook.found(found, finding.row))
                     return found
                 yield Publish(self._claim(waiting))
-                over = self._over(intent, wanting)
-                finding = NotYet(
-                    outlook.unclear(self, intent, "another task takes the same job", over),
-                    self.clock() + timedelta(seconds=LONGEST_PAUSE),
-                )
+                finding = self._soon(intent, wanting, "another task takes the same job")
             left = (until - self.clock()).total_seconds()
             if left <= 0:
                 if finding.until is not None and isinstance(finding.error, SegmindAmbiguousSubmitError):
@@ -413,6 +413,39 @@ class Submission:
                 raise finding.error
             yield Pause(min(pause, left))
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _once_all_show(
+        self, intent: Record, rows: Iterable[HistoryRow], asked: datetime
+    ) -> Generator[Step, Any, Take | Absent | NotYet]:
+        """Judge again once all tasks of the run show what they hold: one that was just started again shows nothing."""
+        running: list[str] = yield AskRunning()
+        # After it: what has ended by now has shown what it holds.
+        siblings: list[Any] = yield AskSiblings()
+        strangers: list[Any] = yield AskOtherRuns()
+        own = (self.run, self.task)
+        others = read_claims([*siblings, *strangers], besides=own)
+        shown = {claim.name for claim in others} | read_withdrawn(siblings) | {own}
+        silent = set(running) - {without_iteration(task) for run, task in shown if run == self.run}
+        if silent:
+            names = ", ".join(sorted(silent))
+            return self._soon(intent, others, f"it may be the job of {names}, just started, which shows none yet")
+        return self.judge(intent, rows, others, asked)
+
+    def _takes_alone(self, found: Record) -> Generator[Step, Any, bool]:
+        """Whether no other task takes the job that this one shows as its own."""
+        job = canonical_id(found.request_id)
+        takers = [claim.name for claim in (yield from self._others()) if job in _jobs(claim.record)]
+        if takers and (self.run, self.task) < min(takers):
+            # Those that came back to life in the same moment have taken it too, and let go. The first waits for that,
+            # so that they do not all let go again and again; it lets go too where another one has not seen it.
+            yield Pause(FIRST_PAUSE)
+            takers = [claim.name for claim in (yield from self._others()) if job in _jobs(claim.record)]
+        return not takers
+
+    def _soon(self, intent: Record, others: Iterable[Claim], finding: str) -> NotYet:
+        """Return that it can be said soon, whatever the grace."""
+        unclear = outlook.unclear(self, intent, finding, self._over(intent, others))
+        return NotYet(unclear, self.clock() + timedelta(seconds=LONGEST_PAUSE))
 
     def _others(self) -> Generator[Step, Any, list[Claim]]:
         """Return the claims of all other tasks that may want the same: of this run, and of the DAG's other runs."""
