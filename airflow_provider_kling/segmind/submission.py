@@ -393,10 +393,10 @@ class Submission:
             else:
                 # Asked after the look, so that whoever has a row there has published the intent by now.
                 finding = self.judge(intent, rows, (yield from self._others()), asked)
+                if isinstance(finding, Take):
+                    finding = yield from self._once_all_show(intent, rows, asked)
             if isinstance(finding, Absent):
                 return None
-            if isinstance(finding, Take):
-                finding = yield from self._once_all_show(intent, rows, asked)
             if isinstance(finding, Take):
                 found = self._adopt(intent, finding.row)
                 yield Publish(self._claim(found))
