@@ -433,7 +433,7 @@ class Submission:
 
     def _takes_alone(self, found: Record) -> Generator[Step, Any, bool]:
         """Whether no other task takes the job that this one shows as its own."""
-        job = canonical_id(found.request_id)
+        job = _jobs(found)[-1]
         takers = [claim.name for claim in (yield from self._others()) if job in _jobs(claim.record)]
         if takers and (self.run, self.task) < min(takers):
             # Those that came back to life in the same moment have taken it too, and let go. The first waits for that,
