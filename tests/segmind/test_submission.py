@@ -306,6 +306,50 @@ def test_siblings_that_want_the_same_take_one_job_each_by_whose_intent_is_neares
         waiting.run()
 
 
+def test_a_job_may_be_one_that_a_sibling_holds_which_was_just_started_and_shows_nothing_yet():
+    theirs = Claim(task="submit[1]", record=DELIVERED)
+
+    class Starting(Play):
+        running = ("submit", "submit[1]")
+
+        def carry_out(self, step):
+            if isinstance(step, steps.Pause):
+                self.siblings = [theirs.model_dump(mode="json")]
+            return super().carry_out(step)
+
+    play = Starting(INTENT, at=NOW + timedelta(minutes=11), looks=[[row()]])
+    assert play.run().request_id == IDS[8]  # theirs is left to them, and there was no other
+    assert play.posts == 1
+
+    play = Play(INTENT, looks=[[row()]], history_timeout=timedelta(0))
+    play.running = ("submit", "submit[1]")
+    with pytest.raises(SegmindAmbiguousSubmitError, match=r"the job of submit\[1\], just started") as caught:
+        play.run()
+    assert caught.value.look_again_at == (NOW + timedelta(seconds=15)).isoformat()
+
+    play.siblings = [steps.withdrawn("submit[1]", "")]
+    assert play.run().request_id == IDS[0]
+
+
+@pytest.mark.parametrize(("sibling", "lets_go", "posts"), [("a", False, 1), ("z", True, 0), ("z", False, 1)])
+def test_of_two_that_take_a_job_in_one_moment_the_first_by_name_goes_on_once_the_other_has_let_go(
+    sibling, lets_go, posts
+):
+    theirs = Claim(task=sibling, record=ACCEPTED.model_copy(update={"found": True}))
+
+    class Together(Play):
+        def carry_out(self, step):
+            if isinstance(step, steps.Publish) and step.claim.record.found:
+                self.siblings = [theirs.model_dump(mode="json")]
+            if isinstance(step, steps.Pause) and lets_go:
+                self.siblings = []
+            return super().carry_out(step)
+
+    play = Together(INTENT, at=NOW + timedelta(minutes=11), looks=[[row()]])
+    play.run()
+    assert play.posts == posts
+
+
 def test_while_a_sibling_is_still_sending_the_same_no_job_is_taken():
     play = Play(INTENT, looks=[[row()]], siblings=[Claim(task="submit[1]", record=INTENT)])
     with pytest.raises(SegmindAmbiguousSubmitError, match=r"may be the job of submit\[1\]"):
