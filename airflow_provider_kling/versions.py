@@ -219,10 +219,14 @@ def mapped_instances(context: Context) -> int:
     return max(1, count or 1)
 
 
-def running_instances(context: Context, task_ids: Sequence[str]) -> list[str]:
-    """Return which instances of the tasks run now in this run, or are to be retried: ``submit`` or ``submit[3]``."""
+def running_instances(context: Context, task_ids: Sequence[str], *, retried: bool) -> list[str]:
+    """
+    Return which instances of the tasks run now in this run: ``submit`` or ``submit[3]``.
+
+    :param retried: whether those that are to be retried count too.
+    """
     ti: Any = context["ti"]
-    begun = ["running", "restarting", "up_for_retry"]
+    begun = ["running", "restarting", *(["up_for_retry"] if retried else [])]
     if _VERSION < (3, 0):
         found = ti.get_dagrun().get_task_instances(state=begun)
         return [_named(one.task_id, one.map_index) for one in found if one.task_id in task_ids]

@@ -181,11 +181,14 @@ class Running(Choices):
                 task.xcom = claim.model_dump(mode="json")
             case steps.Withdraw():
                 task.xcom = steps.withdrawn(f"submit[{task.number}]", wish.run)
-            case steps.AskRunning():
+            case steps.AskRunning(retried=retried):
                 return [
                     f"submit[{other.number}]"
                     for other, its in zip(self.tasks, self.scenario.tasks, strict=True)
-                    if (other.phase == RUNNING or (other.phase == IDLE and other.tries and not other.cleared))
+                    if (
+                        other.phase == RUNNING
+                        or (retried and other.phase == IDLE and other.tries and not other.cleared)
+                    )
                     and its.run == wish.run
                 ]
             case steps.AskSiblings():

@@ -183,8 +183,8 @@ class SubmissionDriver:
                 self._push(RECORD_KEY, steps.withdrawn(instance_name(self.context), str(self.ti.run_id)))
             case steps.AskSiblings():
                 return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
-            case steps.AskRunning():
-                return running_instances(self.context, self.siblings)
+            case steps.AskRunning(retried=retried):
+                return running_instances(self.context, self.siblings, retried=retried)
             case steps.AskOtherRuns():
                 return claims_of_other_runs(self.context, self.siblings)
             case steps.AskBills():

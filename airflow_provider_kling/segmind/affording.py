@@ -101,7 +101,7 @@ class Known:
             return
         looks = 0
         while self._awaited != set() and clock() < until:
-            running = set((yield AskRunning()))
+            running = set((yield AskRunning(retried=True)))
             # Once more: what is not running any more has shown what it has, and what starts from now on had shown it.
             silent = running - self._add((yield AskSiblings()))
             self._awaited = silent if self._awaited is None else self._awaited & silent

@@ -123,7 +123,13 @@ class AskSiblings:
 
 @dataclass(frozen=True, slots=True)
 class AskRunning:
-    """Answer with the submitting tasks that run now or are to be retried, such as ``submit[3]``, without iterations."""
+    """
+    Answer with the submitting tasks that run now, such as ``submit[3]``, without iterations.
+
+    :param retried: whether those that are to be retried count too.
+    """
+
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

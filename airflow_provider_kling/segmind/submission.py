@@ -417,7 +417,7 @@ class Submission:
     def _once_all_show(
         self, intent: Record, rows: Iterable[HistoryRow], asked: datetime
     ) -> Generator[Step, Any, Take | Absent | NotYet]:
-        """Judge again once all tasks of the run show what they hold: one that was just started again shows nothing."""
+        """Judge again once all tasks that run show what they hold: one that was just started again shows nothing."""
         running: list[str] = yield AskRunning()
         # After it: what has ended by now has shown what it holds.
         siblings: list[Any] = yield AskSiblings()
