@@ -6,10 +6,11 @@ Imported where the first request is made, because ``requests`` is slow to import
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -19,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, is_this_machine
 
 if TYPE_CHECKING:
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
 
     from urllib3 import PoolManager
     from urllib3.connectionpool import HTTPConnectionPool
+
+
+class _Hiding(logging.Filter):
+    """Hide secrets in what urllib3 logs by itself: it quotes headers that it cannot read, in a traceback too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        record.msg = one_line(record.getMessage() if error is None else f"{record.getMessage()} ({error})")
+        record.args, record.exc_info = (), None
+        return True
+
+
+for _logger in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_logger).addFilter(_Hiding())
 
 
 class WatchedSession(requests.Session):
@@ -89,7 +105,7 @@ class WatchedSession(requests.Session):
 
 class Deadline:
     """
-    A moment at which something is called, unless the block has ended or the moment was put off.
+    A moment at which something is called, unless the block has ended before.
 
     :param seconds: from now.
     :param passed: what is called, in a thread.
@@ -98,19 +114,26 @@ class Deadline:
     def __init__(self, seconds: float, passed: Callable[[], None]) -> None:
         self.has_passed = False
         self._passed = passed
-        self._over = Event()
-        self.put_off(seconds)
+        self._is_over = False
+        self._changed = Condition()
+        self._seconds, self._at = seconds, time.monotonic() + seconds
 
     def __enter__(self) -> Self:
         Thread(target=self._wait, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        with self._changed:
+            self._is_over = True
+            self._changed.notify()
 
-    def put_off(self, seconds: float) -> None:
-        """Set the moment anew, from now; to a later one than before."""
-        self._seconds, self._at = seconds, time.monotonic() + seconds
+    def move(self, seconds: float) -> None:
+        """Set the moment anew, from now."""
+        with self._changed:
+            before, self._at = self._at, time.monotonic() + seconds
+            self._seconds = seconds
+            if self._at < before:
+                self._changed.notify()
 
     def check(self) -> None:
         """
@@ -122,10 +145,12 @@ class Deadline:
             raise TimeoutError(f"it was not done within {self._seconds:g} s")
 
     def _wait(self) -> None:
-        while (left := self._at - time.monotonic()) > 0:
-            if self._over.wait(left):
+        with self._changed:
+            while (left := self._at - time.monotonic()) > 0 and not self._is_over:
+                self._changed.wait(left)
+            if self._is_over:
                 return
-        self.has_passed = True
+            self.has_passed = True
         self._passed()
 
 

@@ -21,6 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_kling.hooks.proxies import proxy_for
+from airflow_provider_kling.hooks.session import reason
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingDownloadRefusedError,
@@ -210,12 +211,17 @@ class Download:
     def _chunks(self, response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
         chunks = response.raw.stream(CHUNK, decode_content=False)
         while True:
-            deadline.put_off(self.timeout)
-            with _breaks():
-                chunk = next(chunks, None)
+            deadline.move(self.timeout)
+            chunk = None
+            try:
+                with _breaks():
+                    chunk = next(chunks, None)
+            except _BrokenOffError:
+                if not deadline.has_passed:
+                    raise
             if chunk:
                 yield chunk
-            # The end of what it was broken off from looks like the end of the file.
+            # The end of what was broken off looks like the end of the file.
             if deadline.has_passed:
                 raise _BrokenOffError(f"less than {CHUNK // 1024} KiB came within {self.timeout:g} s")
             if chunk is None:
@@ -245,7 +251,9 @@ class Download:
             headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
         link = self.link
         for _ in range(MAX_REDIRECTS + 1):
-            self.hosts.check_link(link, proxied=proxy_for(link) is not None)
+            self.hosts.check_link(link)
+            if proxy_for(link):
+                self.hosts.check_name(link)
             with (
                 self._session.within(CONNECT_TIMEOUT + self.timeout) as deadline,
                 self._answer(link, headers) as response,
@@ -304,7 +312,9 @@ def _breaks() -> Iterator[None]:
     """Take whatever a connection can break off with for what it is; requests passes on what it does not expect."""
     try:
         yield
-    except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as exc:
+    except requests.RequestException as exc:
+        raise _BrokenOffError(one_line(reason(exc))) from None  # without the link, whose query may hold a signature
+    except (HTTPError, HTTPException, OSError, ValueError) as exc:
         raise _BrokenOffError(one_line(exc)) from None
 
 

@@ -32,7 +32,7 @@ _PORTS = {"http": 80, "https": 443}
 #: What programs read in more than one way; control characters end lines of a request.
 _STRANGE = re.compile(r"[\x00-\x20\x7f-\x9f\\\ufffd]")
 _USER = re.compile(r"//[^/@]*@")
-_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+")
 #: The end of a name that the system reads as an IPv4 address, such as 127.1, 0x7f.1 or 2130706433.
 _NUMERIC = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)$")
 #: Names that lead nowhere on the internet (RFC 6761, 6762, 8375, and ICANN's "internal").
@@ -75,11 +75,10 @@ class Hosts:
         urls = map(urlsplit, (settings.host, settings.history_host, settings.storage_host))
         return cls(frozenset((url.hostname or "", url.port or _PORTS[url.scheme]) for url in urls))
 
-    def check_link(self, link: str, *, proxied: bool = False) -> None:
+    def check_link(self, link: str) -> None:
         """
-        Refuse a link before anything is sent to it; its address is checked when the connection is made.
+        Refuse a link before anything is sent to it; its addresses are checked when the connection is made.
 
-        :param proxied: a proxy makes the connection, so that all that can be checked is checked here.
         :raises KlingDownloadRefusedError: it leads where no download may go.
         """
         try:
@@ -106,9 +105,17 @@ class Hosts:
                 f"A file is not downloaded from {host!r}, which is no name on the internet. If it is meant to be, make "
                 "it a host of the segmind connection."
             )
-        elif proxied:
-            for address in _addresses(host, port):
-                self.check_address(host, port, address)
+
+    def check_name(self, link: str) -> None:
+        """
+        Refuse a checked link that a proxy would follow into the network, as far as this machine can look it up.
+
+        :raises KlingDownloadRefusedError: it leads where no download may go.
+        """
+        url = urlsplit(link)
+        host, port = url.hostname or "", url.port or _PORTS[url.scheme]
+        for address in _addresses(host, port):
+            self.check_address(host, port, address)
 
     def check_address(self, host: str, port: int, address: str) -> None:
         """
