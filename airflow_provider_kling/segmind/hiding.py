@@ -21,7 +21,6 @@ HIDDEN = "***"
 #: A shorter one would be found in ordinary words, and whoever wants it can guess it.
 SHORTEST = 6
 _URLSAFE = {"+": "-", "/": "_"}
-_BACKSLASHES = r"\\{0,8}"
 
 _adding = threading.Lock()
 _known: dict[str, None] = {}
@@ -67,24 +66,39 @@ def _in_base64(secret: bytes) -> Iterator[str]:
 
 def _patterns_of(secret: str) -> Iterator[str]:
     plain, *encoded = forms(secret)
-    yield "".join(_spellings(char, char.swapcase()) for char in plain)
+    yield _pattern([(char, char.swapcase()) for char in plain])
     for form in encoded:
-        yield "".join(_spellings(char, _URLSAFE.get(char, char)) for char in form)
+        yield _pattern([(char, _URLSAFE.get(char, char)) for char in form])
 
 
-def _spellings(char: str, other: str) -> str:
+def _pattern(chars: list[tuple[str, str]]) -> str:
+    """
+    Return a pattern for characters, each as it is or as its other is, in either of the usual escapes.
+
+    It begins with nothing but single characters, which is found fast, and repeats nothing without an end, so that no
+    text takes long.
+    """
+    first, *rest = chars
+    return "".join([_ways(first, r"\\(?<!\\\\)\\*+", ""), *(_ways(pair, r"\\++", r"\\*+") for pair in rest)])
+
+
+def _ways(pair: tuple[str, str], escape: str, quoted: str) -> str:
     """
     Return a pattern for one character: as it is, with a JSON or Python escape, percent-encoded, as HTML writes it.
 
-    Escapes of escapes too. Each repetition is bounded, so that no text takes long.
+    Escapes of escapes too.
+
+    :param escape: the pattern of the backslashes before a code.
+    :param quoted: that of those before a character that may be quoted so.
     """
     ways = []
-    for written in dict.fromkeys((char, other)):
-        ways.append((_BACKSLASHES if written in "\\\"'/" else "") + re.escape(written))
-        code = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(written):02x}")
+    for char in dict.fromkeys(pair):
+        before = quoted if char in "\"'/" else ""
+        ways.append(r"\\{1,8}" if quoted and char == "\\" else before + re.escape(char))
+        code = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(char):02x}")
         ways += [
-            rf"\\{_BACKSLASHES}(?:u00|x){code}",
+            rf"{escape}(?:u00|x){code}",
             rf"%(?:25){{0,4}}{code}",
-            rf"&(?:amp;){{0,4}}#(?:0{{0,4}}{ord(written)}|[xX]0{{0,4}}{code});",
+            rf"&(?:amp;){{0,4}}#(?:0{{0,4}}{ord(char)}|[xX]0{{0,4}}{code});",
         ]
     return f"(?:{'|'.join(ways)})"

@@ -16,7 +16,7 @@ from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.foreign import fit_body, fit_text
 from airflow_provider_kling.segmind.refusals import one_line
 
-KEY = "SG_9f+e/tZ0123\"4'5"
+KEY = "SG_9f+e/tZ01\\23\"4'5"
 BYTES = st.binary(max_size=40)
 
 
@@ -87,7 +87,8 @@ def test_what_is_too_short_to_be_a_secret_garbles_nothing():
 @pytest.mark.attack("A text is made to be searched for a key for long", "it takes no time to speak of")
 @pytest.mark.parametrize("piece", ["\\", "%25", "&amp;", "S", "\\u0053", "SG_", "&#0", "%", "\\\\'"])
 def test_no_text_takes_long(piece):
-    text = piece * (200_000 // len(piece))
+    text = piece * (1_000_000 // len(piece))
     begun = time.perf_counter()
-    fit_text(text)
-    assert time.perf_counter() - begun < 2
+    hiding.hide(text)
+    secrets = len(hiding._known)  # other tests' too
+    assert (time.perf_counter() - begun) / secrets < 1
