@@ -6,7 +6,6 @@ Imported where the first request is made, because ``requests`` is slow to import
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.hooks.logs import hide_in_logs
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, is_this_machine
 
 if TYPE_CHECKING:
@@ -30,18 +29,7 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
 
 
-class _Hiding(logging.Filter):
-    """Hide secrets in what urllib3 logs by itself: it quotes headers that it cannot read, in a traceback too."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        record.msg = one_line(record.getMessage() if error is None else f"{record.getMessage()} ({error})")
-        record.args, record.exc_info = (), None
-        return True
-
-
-for _logger in ("urllib3.connection", "urllib3.connectionpool"):
-    logging.getLogger(_logger).addFilter(_Hiding())
+hide_in_logs("urllib3.connection", "urllib3.connectionpool")
 
 
 class WatchedSession(requests.Session):

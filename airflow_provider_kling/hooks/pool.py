@@ -22,6 +22,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_kling.hooks.bodies import Body, BodyError
 from airflow_provider_kling.hooks.connection import identity, missing, read_settings
+from airflow_provider_kling.hooks.logs import hide_in_logs
 from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
@@ -166,6 +167,7 @@ class Pool:
         import aiohttp
 
         if self._session is None:
+            hide_in_logs("aiohttp.client", "aiohttp.internal")
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=SIZE, keepalive_timeout=KEEPALIVE),
                 headers=identity(),

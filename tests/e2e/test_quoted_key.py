@@ -19,7 +19,7 @@ REFUSED, MOVED, FAILED, DONE, LOST = (
     "kling-1.6-text2video",
     "kling-3-pro-text2video",
     "kling-o3-text2video",
-    "kling-2.6-pro-text2video",
+    "kling-3-standard-text2video",
 )
 DAG_FILE = f"""
 from airflow.providers.common.compat.sdk import DAG

@@ -29,6 +29,7 @@ ANSWERS = {
     "location": b"HTTP/1.1 301 Moved\r\nLocation: https://e.example/%(key)s?k=%(base64)s\r\nContent-Length: 0\r\n\r\n",
     "cut location": b"HTTP/1.1 301 Moved\r\nLocation: /" + b"x" * 189 + b"%(key)s\r\nContent-Length: 0\r\n\r\n",
     "header": b"HTTP/1.1 200 OK\r\n%(key)s\r\nContent-Length: two\r\n\r\n",
+    "cookie": b"HTTP/1.1 200 OK\r\nSet-Cookie: [%(key)s,]=1; Expires=%(key)s; Domain=%(key)s\r\n\r\n",
     "encoding": b"HTTP/1.1 200 OK\r\nContent-Encoding: %(key)s\r\n\r\nx",
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: %(key)s\r\n\r\nx",
     "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%(key)s\r\nx\r\n0\r\n\r\n",
