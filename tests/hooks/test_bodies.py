@@ -57,6 +57,7 @@ def ask(set_connection):
 WAYS = pytest.mark.parametrize("way", ["submit", "poll"])
 
 
+@pytest.mark.attack("A small answer or redirect is written out to a gigabyte", "given up at 8 MiB")
 @WAYS
 @pytest.mark.parametrize("head", [HEAD, MOVED], ids=["answer", "redirect"])
 def test_an_answer_that_is_written_out_to_a_gigabyte_is_not(ask, way, head):
@@ -66,6 +67,7 @@ def test_an_answer_that_is_written_out_to_a_gigabyte_is_not(ask, way, head):
     assert peak < 60
 
 
+@pytest.mark.attack("An answer has no end", "given up at 8 MiB")
 @WAYS
 def test_a_body_without_an_end_is_given_up(ask, way):
     with hostile(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1024**2), endless=True) as server:
@@ -74,6 +76,7 @@ def test_a_body_without_an_end_is_given_up(ask, way):
     assert peak < 60
 
 
+@pytest.mark.attack("An answer comes at a byte a moment", "given up after its timeout, in worker and triggerer")
 def test_an_answer_that_trickles_in_keeps_nobody_beyond_the_timeout(sim, monkeypatch):
     """Each way, whether it trickles from the first line on, in the head or in the body: all at the same time."""
     starts = [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]
@@ -100,6 +103,7 @@ def test_an_answer_that_trickles_in_keeps_nobody_beyond_the_timeout(sim, monkeyp
     assert max(seconds.values()) < 30  # ten for the connection, one for the answer, and what a busy machine adds
 
 
+@pytest.mark.attack("An answer is compressed in a way that was not asked for", "an error that names it")
 @WAYS
 def test_an_answer_in_a_compression_that_was_not_asked_for_is_named(ask, way):
     with hostile(HEAD.replace(b"gzip", b"br") % 3 + b"abc") as server:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 
 import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError
 from airflow_provider_kling.storage.hosts import Hosts
@@ -193,6 +201,52 @@ def test_a_name_is_looked_up_once_for_each_connection(host, begin, fetch, resolv
     )
     assert Path(part.path).read_bytes() == film
     assert host.headers[0]["host"] == f"files.example.com:{port}"
+
+
+@pytest.fixture
+def tls(tmp_path, monkeypatch):
+    """Yield the port of a server with a certificate for files.example.com, and the names that it was asked for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "files.example.com")])
+    now = datetime.now(tz=UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("files.example.com")]), critical=False)
+        .sign(key, SHA256())
+    )
+    pem = tmp_path / "certificate.pem"
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(key.private_bytes(*form) + certificate.public_bytes(Encoding.PEM))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
+    asked = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    context.sni_callback = lambda _, name, __: asked.append(name)
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                    secured.recv(65536)
+                    secured.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], asked
+
+
+@pytest.mark.attack("A name leads to a server that has no certificate for it", "TLS asks for the name, and checks it")
+def test_tls_asks_for_the_name_and_not_for_the_address_that_was_checked(fetch, resolve, tls):
+    port, asked = tls
+    resolve("files.example.com", ["127.0.0.1"])
+    resolve("other.example.com", ["127.0.0.1"])
+    hosts = Hosts(frozenset({("files.example.com", port), ("other.example.com", port)}))
+    part = fetch(link=f"https://files.example.com:{port}/film.mp4", hosts=hosts)
+    assert Path(part.path).read_bytes() == MP4
+    with checked_session(hosts) as session, pytest.raises(requests.exceptions.SSLError):
+        session.get(f"https://other.example.com:{port}/film.mp4", timeout=2)
+    assert asked == ["files.example.com", "other.example.com"]
 
 
 def test_a_name_that_cannot_be_found_may_be_found_later(fetch):
