@@ -80,7 +80,7 @@ def quoting(asked):
 @WAYS
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("address", ["http://me:{}@127.0.0.1:{}", "http://me:{}@[::1:{}", "http://me:{}@127.0.0.1:x{}"])
-def test_a_proxys_password_is_in_no_error(set_connection, monkeypatch, scheme, address, way, seen, request):
+def test_a_proxys_password_is_in_no_error(set_connection, monkeypatch, scheme, address, way, request):
     password = PASSWORD % abs(hash(request.node.name))
     with hostile(quoting) as proxy:
         monkeypatch.setenv(f"{scheme}_proxy", address.format(password, proxy.port))
@@ -89,6 +89,5 @@ def test_a_proxys_password_is_in_no_error(set_connection, monkeypatch, scheme, a
             told = str(way(conn_id))
         except SegmindError as error:
             told = f"{error} {vars(error)} {pickle.dumps(error)!r}"
-    seen(told)
     assert password[:12] not in told
     assert base64.b64encode(f"me:{password}".encode()).decode()[4:20] not in told

@@ -48,9 +48,8 @@ WRITTEN = {
 
 @pytest.mark.attack("A key is quoted escaped, percent-encoded or as HTML", "*** in its place")
 @pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
-def test_a_key_is_found_however_it_is_written(written, seen):
+def test_a_key_is_found_however_it_is_written(written):
     for text in (fit_text(f"key {written} is invalid"), fit_body(f"<p>key {written} is invalid".encode()).decode()):
-        seen(text)
         assert "***" in text
         assert KEY[3:9].lower() not in text.lower()
         assert written not in text
