@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow import __version__ as airflow_version
@@ -25,6 +26,17 @@ STATE_OUTLIVES_A_CLEAR = _VERSION == (3, 3) and not conf.getboolean("state_store
 #: Of how many other runs of the DAG a task asks what they have submitted.
 RUNS = 50
 _RUN_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
+
+
+def mask(secrets: Sequence[str]) -> None:
+    """Have Airflow hide these in the logs of this process, and of the one that watches over it."""
+    if _VERSION < (3, 0):
+        module = "airflow.utils.log.secrets_masker"
+    elif _VERSION < (3, 1):
+        module = "airflow.sdk.execution_time.secrets_masker"
+    else:
+        module = "airflow.sdk.log"
+    import_module(module).mask_secret(list(secrets))
 
 
 class TaskStateStore(Protocol):

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3 import HTTPResponse
 
+from airflow_provider_kling.segmind.foreign import fit_body, fit_text
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 from conform.observed import Reply
 
@@ -60,7 +61,7 @@ class Wire:
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
         whole = response.content
         response.raw = HTTPResponse(io.BytesIO(whole), preload_content=False)  # for whoever reads it after this
-        content = self._settings.hide_key(whole)
+        content = fit_body(whole)
         answered_at = datetime.now(tz=UTC)
         try:
             body = json.loads(content)
@@ -72,7 +73,7 @@ class Wire:
                 sent_at=answered_at - response.elapsed,
                 answered_at=answered_at,
                 status=response.status_code,
-                headers={name.lower(): value for name, value in response.headers.items()},
+                headers={name.lower(): fit_text(value) for name, value in response.headers.items()},
                 body=body,
             )
         )

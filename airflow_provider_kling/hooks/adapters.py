@@ -1,76 +1,224 @@
 """
-A session of requests that tells of each connection it makes, and follows no redirect.
+A session of requests that knows each connection it makes: where it leads before it is made, and how to break it off.
 
 Imported where the first request is made, because ``requests`` is slow to import.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import socket
+import time
+from contextlib import contextmanager, suppress
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+
+from airflow_provider_kling.hooks.logs import hide_in_logs
+from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, is_this_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from urllib3 import PoolManager
+    from urllib3.connectionpool import HTTPConnectionPool
+
+
+hide_in_logs("urllib3.connection", "urllib3.connectionpool")
 
 
 class WatchedSession(requests.Session):
     """
-    A session that calls a function with each connection that it makes, before anything is sent on it.
+    A session whose connections lead where they may, and end when they must.
 
-    Its adapters repeat nothing.
+    It follows no redirect, its adapters repeat nothing, and what is on this machine it reaches without a proxy.
 
-    :param connected: what it raises ends the request, and the connection.
-    :param proxies: whether it is called with connections to a proxy too.
+    :param check: called with host, port and each address of a host, before any connection to it is made; what it
+        raises ends the request. A proxy, and what a proxy connects to, is the proxy's business.
     """
 
-    def __init__(self, connected: Callable[[HTTPConnection], None], *, proxies: bool) -> None:
+    def __init__(self, check: Callable[[str, int, str], None] | None = None) -> None:
         super().__init__()
+        self._check = check
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._deadline: Deadline | None = None
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _adapter(connected, proxies=proxies))
+            self.mount(scheme, _Adapter(self))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Follow no redirect, and read nothing of one: requests would, however much it is."""
 
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        """Leave the environment's proxies out for this machine: the key for one on it would leave it."""
+        settings = super().merge_environment_settings(url, *args, **kwargs)
+        if is_this_machine(urlsplit(url).hostname or ""):
+            settings["proxies"] = {}
+        return settings
 
-def _adapter(connected: Callable[[HTTPConnection], None], *, proxies: bool) -> HTTPAdapter:
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            tell(self)
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[Deadline]:
+        """
+        Break all connections off after that many seconds: a timeout of requests counts from byte to byte.
 
-    class Secure(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            tell(self)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    pools = {"http": PlainPool, "https": SecurePool}
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = pools
-
-        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-            manager = super().proxy_manager_for(*args, **kwargs)
-            if proxies:
-                manager.pool_classes_by_scheme = pools
-            return manager
-
-    def tell(connection: HTTPConnection) -> None:
+        What was read by then may look whole: ask the deadline whether it has passed.
+        """
         try:
-            connected(connection)
-        except BaseException:
-            connection.close()
-            raise
+            with Deadline(seconds, self._break_off) as self._deadline:
+                yield self._deadline
+        finally:
+            self._deadline = None
 
-    return Adapter()
+    def made(self, made: socket.socket) -> None:
+        """Take note of a connection; one that was made too late ends at once."""
+        self._sockets.add(made)
+        if self._deadline is not None and self._deadline.has_passed:
+            self._break_off()
+
+    def check_address(self, host: str, port: int, address: str) -> None:
+        """Refuse an address that a connection is to be made to, or do nothing."""
+        if self._check is not None:
+            self._check(host, port, address)
+
+    def _break_off(self) -> None:
+        for open_socket in list(self._sockets):
+            with suppress(OSError):
+                # Past TLS: whoever reads there sees the connection end.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+
+
+class Deadline:
+    """
+    A moment at which something is called, unless the block has ended before.
+
+    :param seconds: from now.
+    :param passed: what is called, in a thread.
+    """
+
+    def __init__(self, seconds: float, passed: Callable[[], None]) -> None:
+        self.has_passed = False
+        self._passed = passed
+        self._is_over = False
+        self._changed = Condition()
+        self._seconds, self._at = seconds, time.monotonic() + seconds
+
+    def __enter__(self) -> Self:
+        Thread(target=self._wait, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._is_over = True
+            self._changed.notify()
+
+    def move(self, seconds: float) -> None:
+        """Set the moment anew, from now."""
+        with self._changed:
+            before, self._at = self._at, time.monotonic() + seconds
+            self._seconds = seconds
+            if self._at < before:
+                self._changed.notify()
+
+    def check(self) -> None:
+        """
+        Make sure that it has not passed.
+
+        :raises TimeoutError: it has.
+        """
+        if self.has_passed:
+            raise TimeoutError(f"it was not done within {self._seconds:g} s")
+
+    def _wait(self) -> None:
+        with self._changed:
+            while (left := self._at - time.monotonic()) > 0 and not self._is_over:
+                self._changed.wait(left)
+            if self._is_over:
+                return
+            self.has_passed = True
+        self._passed()
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, session: WatchedSession) -> None:
+        self._session = session
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _watch(self.poolmanager, self._session, proxied=False)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        is_new = proxy not in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if is_new:
+            _watch(manager, self._session, proxied=True)
+        return manager
+
+
+def _watch(manager: PoolManager, session: WatchedSession, *, proxied: bool) -> None:
+    """Have a manager of connections, a proxy's or not, make such as the session knows."""
+    manager.pool_classes_by_scheme = {
+        scheme: _watched(pool, session, proxied=proxied) for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
+
+
+def _watched(pool: type[HTTPConnectionPool], session: WatchedSession, *, proxied: bool) -> type[HTTPConnectionPool]:
+    class Connection(pool.ConnectionCls):  # type: ignore[name-defined]  # each kind of pool has its own
+        sock: Any
+        timeout: Any
+        _dns_host: Any
+        _handshake: socket.socket | None = None
+
+        def connect(self) -> None:
+            try:
+                super().connect()
+                # TLS within TLS, as through a proxy, is no socket but has one.
+                session.made(getattr(self.sock, "socket", self.sock))
+            finally:
+                if self._handshake is not None:
+                    self._handshake.close()
+
+        def _new_conn(self) -> socket.socket:
+            made: socket.socket = super()._new_conn() if proxied else self._at_its_address()
+            # A TLS handshake takes the socket over, into an object that nobody gets hold of before its end.
+            self._handshake = made.dup()
+            session.made(self._handshake)
+            return made
+
+        def _at_its_address(self) -> socket.socket:
+            """Look the host up once, and connect to an address that was checked; TLS still asks for the host."""
+            name, timeout = self._dns_host, self.timeout
+            try:
+                addresses = _addresses(name.strip("[]"), self.port)
+            except (OSError, UnicodeError) as exc:
+                raise NewConnectionError(self, f"Failed to resolve {self.host!r} ({exc})") from exc
+            for address in addresses:
+                session.check_address(self.host.strip("[]"), self.port, address)
+            end = time.monotonic() + (CONNECT_TIMEOUT if timeout is None else timeout)
+            failed: Exception = NewConnectionError(self, f"{self.host!r} has no address")
+            try:
+                for address in addresses:  # all in the time that is allowed for one
+                    self._dns_host, self.timeout = address, max(end - time.monotonic(), 0.001)
+                    try:
+                        made: socket.socket = super()._new_conn()
+                    except (NewConnectionError, ConnectTimeoutError) as exc:
+                        failed = exc
+                    else:
+                        return made
+            finally:
+                self._dns_host, self.timeout = name, timeout
+            raise failed
+
+    class Pool(pool):  # type: ignore[valid-type, misc]
+        ConnectionCls = Connection
+
+    return Pool
+
+
+def _addresses(name: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(name, port, allowed_gai_family(), socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kling import __version__
 from airflow_provider_kling.get_provider_info import CONN_TYPE
+from airflow_provider_kling.hooks.proxies import proxy_passwords
+from airflow_provider_kling.segmind import hiding
 from airflow_provider_kling.segmind.errors import SegmindConnectionMissingError, SegmindSettingsError
 from airflow_provider_kling.segmind.settings import Settings
+from airflow_provider_kling.versions import mask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -26,7 +29,9 @@ def identity() -> dict[str, str]:
 
 def read_settings(connection: Connection) -> Settings:
     """
-    Return the connection, checked.
+    Return the connection, checked; from here on neither Airflow's logs nor this package's texts hold its key.
+
+    On an event loop it is called in a thread, because it may ask the process that watches over this one.
 
     :raises SegmindSettingsError: it is another service's, or cannot work; nothing was sent.
     """
@@ -36,13 +41,18 @@ def read_settings(connection: Connection) -> Settings:
             f"Connection {connection.conn_id!r} is of type {connection.conn_type!r}, not {CONN_TYPE!r}: its password "
             f"is not sent to Segmind. Name one of type {CONN_TYPE}, or set that type on this one if it is meant."
         )
-    return Settings.from_connection(
+    settings = Settings.from_connection(
         connection.conn_id,
         host=connection.host,
         port=connection.port,
         password=connection.password,
         extra=connection.extra,
     )
+    passwords = proxy_passwords()
+    hiding.add(*passwords)
+    # Airflow does so with the password as it stands in the connection, and not with what base64 makes of it.
+    mask([form for secret in (settings.api_key, *passwords) for form in hiding.forms(secret)])
+    return settings
 
 
 def missing(conn_id: str) -> SegmindConnectionMissingError:

@@ -16,14 +16,14 @@ import time
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_kling.hooks.bodies import Body, BodyError
 from airflow_provider_kling.hooks.connection import identity, missing, read_settings
+from airflow_provider_kling.hooks.logs import hide_in_logs
+from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
     SegmindConnectionError,
@@ -150,10 +150,15 @@ class Pool:
             raise call.never_sent(exc) from None
         except BodyError as exc:
             raise call.no_answer(f"the answer is not read: {exc}") from None
-        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+        except (
+            TimeoutError,
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as exc:  # an address that is none, a wild header
             raise call.no_answer(str(exc) or type(exc).__name__) from None
         try:
-            return call.read(status_code, headers, settings.hide_key(came.whole()))
+            return call.read(status_code, headers, came.whole())
         except SegmindRateLimitError as error:
             await self._pause(error)
             raise
@@ -162,6 +167,7 @@ class Pool:
         import aiohttp
 
         if self._session is None:
+            hide_in_logs("aiohttp.client", "aiohttp.internal")
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=SIZE, keepalive_timeout=KEEPALIVE),
                 headers=identity(),
@@ -174,11 +180,9 @@ class Pool:
         return self._session
 
     def _proxy(self, base_url: str) -> str | None:
-        """Return the proxy that the environment names; aiohttp's own look costs a thread for each request."""
+        """Return the proxy for a host; aiohttp's own look costs a thread for each request."""
         if base_url not in self._proxies:
-            parts = urlsplit(base_url)
-            bypassed = proxy_bypass(parts.hostname or "")
-            self._proxies[base_url] = None if bypassed else getproxies().get(parts.scheme)
+            self._proxies[base_url] = proxy_for(base_url)
         return self._proxies[base_url]
 
     async def _resolve(self, refused: Settings | None) -> Settings:
@@ -186,6 +190,7 @@ class Pool:
         async with self._resolving:
             if self._settings is None or self._settings is refused:
                 from airflow.providers.common.compat.connection import get_async_connection
+                from asgiref.sync import sync_to_async
 
                 # It takes longer to load than the event loop may stand still.
                 await asyncio.to_thread(import_module, "aiohttp")
@@ -198,7 +203,7 @@ class Pool:
                     raise SegmindConnectionError(
                         f"Connection {self.conn_id!r} cannot be read now ({type(exc).__name__}).", sent=False
                     ) from None
-                self._settings = read_settings(connection)
+                self._settings = await sync_to_async(read_settings)(connection)
             return self._settings
 
     def _budget_now(self) -> Budget:

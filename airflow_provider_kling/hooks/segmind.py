@@ -110,6 +110,10 @@ class SegmindHook(BaseHook):
             for name, field in CONNECTION_FIELDS.items()
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what holds the key: whoever gets a copy reads the connection again."""
+        return {name: value for name, value in vars(self).items() if name not in {"settings", "_session"}}
+
     @cached_property
     def settings(self) -> Settings:
         """
@@ -301,6 +305,8 @@ class SegmindHook(BaseHook):
         return True
 
     def _send_once(self, call: Call[T], url: str, body: bytes | None, timeout: float) -> T:
+        from http.client import HTTPException
+
         import requests
         from urllib3.exceptions import HTTPError
 
@@ -310,7 +316,7 @@ class SegmindHook(BaseHook):
         tracked = TrackedBody(body) if body is not None else None
         try:
             with (
-                self._session.within(CONNECT_TIMEOUT + timeout + len(body or b"") / SLOWEST_UPLOAD),
+                self._session.within(CONNECT_TIMEOUT + timeout + len(body or b"") / SLOWEST_UPLOAD) as deadline,
                 self._session.request(
                     call.method,
                     url,
@@ -325,15 +331,16 @@ class SegmindHook(BaseHook):
                 came = Body(response.headers, call.largest_answer)
                 for chunk in response.raw.stream(_CHUNK, decode_content=False):
                     came.add(chunk)
+                deadline.check()
         except requests.RequestException as exc:
             error = call.no_answer if was_sent(exc, tracked) else call.never_sent
             raise error(reason(exc)) from None
-        except (HTTPError, OSError) as exc:  # while the body comes
+        except (HTTPError, HTTPException, OSError, ValueError) as exc:  # while the body comes, or of a wild header
             raise call.no_answer(exc) from None
         except BodyError as exc:
             raise call.no_answer(f"the answer is not read: {exc}") from None
         self._compare_clocks(clocks.ahead(response.headers, datetime.now(tz=UTC)))
-        return call.read(response.status_code, response.headers, self.settings.hide_key(came.whole()))
+        return call.read(response.status_code, response.headers, came.whole())
 
     def _compare_clocks(self, ahead: timedelta) -> None:
         if abs(ahead) > clocks.NOTICEABLE >= abs(self._clock_ahead):

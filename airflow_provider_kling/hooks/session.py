@@ -7,11 +7,7 @@ Imported where the first request is made, because ``requests`` is slow to import
 from __future__ import annotations
 
 import io
-import socket
-import threading
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import requests
 from urllib3.exceptions import NewConnectionError
@@ -19,42 +15,20 @@ from urllib3.exceptions import NewConnectionError
 from airflow_provider_kling.hooks.adapters import WatchedSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_kling.segmind.settings import Settings
 
 
 class SegmindSession(WatchedSession):
-    """
-    A session that sends the API key to the connection's own hosts, and along no redirect.
-
-    An answer that trickles in keeps nobody waiting beyond :meth:`within`.
-    """
+    """A session that sends the API key to the connection's own hosts, and along no redirect."""
 
     def __init__(self, settings: Settings, headers: Mapping[str, str]) -> None:
-        self._sockets: WeakSet[socket.socket] = WeakSet()
-        super().__init__(lambda connection: self._sockets.add(connection.sock), proxies=True)
+        super().__init__()
         self.headers.update(headers)
         self._own_hosts = tuple(f"{host}/" for host in (settings.host, settings.history_host, settings.storage_host))
         self._api_key = settings.api_key
         self.auth = self._add_key  # being set, it also keeps a .netrc out
-
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """Break its connections off after that many seconds: a timeout of requests counts from byte to byte."""
-        timer = threading.Timer(seconds, self._break_off)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _break_off(self) -> None:
-        for open_socket in list(self._sockets):
-            with suppress(OSError):
-                # Past TLS: whoever reads there sees the connection end.
-                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
     def _add_key(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if (request.url or "").startswith(self._own_hosts):

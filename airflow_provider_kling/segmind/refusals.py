@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 
 from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.foreign import fit_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -239,8 +240,8 @@ def rate_limit_reset(headers: Mapping[str, str]) -> datetime | None:
 
 
 def one_line(reason: object) -> str:
-    """Return a text of any origin as one line of bearable length."""
-    line = " ".join(str(reason).split())
+    """Return a text of any origin as one line of bearable length, without secrets: half of one is one too."""
+    line = " ".join(fit_text(str(reason)).split())
     if len(line) > errors.BODY_EXCERPT_CHARS:
         line = line[: errors.BODY_EXCERPT_CHARS - 1] + "…"
     return line

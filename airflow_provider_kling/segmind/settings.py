@@ -11,9 +11,10 @@ import difflib
 import ipaddress
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from airflow_provider_kling.segmind import hiding
 from airflow_provider_kling.segmind.errors import SegmindSettingsError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Settings:
     """
     One connection, ready to use.
 
-    :param api_key: sent as ``x-api-key`` to the three hosts only; not part of the repr.
+    :param api_key: sent as ``x-api-key`` to the three hosts only; no part of the repr, and hidden in every text.
     :param host: base URL of submits, polls, results and the balance.
     :param history_host: base URL of the request history.
     :param storage_host: base URL of uploads.
@@ -58,14 +59,16 @@ class Settings:
     requests_per_minute: float = DEFAULT_REQUESTS_PER_MINUTE
     time_scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        hiding.add(self.api_key)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("The settings of a connection hold its API key: they are read again, not pickled.")
+
     def base_url(self, host: Host) -> str:
         """Return the base URL that answers a call."""
         url: str = getattr(self, host)
         return url
-
-    def hide_key(self, body: bytes) -> bytes:
-        """Return an answer without the key, should Segmind or a proxy have quoted it."""
-        return body.replace(self.api_key.encode(), b"***")
 
     @classmethod
     def from_connection(
@@ -167,7 +170,7 @@ def _base_url(conn_id: str, name: str, value: Any, port: int | None, *, allow_ht
             f"{where}: {text!r} must be a bare base URL; remove {parts.path + parts.query + parts.fragment!r}, "
             "the provider adds the paths itself."
         )
-    if parts.scheme == "http" and not _is_this_machine(hostname) and not allow_http:
+    if parts.scheme == "http" and not is_this_machine(hostname) and not allow_http:
         raise SegmindSettingsError(
             f"{where}: {text!r} would send the API key unencrypted to another machine; use https, or set "
             'the extra "allow_http": true if that is what you want.'
@@ -177,7 +180,8 @@ def _base_url(conn_id: str, name: str, value: Any, port: int | None, *, allow_ht
     return f"{parts.scheme}://{bracketed}" + (f":{own_port}" if own_port else "")
 
 
-def _is_this_machine(hostname: str) -> bool:
+def is_this_machine(hostname: str) -> bool:
+    """Whether a host is this machine, by its name."""
     if hostname == "localhost" or hostname.endswith(".localhost"):
         return True
     try:

@@ -12,14 +12,16 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urljoin
 
 import requests
-from requests.utils import get_environ_proxies, select_proxy
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from urllib3.exceptions import HTTPError
 
+from airflow_provider_kling.hooks.proxies import proxy_for
+from airflow_provider_kling.hooks.session import reason
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingDownloadRefusedError,
@@ -36,19 +38,23 @@ from airflow_provider_kling.storage.session import checked_session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_provider_kling.hooks.adapters import Deadline
     from airflow_provider_kling.storage.hosts import Hosts
     from airflow_provider_kling.storage.part import Part
 
-#: Bytes read at once; a connection that breaks loses less than that.
+#: Bytes read at once; a connection that breaks loses less than that, and one that brings less in the timeout is broken
+#: off: whoever sends a byte a minute would keep a worker for good.
 CHUNK = 64 * 1024
-#: How often in a row a download may break off without a byte more than before.
+#: How often in a row a download may break off without as much more than before.
 MAX_FRUITLESS = 4
 MAX_REDIRECTS = 5
 
 _MOVED = {301, 302, 303, 307, 308}
 _GONE = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+#: Any number of bytes that a file may have; Python reads more signs as digits, and not all of them as numbers.
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_RANGE = re.compile(rf"bytes ({_NUMBER.pattern})-{_NUMBER.pattern}/({_NUMBER.pattern}|\*)")
 
 
 class _BrokenOffError(Exception):
@@ -64,9 +70,9 @@ class _Version:
 
     @classmethod
     def of(cls, response: requests.Response) -> _Version:
-        length = response.headers.get("Content-Length", "")
+        length = response.headers.get("Content-Length", "").strip()
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        return cls(validator, int(length) if length.isdigit() else None)
+        return cls(validator, int(length) if _NUMBER.fullmatch(length) else None)
 
     @property
     def digest(self) -> str:
@@ -81,7 +87,7 @@ class Download:
     :param begin: opens the part, once it is known which bytes will come.
     :param kind: what it has to be, where that is known.
     :param hosts: where it may come from.
-    :param timeout: seconds that the server may be silent.
+    :param timeout: seconds that the server may take to answer, once connected, and then for each :data:`CHUNK`.
     :param max_bytes: the largest file that is fetched.
     :param log: the task's logger.
     """
@@ -149,25 +155,25 @@ class Download:
 
     def _attempt(self) -> Part:
         if self._part is None:
-            with self._get() as response:
+            with self._get() as (response, deadline):
                 self._version = _Version.of(response)
                 self._refuse_above(self._version.total)
                 self._part = self.begin(self._version.digest)
                 if not self._part.size:
-                    return self._pour(response)
+                    return self._pour(response, deadline)
         part, version = self._part, self._version
         if part.size and (version is None or not version.validator):
             part.restart()  # nobody could tell whether the rest is of the same file
         if version and part.size == version.total:
             return part
-        with self._get(part.size, version.validator if version else None) as response:
+        with self._get(part.size, version.validator if version else None) as (response, deadline):
             if part.size and not self._continues(response, part.size):
                 self.log.info("%s cannot be resumed; it is fetched from its beginning.", shown(self.link))
                 part.restart()
                 if response.status_code != HTTPStatus.OK:
                     raise _BrokenOffError(f"HTTP {response.status_code} in place of the rest")
                 self._version = _Version.of(response)
-            return self._pour(response)
+            return self._pour(response, deadline)
 
     def _continues(self, response: requests.Response, offset: int) -> bool:
         """Whether what comes is the rest of the same file, and not another file or the whole of it."""
@@ -180,27 +186,46 @@ class Download:
             and (told[2] == "*" or total is None or int(told[2]) == total)
         )
 
-    def _pour(self, response: requests.Response) -> Part:
+    def _pour(self, response: requests.Response, deadline: Deadline) -> Part:
         part = self._part
         total = self._version.total if self._version else None
         if part is None:
             raise AssertionError("a part is begun before anything is written")
         self._refuse_above(total)
         try:
-            with _breaks():
-                for chunk in response.raw.stream(CHUNK, decode_content=False):
-                    part.write(chunk)
-                    if part.size >= HEAD:
-                        self._checked_type(part)
-                    self._refuse_above(part.size)
-                _check_length(part.size, total)
+            for chunk in self._chunks(response, deadline):
+                part.write(chunk)
+                if part.size >= HEAD:
+                    self._checked_type(part)
+                self._refuse_above(part.size)
+            _check_length(part.size, total)
         except _BrokenOffError as exc:
             # Further than ever: one that is fetched from its beginning each time must end too.
-            self._fruitless = 0 if part.size > self._furthest else self._fruitless + 1
+            gained = part.size - self._furthest
+            self._fruitless = 0 if gained >= CHUNK and not deadline.has_passed else self._fruitless + 1
             self._furthest = max(part.size, self._furthest)
             told = "an untold number" if total is None else total
             raise _BrokenOffError(f"it broke off after {part.size} of {told} bytes ({exc})") from None
         return part
+
+    def _chunks(self, response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
+        chunks = response.raw.stream(CHUNK, decode_content=False)
+        while True:
+            deadline.move(self.timeout)
+            chunk = None
+            try:
+                with _breaks():
+                    chunk = next(chunks, None)
+            except _BrokenOffError:
+                if not deadline.has_passed:
+                    raise
+            if chunk:
+                yield chunk
+            # The end of what was broken off looks like the end of the file.
+            if deadline.has_passed:
+                raise _BrokenOffError(f"less than {CHUNK // 1024} KiB came within {self.timeout:g} s")
+            if chunk is None:
+                return
 
     def _checked_type(self, part: Part) -> MediaType:
         type_ = media_type(part.head)
@@ -219,46 +244,49 @@ class Download:
             )
 
     @contextmanager
-    def _get(self, offset: int = 0, validator: str | None = None) -> Iterator[requests.Response]:
+    def _get(self, offset: int = 0, validator: str | None = None) -> Iterator[tuple[requests.Response, Deadline]]:
         """Ask for the file from an offset on; a redirect is followed to where a download may go."""
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if offset and validator:
             headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
         link = self.link
         for _ in range(MAX_REDIRECTS + 1):
-            try:
-                self.hosts.check_link(link, proxied=bool(select_proxy(link, get_environ_proxies(link))))
-            except KlingDownloadRefusedError:
-                raise
-            except KlingDownloadError as exc:
-                self._fruitless += 1
-                raise _BrokenOffError(str(exc)) from None
-            try:
-                with _breaks():
-                    response = self._session.get(
-                        link,
-                        headers=headers,
-                        stream=True,
-                        allow_redirects=False,
-                        timeout=(CONNECT_TIMEOUT, self.timeout),
-                    )
-            except _BrokenOffError:
-                self._fruitless += 1
-                raise
-            with response:
+            self.hosts.check_link(link)
+            if proxy_for(link):
+                self.hosts.check_name(link)
+            with (
+                self._session.within(CONNECT_TIMEOUT + self.timeout) as deadline,
+                self._answer(link, headers) as response,
+            ):
                 if response.status_code in _MOVED and "Location" in response.headers:
-                    link = urljoin(link, response.headers["Location"])
+                    link = _led_on(link, response.headers["Location"])
                     continue
                 self._check_status(response, resumes="Range" in headers)
-                yield response
+                yield response, deadline
                 return
         raise KlingDownloadRefusedError(f"{shown(self.link)!r} leads on more than {MAX_REDIRECTS} times. {NOT_LOST}")
+
+    def _answer(self, link: str, headers: dict[str, str]) -> requests.Response:
+        try:
+            with _breaks():
+                return self._session.get(
+                    link, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT, self.timeout)
+                )
+        except _BrokenOffError:
+            self._fruitless += 1
+            raise
 
     def _check_status(self, response: requests.Response, *, resumes: bool) -> None:
         code = response.status_code
         if code == HTTPStatus.OK or (
             resumes and code in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
         ):
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in {"", "identity"}:
+                raise KlingDownloadError(
+                    f"{shown(self.link)!r} comes compressed as {encoding[:30]!r}, which was not asked for: a proxy may "
+                    f"do so. {NOT_LOST}"
+                )
             return
         if code in _GONE:
             raise KlingFileExpiredError(f"Nothing is at {shown(self.link)!r} any more (HTTP {code}).", status_code=code)
@@ -281,11 +309,27 @@ class Download:
 
 @contextmanager
 def _breaks() -> Iterator[None]:
-    """Take whatever a connection can break off with for what it is."""
+    """Take whatever a connection can break off with for what it is; requests passes on what it does not expect."""
     try:
         yield
-    except (requests.RequestException, HTTPError) as exc:
+    except requests.RequestException as exc:
+        raise _BrokenOffError(one_line(reason(exc))) from None  # without the link, whose query may hold a signature
+    except (HTTPError, HTTPException, OSError, ValueError) as exc:
         raise _BrokenOffError(one_line(exc)) from None
+
+
+def _led_on(link: str, location: str) -> str:
+    """
+    Return where a redirect leads.
+
+    :raises KlingDownloadRefusedError: it leads to no address.
+    """
+    try:
+        return urljoin(link, location.encode("latin-1").decode())  # as a header's bytes are mostly meant
+    except ValueError:
+        raise KlingDownloadRefusedError(
+            f"{shown(link)!r} leads on to {shown(location)!r}, which is no link to a file. {NOT_LOST}"
+        ) from None
 
 
 def _check_length(size: int, total: int | None) -> None:

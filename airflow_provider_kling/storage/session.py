@@ -1,5 +1,5 @@
 """
-Connections for downloads: each ends where a download may go, whatever its name resolved to before.
+Connections for downloads: each leads where a download may go, whatever its name resolved to before.
 
 Imported where the first file is fetched, because ``requests`` is slow to import.
 """
@@ -12,19 +12,12 @@ from airflow_provider_kling.hooks.adapters import WatchedSession
 from airflow_provider_kling.hooks.connection import identity
 
 if TYPE_CHECKING:
-    import requests
-    from urllib3.connection import HTTPConnection
-
     from airflow_provider_kling.storage.hosts import Hosts
 
 
-def checked_session(hosts: Hosts) -> requests.Session:
-    """Return a session whose every connection ends where a download may go; a proxy's is the proxy's business."""
-
-    def check(connection: HTTPConnection) -> None:
-        hosts.check_peer(connection.host.strip("[]"), connection.port, connection.sock.getpeername()[0])
-
-    session = WatchedSession(check, proxies=False)
+def checked_session(hosts: Hosts) -> WatchedSession:
+    """Return a session whose every connection leads where a download may go; a proxy's is the proxy's business."""
+    session = WatchedSession(hosts.check_address)
     session.headers.update({"User-Agent": identity()["User-Agent"]})
     session.auth = lambda request: request  # being set, it keeps a .netrc out
     return session

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import socket
 import time
 import tracemalloc
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from threading import Thread
 
 import pytest
@@ -16,35 +15,12 @@ from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindConnectionError
 from tests.conftest import connection_json
+from tests.hostile import hostile
 
 BOMB = gzip.compress(bytes(1024**3), compresslevel=9)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
 MOVED = HEAD.replace(b"200 OK", b"302 Found\r\nLocation: /elsewhere")
 REQUEST_ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
-
-
-@contextmanager
-def answering(*parts, every=0.0, endless=False):
-    """Serve each connection these bytes, one part at a time."""
-
-    def serve(connection):
-        with connection, suppress(OSError):
-            connection.recv(65536)
-            while True:
-                for part in parts:
-                    connection.sendall(part)
-                    time.sleep(every)
-                if not endless:
-                    return
-
-    def accept():
-        with suppress(OSError):
-            while True:
-                Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def asks(conn_id):
@@ -81,23 +57,26 @@ def ask(set_connection):
 WAYS = pytest.mark.parametrize("way", ["submit", "poll"])
 
 
+@pytest.mark.attack("A small answer or redirect is written out to a gigabyte", "given up at 8 MiB")
 @WAYS
 @pytest.mark.parametrize("head", [HEAD, MOVED], ids=["answer", "redirect"])
 def test_an_answer_that_is_written_out_to_a_gigabyte_is_not(ask, way, head):
-    with answering(head % len(BOMB) + BOMB) as url:
-        error, peak = ask(url, way)
+    with hostile(head % len(BOMB) + BOMB) as server:
+        error, peak = ask(server.url, way)
     assert "larger than 8 MiB" in str(error)
     assert peak < 60
 
 
+@pytest.mark.attack("An answer has no end", "given up at 8 MiB")
 @WAYS
 def test_a_body_without_an_end_is_given_up(ask, way):
-    with answering(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1024**2), endless=True) as url:
-        error, peak = ask(url, way)
+    with hostile(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1024**2), endless=True) as server:
+        error, peak = ask(server.url, way)
     assert "larger than 8 MiB" in str(error)
     assert peak < 60
 
 
+@pytest.mark.attack("An answer comes at a byte a moment", "given up after its timeout, in worker and triggerer")
 def test_an_answer_that_trickles_in_keeps_nobody_beyond_the_timeout(sim, monkeypatch):
     """Each way, whether it trickles from the first line on, in the head or in the body: all at the same time."""
     starts = [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]
@@ -111,7 +90,7 @@ def test_an_answer_that_trickles_in_keeps_nobody_beyond_the_timeout(sim, monkeyp
 
     with ExitStack() as servers:
         for number, start in enumerate(starts):
-            url = servers.enter_context(answering(start, *[b"X"] * 1000, every=0.2))
+            url = servers.enter_context(hostile(start, *[b"X"] * 1000, every=0.2)).url
             monkeypatch.setenv(f"AIRFLOW_CONN_SEGMIND_{number}", connection_json(sim, host=url, extra={"timeout": 1}))
         threads = [
             Thread(target=ends, args=(way, number)) for way in ("submit", "poll") for number in range(len(starts))
@@ -124,14 +103,15 @@ def test_an_answer_that_trickles_in_keeps_nobody_beyond_the_timeout(sim, monkeyp
     assert max(seconds.values()) < 30  # ten for the connection, one for the answer, and what a busy machine adds
 
 
+@pytest.mark.attack("An answer is compressed in a way that was not asked for", "an error that names it")
 @WAYS
 def test_an_answer_in_a_compression_that_was_not_asked_for_is_named(ask, way):
-    with answering(HEAD.replace(b"gzip", b"br") % 3 + b"abc") as url:
-        error, _ = ask(url, way)
+    with hostile(HEAD.replace(b"gzip", b"br") % 3 + b"abc") as server:
+        error, _ = ask(server.url, way)
     assert "compressed as 'br'" in str(error)
 
 
 def test_a_compressed_answer_is_read(set_connection):
     body = gzip.compress(b'{"credits": 3.5}')
-    with answering(HEAD % len(body) + body) as url:
-        assert SegmindHook(set_connection(host=url)).get_credits().total == 3.5
+    with hostile(HEAD % len(body) + body) as server:
+        assert SegmindHook(set_connection(host=server.url)).get_credits().total == 3.5

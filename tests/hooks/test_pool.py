@@ -160,15 +160,3 @@ async def test_where_it_does_not_the_status_is_asked_for(sim, conn_id, request_i
     paths = [request["path"].removeprefix(f"/v2/requests/{request_id}") for request in gets(sim)]
     assert paths[:4] == ["", "/status", "/status", "/status"]
     assert paths[-2:] == ["/status", ""]
-
-
-async def test_the_environment_names_the_proxy_and_its_exceptions(sim, conn_id, request_id, monkeypatch):
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody answers there
-    async with SegmindAsyncHook(conn_id) as hook:
-        with pytest.raises(errors.SegmindConnectionError):
-            await hook.get_status(request_id)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with SegmindAsyncHook(conn_id) as hook:
-        assert (await hook.get_status(request_id)).status

@@ -13,7 +13,6 @@ from airflow_provider_kling.segmind.errors import (
     KlingFileExpiredError,
     KlingStorageError,
 )
-from airflow_provider_kling.storage.hosts import Hosts
 
 
 def names(folder: Path) -> list[str]:
@@ -153,18 +152,6 @@ def test_redirects_that_never_end_are_refused(host, fetch):
     host.first = [(302, {"Location": "/again"})] * 9
     with pytest.raises(KlingDownloadRefusedError, match="leads on more than"):
         fetch()
-
-
-def test_a_name_that_turns_out_to_be_private_once_connected_is_refused_before_anything_is_asked(host, fetch):
-    """As when a name resolves to a public address for the check, and to a private one for the connection."""
-
-    class Rebound(Hosts):
-        def check_link(self, link, *, proxied=False):
-            """Was public a moment ago."""
-
-    with pytest.raises(KlingDownloadRefusedError, match="no public address"):
-        fetch(hosts=Rebound())
-    assert host.asked == []
 
 
 def test_no_key_and_no_netrc_goes_along(host, fetch, tmp_path, monkeypatch):

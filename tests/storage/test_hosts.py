@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError
+from airflow_provider_kling.segmind.errors import KlingDownloadRefusedError
 from airflow_provider_kling.segmind.settings import Settings
-from airflow_provider_kling.storage.hosts import Hosts, is_public
+from airflow_provider_kling.storage.hosts import Hosts, is_public, shown
 
 OWN = Hosts.of(
     Settings(
@@ -15,6 +15,7 @@ OWN = Hosts.of(
 )
 
 
+@pytest.mark.attack("A file is at an address of the worker's own network or cloud", "it is no public address")
 @pytest.mark.parametrize(
     "address",
     [
@@ -35,6 +36,25 @@ OWN = Hosts.of(
         "::ffff:10.0.0.1",
         "64:ff9b::a00:1",
         "2002:a00:1::",
+        "2002:808:808::1",
+        "2001:0:53aa:64c:0:1:f7f7:f7f7",
+        "168.63.129.16",
+        "::ffff:168.63.129.16",
+        "64:ff9b::a83f:8110",
+        "192.0.0.192",
+        "192.0.0.9",
+        "192.88.99.1",
+        "100.100.100.200",
+        "fec0::1",
+        "::8.8.8.8",
+        "::127.0.0.1",
+        "64:ff9b:1::808:808",
+        "fd00:ec2::254",
+        "3fff::1",
+        "5f00::1",
+        "2001:db8::1",
+        "2606:4700::1111%eth0",
+        "no address",
     ],
 )
 def test_no_address_inside_a_network_is_public(address):
@@ -51,6 +71,9 @@ def test_the_hosts_of_the_connection_may_be_private(link):
     OWN.check_link(link)
 
 
+@pytest.mark.attack(
+    "A link or a redirect leads into the network, by any spelling, port or name", "refused, proxy or not"
+)
 @pytest.mark.parametrize(
     "link",
     [
@@ -70,6 +93,30 @@ def test_the_hosts_of_the_connection_may_be_private(link):
         "http://",
         "http://[::1",
         "http://8.8.8.8:99999/",
+        "http://8.8.8.8:0/",
+        "http://8.8.8.8:22/",
+        "https://8.8.8.8:6379/",
+        "http://files.example.com:8080/",
+        "http://127.1/",
+        "http://0177.0.0.1/",
+        "http://127.0.0.1./",
+        "http://169.254.43518/",
+        "http://1.2.3.0x7f/",
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://127\u30020\u30020\u30021/",
+        "http://b\xfccher.example/",
+        "http://[fe80::1%25eth0]/",
+        "http://metadata/",
+        "http://metadata.google.internal/",
+        "http://printer.local./",
+        "http://api.localhost/",
+        "http://router.home.arpa/",
+        "http://8.8.8.8\\@127.0.0.1/",
+        "http://files.example.com/a b",
+        "http://files.example.com/\r\nX: y",
+        "http://files.example.com\t/",
+        "http://files..example.com/",
+        "http://" + "a" * 70_000,
     ],
 )
 def test_anything_else_that_is_no_public_web_address_is_refused(link):
@@ -81,9 +128,10 @@ def test_a_public_address_is_allowed():
     OWN.check_link("https://8.8.8.8/x.mp4?signature=1")
 
 
-def test_a_name_that_cannot_be_found_may_be_found_later_and_is_the_proxys_to_find():
-    with pytest.raises(KlingDownloadError, match="cannot be found now") as caught:
-        OWN.check_link("https://no-such-host.invalid/x?sig=secret")
-    assert caught.value.retryable
-    assert "secret" not in str(caught.value)
-    OWN.check_link("https://no-such-host.invalid/x", proxied=True)
+def test_a_name_that_only_a_proxy_can_find_is_the_proxys_to_find():
+    OWN.check_link("https://no-such-host.invalid/x")
+    OWN.check_name("https://no-such-host.invalid/x")
+
+
+def test_what_a_message_shows_of_a_link_holds_no_signature_and_no_password():
+    assert shown("https://me:pw@e.example/a.mp4?sig=secret") == "https://***@e.example/a.mp4"

@@ -1,0 +1,29 @@
+"""The proxies that the environment names: which of them leads to a URL, and their passwords."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from airflow_provider_kling.segmind.settings import is_this_machine
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy for a URL; what is on this machine is reached directly, whatever the environment says."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_this_machine(host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def proxy_passwords() -> list[str]:
+    """Return the proxies' passwords, alone and with their users: errors quote a proxy's address."""
+    found = []
+    for address in getproxies().values():
+        # Not urlsplit's work: it refuses the addresses that errors quote.
+        user, _, password = address.rpartition("@")[0].rpartition("//")[2].partition(":")
+        if password:
+            found += [password, unquote(password), f"{user}:{password}@"]
+    return found
