@@ -59,7 +59,7 @@ class BudgetWorld(World):
         match task.step:
             case steps.AskFunds():
                 return Funds(100.0)
-            case steps.AskRunning():
+            case steps.AskRunning(retried=True):
                 return [other.name for other in self.tasks if other.starts and not (other.done or other.stuck)]
         return super().carry_out(task)
 

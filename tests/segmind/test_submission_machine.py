@@ -268,6 +268,8 @@ class World(RuleBasedStateMachine):
             case steps.AskSiblings() | steps.AskOtherRuns():
                 own = isinstance(task.step, steps.AskSiblings)
                 return [other.xcom for other in self.tasks if other.xcom is not None and (other.run == task.run) is own]
+            case steps.AskRunning():
+                return [other.name for other in self.tasks if other.attempt is not None and other.run == task.run]
             case steps.Upload():
                 return self.upload(task)
             case steps.Withdraw():
