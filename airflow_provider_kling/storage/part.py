@@ -196,7 +196,7 @@ def _own_file(path: str) -> IO[bytes]:
             Path(path).unlink()
     # Appended to, so that two who write to it are told by its size. Should the link be back by now, this fails.
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    return os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=BLOCK)
+    return os.fdopen(os.open(path, flags, 0o666), "r+b")
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def test_what_an_earlier_attempt_left_of_a_part_is_gone_on_with(outside):
     "A link to a folder stands under the name of the file to be saved", "nothing is put into that folder"
 )
 def test_a_file_takes_the_place_of_a_link_and_does_not_follow_it(outside):
-    secret, folder = outside
+    _, folder = outside
     (folder.parent / "other").mkdir()
     (folder / "film.mp4").symlink_to(folder.parent / "other")
     part = begin(folder)
