@@ -47,7 +47,7 @@ with DAG(
             type="string",
             minLength=1,
             title="Figure",
-            description="A picture of who or what the video is about: its address, or a file in a folder that is allowed",
+            description="A picture of who or what the video is about: an address, or a file in an allowed folder",
         ),
         "place": Param(
             "http://127.0.0.1:8765/simulator/inputs/beach.png",

@@ -13,8 +13,8 @@ What is uploaded is named by a task here, and not by the DAG's author. So the fo
 config, with the storage connection where it needs one: `[kling] upload_allowed_paths = /tmp/kling/shots`.
 
 **To run it**: the connection `segmind_default` (type Segmind) with your API key, that line in Airflow's config, and
-some PNG or JPEG files in the folder. Trigger it by hand, let a DAG with `outlets=[Asset("file:///tmp/kling/shots")]` fill the folder, or create the
-event of the asset in Airflow's UI.
+some PNG or JPEG files in the folder. Trigger it by hand, let a DAG with `outlets=[Asset("file:///tmp/kling/shots")]`
+fill the folder, or create the event of the asset in Airflow's UI.
 A video costs about $0.91 on Segmind, a run at most $10, and nothing on the simulator.
 """
 
