@@ -110,7 +110,7 @@ chosen = text()
     "a parameter of the run": submit("[\"{{ dag_run.conf['data'] }}\"]"),
     "behind the root of the disk": submit("[\"/{{ dag_run.conf['data'][1:] }}\"]"),
     "a literal list with an XComArg": """
-KlingSubmitOperator.partial(**SUBMIT).expand(payload=[{"prompt": "@Image1", "image_urls": [text()]}])""",
+KlingSubmitOperator.partial(**SUBMIT).expand(payload=[{"prompt": "@Image1", "image_urls": texts()}])""",
     "a task group": """
 @task_group
 def group(payload):
