@@ -12,6 +12,9 @@ from typing import Any
 
 CONN_TYPE = "segmind"
 DEFAULT_CONN_ID = "segmind_default"
+CONFIG_SECTION = "kling"
+UPLOAD_ALLOWED_PATHS = "upload_allowed_paths"
+STORE_ALLOWED_PATHS = "store_allowed_paths"
 
 #: Fields of the connection that are kept in its extra, as JSON schema.
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
@@ -58,6 +61,36 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "placeholders": {"password": "SG_…", "host": "https://api.segmind.com"},
 }
 
+#: What may be set in Airflow's config.
+CONFIG: dict[str, Any] = {
+    CONFIG_SECTION: {
+        "description": "What may be named by who did not write the DAG: in a run's parameters, XComs, names of files.",
+        "options": {
+            UPLOAD_ALLOWED_PATHS: {
+                "description": (
+                    "Folders whose files may be uploaded to Segmind whoever names them, besides those that stand in "
+                    "the DAG file: absolute paths and URLs, the storage connection included, separated by commas or "
+                    "newlines. What is uploaded can be read by whoever knows its address, and cannot be deleted."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/data/pictures, s3://my_aws@bucket/inbox",
+                "default": "",
+            },
+            STORE_ALLOWED_PATHS: {
+                "description": (
+                    "Folders below which results may be saved whoever names them, besides those that stand in the DAG "
+                    "file; written as in upload_allowed_paths."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "/data/videos, s3://my_aws@bucket/videos",
+                "default": "",
+            },
+        },
+    },
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata, valid against Airflow's ``provider_info.schema.json``."""
@@ -84,6 +117,7 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
             }
         ],
+        "config": CONFIG,
         "hooks": [{"integration-name": "Segmind", "python-modules": ["airflow_provider_kling.hooks.segmind"]}],
         "operators": [
             {

@@ -9,6 +9,7 @@ or fills a folder could then write ``{{ conn.aws_default.password }}`` into a pr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ class RendersAuthorsTemplates:
 
     #: The arguments that the author did not write: what a task upstream, or a run's parameters, filled in.
     filled_in: frozenset[str] = frozenset()
+    #: The template fields as the author wrote them, without those that were filled in. Not even a value that is no
+    #: template any more tells who chose it.
+    written: Mapping[str, Any] = MappingProxyType({})
 
     def _do_render_template_fields(
         self,
@@ -34,19 +38,23 @@ class RendersAuthorsTemplates:
     ) -> None:
         # Airflow calls it of the operator that it has made of a mapped one, so that an operator can say how.
         # (Whoever renders an operator by hand, as a unit test does, may have no DAG at hand: then nothing is mapped.)
-        if parent is self and (dag := context.get("dag")) is not None:
-            mapped: Any = dag.task_dict[context["ti"].task_id]
-            index = context["ti"].map_index
-            if (expanded := getattr(mapped, "expand_input", None)) is not None:
-                self.filled_in = _filled_in(expanded.value, index or 0, mapped.partial_kwargs, vars(self))
-            if (expanded := getattr(mapped, "op_kwargs_expand_input", None)) is not None:  # of a function
-                given: Mapping[str, Any] = vars(self)["op_kwargs"]
-                names = _filled_in(expanded.value, index or 0, mapped.partial_kwargs["op_kwargs"], given)
-                seen_oids.update(id(given[name]) for name in names)
+        if parent is self:
+            if (dag := context.get("dag")) is not None:
+                self._tell_apart(dag.task_dict[context["ti"].task_id], context["ti"].map_index or 0, seen_oids)
             template_fields = [name for name in template_fields if name not in self.filled_in]
+            self.written = {name: getattr(self, name, None) for name in template_fields}
         super()._do_render_template_fields(  # type: ignore[misc] # of Airflow's operators
             parent, template_fields, context, jinja_env, seen_oids, **kwargs
         )
+
+    def _tell_apart(self, mapped: Any, index: int, seen_oids: set[int]) -> None:
+        """Learn which of its arguments a task that may be mapped was mapped over."""
+        if (expanded := getattr(mapped, "expand_input", None)) is not None:
+            self.filled_in = _filled_in(expanded.value, index, mapped.partial_kwargs, vars(self))
+        if (expanded := getattr(mapped, "op_kwargs_expand_input", None)) is not None:  # of a function
+            given: Mapping[str, Any] = vars(self)["op_kwargs"]
+            names = _filled_in(expanded.value, index, mapped.partial_kwargs["op_kwargs"], given)
+            seen_oids.update(id(given[name]) for name in names)
 
 
 def _filled_in(written: Any, map_index: int, partial: Iterable[str], arguments: Iterable[str]) -> frozenset[str]:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from demo.steps import Outcome
 
+#: The folder that the example names; a copy of it names one in the demo's output.
+EXAMPLE_FOLDER = "file:///tmp/kling"
 #: Where the DAG keeps what it made, in there.
 FILES = "files"
 LOGS = "logs"
@@ -80,12 +82,13 @@ def _demo(console: Console) -> None:
                 keep=os.environ.get("KEEP") == "1",
             )
         )
-        shutil.copy(EXAMPLE_DAGS / f"{DAG_ID}.py", home.dags)
+        example = (EXAMPLE_DAGS / f"{DAG_ID}.py").read_text()
+        (home.dags / f"{DAG_ID}.py").write_text(example.replace(EXAMPLE_FOLDER, (output / FILES).as_uri()))
         speed = "" if live else f", a simulator that is {SIMULATOR_TIME_SCALE} times as fast"
         progress.say(f"Segmind is {target.host}{speed}")
         pictures = input_pictures.fetch(simulator.url, output)
         try:
-            outcomes, cost = _run(home, pictures, output / FILES, progress, live=live)
+            outcomes, cost = _run(home, pictures, progress, live=live)
             home.ask_to_stop()  # which takes as long as to draw
             progress.say("The run is finished, and Airflow stops")
             report.write_summary(output / "summary.json", outcomes, pictures, target)
@@ -110,7 +113,7 @@ def _demo(console: Console) -> None:
 
 
 def _run(
-    home: AirflowHome, pictures: input_pictures.Pictures, files: Path, progress: Progress, *, live: bool
+    home: AirflowHome, pictures: input_pictures.Pictures, progress: Progress, *, live: bool
 ) -> tuple[list[Outcome], dict[str, Any]]:
     """Run the DAG as in production; return what its steps left behind, and what the run cost."""
     progress.say(f"Airflow {AIRFLOW} makes its database")
@@ -119,7 +122,7 @@ def _run(
     home.start_components()
     with progress.busy("Airflow starts"):
         home.wait_for(DAG_ID)
-    run = DagRun.trigger(home.api, DAG_ID, "demo", {**pictures.params, "destination": files.as_uri()})
+    run = DagRun.trigger(home.api, DAG_ID, "demo", pictures.params)
     progress.say(f"{DAG_ID} is triggered, with Airflow's REST API")
     if progress.follow(run, home.check, seconds=math.inf if live else RUN_SECONDS) != "success":
         raise _failure(run, home, progress)

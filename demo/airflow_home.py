@@ -198,6 +198,7 @@ def _environment(home: Path, dags: Path, logs: Path, port: int) -> dict[str, str
         "CORE__TEST_CONNECTION": "Enabled",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # a DAG of your own shows soon; Airflow 3 looks every five minutes
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "KLING__UPLOAD_ALLOWED_PATHS": "/tmp/kling/shots",  # noqa: S108 is what kling_product_shots names
         "LOGGING__BASE_LOG_FOLDER": str(logs / "tasks"),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),

@@ -12,7 +12,8 @@ may cost, and the last task tells what it did cost. The folder is an asset, on w
 
 **To run it**: the connection `segmind_default` (type Segmind) with your API key. The default pictures are those
 of the simulator on this machine (`python -m airflow_provider_kling.simulator`); with Segmind itself give
-two pictures of your own when you trigger the DAG: a path, or an address.
+the addresses of two pictures of your own when you trigger the DAG. For a path or a URL in object storage, allow its
+folder in Airflow's config: `[kling] upload_allowed_paths`. `FOLDER` may be in any object storage.
 Together the steps cost about $2.70 on Segmind, and nothing on the simulator.
 """
 
@@ -46,7 +47,7 @@ with DAG(
             type="string",
             minLength=1,
             title="Figure",
-            description="A picture of who or what the video is about: a path, a URL in object storage, or an address",
+            description="A picture of who or what the video is about: an address, or a file in an allowed folder",
         ),
         "place": Param(
             "http://127.0.0.1:8765/simulator/inputs/beach.png",
@@ -55,12 +56,12 @@ with DAG(
             title="Place",
             description="A picture of where it happens",
         ),
-        "destination": Param(
-            FOLDER,
+        "folder": Param(
+            "storyboard",
             type="string",
             minLength=1,
             title="Folder",
-            description="Where the files go: file:///…, s3://…, gs://…",
+            description=f"Where the files go, below {FOLDER}",
         ),
     },
     doc_md=__doc__,
@@ -78,7 +79,7 @@ with DAG(
     keep_image = SegmindToObjectStorageOperator(
         task_id="keep_image",
         result=image.output,
-        destination="{{ params.destination }}",
+        destination=FOLDER + "/{{ params.folder }}",
         name="{run_id}/1-image.{ext}",
         outlets=[Asset(FOLDER)],
     )
@@ -96,7 +97,7 @@ with DAG(
     keep_video = SegmindToObjectStorageOperator(
         task_id="keep_video",
         result=video.output,
-        destination="{{ params.destination }}",
+        destination=FOLDER + "/{{ params.folder }}",
         name="{run_id}/2-video.{ext}",
         outlets=[Asset(FOLDER)],
     )
@@ -112,7 +113,7 @@ with DAG(
     keep_edit = SegmindToObjectStorageOperator(
         task_id="keep_edit",
         result=edit.output,
-        destination="{{ params.destination }}",
+        destination=FOLDER + "/{{ params.folder }}",
         name="{run_id}/3-edit.{ext}",
         outlets=[Asset(FOLDER)],
     )

@@ -4,7 +4,7 @@ Image, then video, then edit, as in `kling_image_to_video_to_edit`. Here each st
 payload. `@task.kling` submits it, waits for it in the triggerer and hands its result on, so a step reads what the one
 before it made as an argument: `picture["url"]`.
 
-At the end the video is kept in a folder of yours, with a JSON file beside it that says how it was made and of what:
+At the end the video is kept in `FOLDER`, with a JSON file beside it that says how it was made and of what:
 Segmind deletes files after seven days.
 
 A retry calls the function again, so let it return the same for the same run: no clock, no random numbers. Another
@@ -12,14 +12,14 @@ payload would be another job, and paid for.
 
 **To run it**: the connection `segmind_default` (type Segmind) with your API key. The default pictures are those
 of the simulator on this machine (`python -m airflow_provider_kling.simulator`); with Segmind itself give
-the address of two pictures of your own when you trigger the DAG. The folder may be in any object storage.
+the address of two pictures of your own when you trigger the DAG. `FOLDER` may be in any object storage.
 Together the steps cost about $2.70 on Segmind, and nothing on the simulator.
 """
 
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
+from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_kling.payloads import O1Image, O1ReferenceToVideo, O1VideoEdit
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
@@ -47,7 +47,6 @@ with DAG(
             title="Place",
             description="Address of a picture of where it happens",
         ),
-        "folder": Param(FOLDER, type="string", title="Folder", description="URL of the folder for the video"),
     },
     doc_md=__doc__,
     tags=["example", "kling"],
@@ -82,6 +81,4 @@ with DAG(
     picture = image("{{ params.figure_url }}", "{{ params.place_url }}")
     night = edit(video(picture))
 
-    SegmindToObjectStorageOperator(
-        task_id="keep", result=night, destination="{{ params.folder }}", outlets=[Asset(FOLDER)]
-    )
+    SegmindToObjectStorageOperator(task_id="keep", result=night, destination=FOLDER)

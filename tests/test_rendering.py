@@ -104,23 +104,25 @@ def test_what_the_author_wrote_is_rendered_in_a_mapped_task_too(sim, conn_id, ru
     assert [job["inputs"]["prompt"] for job in sim.ledger()["jobs"]] == ["14"]
 
 
-def test_a_folder_that_was_filled_in_is_no_template(sim, conn_id, run_dag, tmp_path):
+def test_a_folder_that_was_filled_in_is_no_template(sim, conn_id, run_dag, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__KLING__STORE_ALLOWED_PATHS", str(tmp_path))
     run = run_dag(
         TASKS
         + f"""
 @task
 def stores():
-    return ["{tmp_path}/{{{{ 6 * 7 }}}}"]
+    return ["{tmp_path}/{{{{ 42 }}}}"]
 
 KlingGenerateOperator.partial(**SUBMIT, payload={{"prompt": "a"}}).expand(store=stores())"""
     )
     assert run.state == "success"
-    assert [path.name for path in tmp_path.iterdir()] == ["{{ 6 * 7 }}"]
+    assert [path.name for path in tmp_path.iterdir()] == ["{{ 42 }}"]
 
 
-def test_the_name_of_a_file_in_a_folder_is_no_template(sim, conn_id, run_dag, tmp_path):
+def test_the_name_of_a_file_in_a_folder_is_no_template(sim, conn_id, run_dag, tmp_path, monkeypatch):
     from PIL import Image
 
+    monkeypatch.setenv("AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS", str(tmp_path))
     Image.new("RGB", (512, 512)).save(tmp_path / "{{ 6 * 7 }}.png")
     run = run_dag(
         TASKS

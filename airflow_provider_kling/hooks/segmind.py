@@ -11,7 +11,6 @@ but when to send again in place. What must not be relaxed:
 from __future__ import annotations
 
 import base64
-import mimetypes
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -179,11 +178,14 @@ class SegmindHook(BaseHook):
         """
         Upload local files and return their addresses, in order.
 
-        :raises SegmindInputError: a file is missing or is no picture, video or sound; nothing was sent.
+        Whoever knows an address can read the file, and Segmind offers no way to delete it. A file is what its first
+        bytes say, whatever its name; which files may be named is for the caller to decide.
+
+        :raises SegmindInputError: a file is missing, too large, or no picture, video or sound; nothing was sent.
         """
         if isinstance(files, str | Path):
             files = [files]
-        return list(self._send(protocol.upload([_data_url(Path(file)) for file in files])).urls)
+        return list(self._send(protocol.upload([_data_url(Path(file).absolute()) for file in files])).urls)
 
     def upload_file(self, file: IO[bytes], mime: str) -> str:
         """Upload one open file from its beginning, and return its address; memory holds its base64 once."""
@@ -377,9 +379,12 @@ def _pause(state: RetryCallState) -> float:
 
 
 def _data_url(file: Path) -> str:
-    kind, _ = mimetypes.guess_type(file.name)
-    if not file.is_file():
-        raise SegmindInputError(f"upload: {str(file)!r} is not a file on this worker.")
-    if kind is None or kind.split("/")[0] not in {"image", "video", "audio"}:
-        raise SegmindInputError(f"upload: {file.name!r} is no picture, video or sound by its name.")
-    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    from airflow_provider_kling.storage.sources import UnfitFileError, stage
+
+    try:
+        staged = stage(str(file))
+    except UnfitFileError as exc:
+        raise SegmindInputError(f"upload: {str(file)!r} {exc}. Nothing was uploaded.") from exc
+    with staged.copy as copy:
+        copy.seek(0)
+        return f"data:{staged.type.mime};base64,{base64.b64encode(copy.read()).decode()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.records import record_store
 from airflow_provider_kling.segmind import outlook
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def read_files(context: Context, request: Request, *, required: bool) -> Iterator[tuple[Request, list[Staged]]]:
+def read_files(
+    context: Context, request: Request, written: Any, *, required: bool
+) -> Iterator[tuple[Request, list[Staged]]]:
     """
     Read and check the files of a submit; they are at hand while the block lasts.
 
+    :param written: the payload before anything was filled in.
     :param required: whether anything may have to be sent. Else files that are gone are no reason to fail.
     :return: the request with stand-ins in place of its files, and the files.
     :raises SegmindError: a file will not do, or cannot be read; it names the job of an earlier attempt, if any.
     """
     with ExitStack() as at_hand:
         try:
-            read = at_hand.enter_context(attached(request))
+            read = at_hand.enter_context(attached(request, written))
         except SegmindError as error:
             if required:
                 left = _left_behind(context)

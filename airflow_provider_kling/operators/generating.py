@@ -119,8 +119,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         return record is not None and record.request_id is not None and not record.delivered
 
     def _store(self, store: Store, context: Context) -> Store:
-        """Return the store with what its author wrote rendered."""
-        return store if "store" in self.filled_in else store.resolve(context)
+        """Return the store with what its author wrote rendered, where results may be saved in it."""
+        return store.checked(None, None) if "store" in self.filled_in else store.resolve(context)
 
     def _check_store(self, context: Context) -> None:
         """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""

@@ -73,8 +73,9 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
 
     :param payload: an instance of a class of :mod:`airflow_provider_kling.payloads`, or a dict of the
         model's parameters; values may be templates and XComArgs. Where it wants a picture, a video or sound, it
-        takes an address, or a file: its absolute path, its URL in object storage, an ``ObjectStoragePath``. Files
-        are checked, then uploaded once for each content within the run. (templated)
+        takes an address, or a file: its absolute path, its URL in object storage, an ``ObjectStoragePath``. One that
+        the author did not write, nor a folder above it, has to be in a folder of ``[kling] upload_allowed_paths``.
+        Files are checked, then uploaded once for each content within the run. (templated)
     :param model: the model's slug; needed with a dict only. A slug without a class, and parameters outside
         the known part of a model's page, are sent as they are, with a warning. (templated)
     :param segmind_conn_id: the connection. (templated)
@@ -174,7 +175,8 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         from airflow_provider_kling.operators.attaching import read_files
         from airflow_provider_kling.operators.submitting import SubmissionDriver
 
-        with read_files(context, request, required=renders_to_nothing(self.adopt_request_id)) as (wanted, files):
+        required = renders_to_nothing(self.adopt_request_id)
+        with read_files(context, request, self.written.get("payload"), required=required) as (wanted, files):
             driver = SubmissionDriver(
                 context,
                 self.hook,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.payloads.addresses import check_media, is_file, is_path
+from airflow_provider_kling.payloads.addresses import check_media, is_file, is_path, path_text
 from airflow_provider_kling.payloads.annotations import bare_type, item_type, marks_of
 from airflow_provider_kling.payloads.checked import Checked
 from airflow_provider_kling.payloads.fields import Kind
@@ -75,6 +75,21 @@ def replaced(value: Any, new: Mapping[Place, Any], place: Place = ()) -> Any:
     if isinstance(value, list):
         return [replaced(inner, new, (*place, number)) for number, inner in enumerate(value)]
     return value
+
+
+def written_at(written: Any, place: Place) -> Any:
+    """
+    Return what an author wrote where a payload names a file: text, or a template of it.
+
+    None where nothing of it was: a whole list, or the whole payload, was filled in.
+    """
+    for part in place:
+        if not (isinstance(written, dict) and part in written) and not (
+            isinstance(written, list | tuple) and isinstance(part, int) and part < len(written)
+        ):
+            return None
+        written = written[part]  # type: ignore[index] # as was just looked at
+    return path_text(written) if is_path(written) else written
 
 
 def _in_fields(known: type[Checked], parameters: Mapping[str, Any], place: Place) -> Iterator[NamedFile]:

@@ -10,7 +10,6 @@ What must not be relaxed:
 
 from __future__ import annotations
 
-import re
 import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -19,6 +18,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.storage.allowed import authors_folder
 from airflow_provider_kling.storage.naming import LONGEST_VALUE, render, task_values
 from airflow_provider_kling.versions import add_alias_event, known_asset
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.storage.keeping import Kept
     from airflow_provider_kling.storage.store import Store
-
-_TEMPLATE_MARK = re.compile(r"\{[{%#]")
 
 
 def outlets_for(destination: Any, outlets: Any) -> list[Any]:
@@ -45,7 +43,7 @@ def outlets_for(destination: Any, outlets: Any) -> list[Any]:
     :raises SegmindInputError: Airflow takes no such asset.
     """
     if not outlets:
-        known = _known_part(destination)
+        known = authors_folder(destination) if is_template(destination) else str(destination)
         return [folder_asset(known)] if known else []
     named = list(outlets) if isinstance(outlets, list | tuple | set) else [outlets]
     for outlet in named:
@@ -113,16 +111,6 @@ def _outlets_of_others(context: Context, destination: str, log: Any) -> list[Ass
     if known is None:
         log.info("No DAG names the asset %s: no event tells of the files. outlets= or a schedule names it.", folder.uri)
     return [known] if known else []
-
-
-def _known_part(destination: Any) -> str | None:
-    """Return the folder above the first template; all of a destination without one."""
-    if not is_template(destination):
-        return str(destination)
-    mark = _TEMPLATE_MARK.search(destination) if isinstance(destination, str) else None
-    folder = destination[: mark.start()].rpartition("/")[0] if mark else ""
-    parts = urlsplit(folder)
-    return folder if parts.netloc or parts.path.strip("/") else None
 
 
 def _asset(uri: str) -> Asset:

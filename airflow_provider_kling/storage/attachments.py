@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.payloads.files import files_in, replaced
+from airflow_provider_kling.payloads.files import files_in, replaced, written_at
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.uploaded import stand_in
+from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, way_out
 from airflow_provider_kling.storage.sources import Staged, UnfitFileError, objection, stage
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def attached(request: Request) -> Iterator[tuple[Request, list[Staged]]]:
+def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Staged]]]:
     """
     Read and check the files that a payload names; they are at hand while the block lasts.
 
+    :param written: the payload as the author wrote it, before anything was filled in.
     :return: the request with stand-ins in place of its files, and the files.
-    :raises KlingPayloadError: a file is missing, or is not what its field takes.
+    :raises KlingPayloadError: a file may not be uploaded, is missing, or is not what its field takes.
     :raises SegmindError: a file's storage did not answer; a retry may help.
     """
     label = request.model if request.payload is None else request.payload.label()
@@ -33,6 +35,7 @@ def attached(request: Request) -> Iterator[tuple[Request, list[Staged]]]:
         named = files_in(request)
     except ValueError as exc:
         raise KlingPayloadError(f"{label}: {exc}.") from None
+    _refuse_foreign(label, named, written)
     with ExitStack() as at_hand:
         staged: dict[str, Staged] = {}
         refusals = []
@@ -55,6 +58,21 @@ def attached(request: Request) -> Iterator[tuple[Request, list[Staged]]]:
             )
         contents = {file.place: stand_in(staged[file.source].sha256) for file in named}
         yield replace(request, parameters=replaced(request.parameters, contents)), list(staged.values())
+
+
+def _refuse_foreign(label: str, named: list[NamedFile], written: Any) -> None:
+    """Refuse, before any is looked at, the files that neither the author nor Airflow's config has named."""
+    foreign = [
+        file
+        for file in named
+        if not Named(file.source).is_allowed(Named(written_at(written, file.place)), UPLOAD_ALLOWED_PATHS)
+    ]
+    if foreign:
+        raise KlingPayloadError(
+            f"{label}: {'; '.join(f'{file.field}: {file.source!r}' for file in foreign)} may not be uploaded: "
+            f"{way_out(UPLOAD_ALLOWED_PATHS)}. Nothing was uploaded.",
+            fields=list(dict.fromkeys(str(file.place[0]) for file in foreign)),
+        )
 
 
 def _read(label: str, file: NamedFile) -> Staged:

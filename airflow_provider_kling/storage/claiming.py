@@ -82,14 +82,14 @@ class Claim:
         :param there: the description under the name, which is this job's or one that it may replace.
         :raises KlingNameTakenError: it is another's.
         """
-        from airflow_provider_kling.storage.part import create, storing
+        from airflow_provider_kling.storage.part import create, replace, storing
 
         document, fs = description.to_json(), self.folder.fs
         with storing(sidecar):
             if there is not None:
                 if target.rpartition("/")[2] != there.file and fs.exists(target):
                     raise self._undescribed(target)
-                fs.pipe_file(sidecar, document)
+                replace(fs, sidecar, document)
                 return
             try:
                 create(fs, sidecar, document)
@@ -97,7 +97,7 @@ class Claim:
                 # An empty one was left by a task that died as it made it, and made no file.
                 if self._look(sidecar, description.index) is None and fs.exists(target):
                     raise self._undescribed(target) from None
-                fs.pipe_file(sidecar, document)
+                replace(fs, sidecar, document)
                 return
             if fs.exists(target):  # although the name was nobody's a moment ago
                 fs.rm_file(sidecar)

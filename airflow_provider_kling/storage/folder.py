@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_kling.segmind.errors import KlingStorageError
+from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -39,6 +45,23 @@ class Folder:
         # Airflow 2 has it among the options only.
         conn_id = getattr(path, "conn_id", None) or path.storage_options.get("conn_id")
         return cls(path.fs, str(path.path).rstrip("/"), path.protocol or "file", f"{conn_id}@" if conn_id else "")
+
+    def path(self, below: str) -> str:
+        """
+        Return the path of a file in it.
+
+        :raises KlingStorageError: on a disk, a link in the folder leads out of it.
+        """
+        path = f"{self.root}/{below}"
+        above = Named(path.rpartition("/")[0])
+        if not isinstance(self.fs, LocalFileSystem) or above.lies_in(Named(self.root)):
+            return path
+        if above.is_configured(STORE_ALLOWED_PATHS):
+            return path
+        raise KlingStorageError(
+            f"destination: a link leads out of {self.root!r}, from {above.text!r} to {os.path.realpath(above.text)!r}. "
+            f"Remove it, or add that folder to [kling] {STORE_ALLOWED_PATHS} in Airflow's config."
+        )
 
     def url(self, path: str, conn: str | None = None) -> str:
         """Return the URL of a path, with the storage connection in it, or with another."""

@@ -154,11 +154,13 @@ class _Keeper:
             if not self.is_own_job:
                 raise
             beside = name.marked(f"{self.request_id}-{index}")
-            self.log.warning("%sThe file is saved beside it, as %r.", error, self.folder.url(self._path(beside.stem)))
+            self.log.warning(
+                "%sThe file is saved beside it, as %r.", error, self.folder.url(self.folder.path(beside.stem))
+            )
         return self._keep_as(beside, index, link)
 
     def _keep_as(self, name: Name, index: int, link: str) -> Kept:
-        sidecar = self._path(name.sidecar)
+        sidecar = self.folder.path(name.sidecar)
         there = self._look(sidecar)
         if there is not None:
             self._claim.refuse_foreign(there, index, sidecar)
@@ -168,7 +170,7 @@ class _Keeper:
         part, type_ = self._fetch(index, link, sidecar)
         try:
             measured = self._measured(part, type_)
-            target = self._path(name.file(type_.extension))
+            target = self.folder.path(name.file(type_.extension))
             description = self._described(index, link, part, type_, target, measured)
             self._claim.make(sidecar, target, description, there)
             part.move(target)
@@ -185,14 +187,11 @@ class _Keeper:
         self.log.info("It takes the place of the file of request %s, which this task saved before.", there.request_id)
         if there.file == description.file or not name.is_name_of(there.file):
             return
-        former = f"{self._path(name.stem).rpartition('/')[0]}/{there.file}"
+        former = f"{self.folder.path(name.stem).rpartition('/')[0]}/{there.file}"
         try:
             self.fs.rm_file(former)
         except Exception as exc:  # noqa: BLE001 because the new file is there, whatever becomes of the old one
             self.log.warning("%s could not be removed (%s).", self.folder.url(former), one_line(exc))
-
-    def _path(self, below: str) -> str:
-        return f"{self.folder.root}/{below}"
 
     def _way_out(self) -> str:
         return (

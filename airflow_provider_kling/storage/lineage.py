@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -70,7 +69,7 @@ class Lineage:
     def _traced(self, name: str, link: str, depth: int) -> Input:
         url = bare(link)
         known = self.files.get(url, {})
-        path = known.get("path") or (url if urlsplit(url).scheme not in {"http", "https"} else None)
+        path = known.get("path")  # told by a task; text that looks like a file's URL is no reason to read one
         sidecar = known.get("sidecar") or (path and _beside(path))
         made: Made | None = self._read(sidecar) if sidecar else None
         if made is None and url in self.results and depth < DEEPEST:

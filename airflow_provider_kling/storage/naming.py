@@ -75,14 +75,7 @@ def check_template(template: str) -> None:
     """
     if not isinstance(template, str):
         raise SegmindInputError(f"name: {template!r} is not text such as {DEFAULT_NAME!r}.")
-    plain = _JINJA.sub("x", template)
-    unknown = [name for name in _PLACEHOLDER.findall(plain) if name not in {*PLACEHOLDERS, "ext"}]
-    if unknown:
-        known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "ext"))
-        raise SegmindInputError(f"name: {{{unknown[0]}}} is no placeholder; there are {known}.")
-    if "{ext}" in plain.removesuffix(_ENDING):
-        raise SegmindInputError(f"name: {{ext}} may stand at the end only, as in {DEFAULT_NAME!r}.")
-    _check_path(_PLACEHOLDER.sub("x", plain), template)
+    _check(_JINJA.sub("x", template), template)
 
 
 def render(template: str, values: Mapping[str, str | int]) -> Name:
@@ -91,9 +84,9 @@ def render(template: str, values: Mapping[str, str | int]) -> Name:
 
     :param template: after Jinja.
     :param values: one for each of ``PLACEHOLDERS``; a map index of -1 is a task that is not mapped.
-    :raises SegmindInputError: as :func:`check_template`.
+    :raises SegmindInputError: as :func:`check_template`, which has seen it before.
     """
-    check_template(template)
+    _check(template, template)  # what looks like a template now was filled in
     stem = _PLACEHOLDER.sub(lambda found: _safe(values[found[1]]), template.removesuffix(_ENDING))
     _check_path(stem, template)
     return Name(stem, fixed=not template.endswith(_ENDING))
@@ -117,6 +110,16 @@ def _safe(value: str | int) -> str:
         return text
     digest = hashlib.sha256(str(value).encode()).hexdigest()[:8]
     return text.encode()[: LONGEST_VALUE - 9].decode(errors="ignore") + f"-{digest}"
+
+
+def _check(plain: str, template: str) -> None:
+    unknown = [name for name in _PLACEHOLDER.findall(plain) if name not in {*PLACEHOLDERS, "ext"}]
+    if unknown:
+        known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "ext"))
+        raise SegmindInputError(f"name: {{{unknown[0]}}} is no placeholder; there are {known}.")
+    if "{ext}" in plain.removesuffix(_ENDING):
+        raise SegmindInputError(f"name: {{ext}} may stand at the end only, as in {DEFAULT_NAME!r}.")
+    _check_path(_PLACEHOLDER.sub("x", plain), template)
 
 
 def _check_path(path: str, template: str) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
+import uuid
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -64,9 +67,7 @@ class Part:
                     last = name.rpartition("/")[2]
                     if last.startswith(f".{file}.") and last.endswith(".part") and name != part.path:
                         fs.rm_file(name)
-                if fs.exists(part.path):
-                    part._take_up()
-            part._file = fs.open(part.path, "ab" if part.size else "wb", block_size=BLOCK)
+            part._open()
         return part
 
     @property
@@ -85,7 +86,7 @@ class Part:
         self.discard()
         self.size, self.head, self._hash = 0, b"", hashlib.sha256()
         with storing(self.path):
-            self._file = self.fs.open(self.path, "wb", block_size=BLOCK)
+            self._open()
 
     def close(self) -> None:
         """
@@ -110,7 +111,10 @@ class Part:
     def move(self, target: str) -> None:
         """Give the file its final name; before this there is none under it."""
         with storing(target):
-            self.fs.mv(self.path, target)
+            if isinstance(self.fs, LocalFileSystem):
+                Path(self.path).replace(target)  # never into a folder that a link of that name leads to
+            else:
+                self.fs.mv(self.path, target)
             self.fs.invalidate_cache(target.rpartition("/")[0])
 
     def keep(self) -> None:
@@ -128,10 +132,14 @@ class Part:
         with suppress(Exception):
             self.fs.rm_file(self.path)
 
-    def _take_up(self) -> None:
-        with self.fs.open(self.path, "rb") as left:
-            while chunk := left.read(1024**2):
-                self._count(chunk)
+    def _open(self) -> None:
+        """Open it to append, what an earlier attempt left of it being counted."""
+        if not isinstance(self.fs, LocalFileSystem):
+            self._file = self.fs.open(self.path, "wb", block_size=BLOCK)
+            return
+        self._file = _own_file(self.path)
+        while chunk := self._file.read(1024**2):
+            self._count(chunk)
 
     def _count(self, chunk: bytes) -> None:
         if len(self.head) < HEAD:
@@ -149,18 +157,46 @@ def create(fs: AbstractFileSystem, path: str, document: bytes) -> None:
     if not isinstance(fs, LocalFileSystem):
         fs.pipe_file(path, document, mode="create")
         return
-    folder, _, name = path.rpartition("/")
-    draft = f"{folder}/.{hashlib.sha256(document).hexdigest()[:16]}.{name[-80:]}.part"
-    fs.pipe_file(draft, document)
+    with _drafted(path, document) as draft:
+        try:
+            Path(path).hardlink_to(draft)
+        except FileExistsError:
+            raise
+        except OSError:  # a mount without links
+            with fs.open(path, "xb") as file:
+                file.write(document)
+
+
+def replace(fs: AbstractFileSystem, path: str, document: bytes) -> None:
+    """Write a small file in the place of one that may be there; on a disk of a link itself, not of where it leads."""
+    if not isinstance(fs, LocalFileSystem):
+        fs.pipe_file(path, document)
+        return
+    with _drafted(path, document) as draft:
+        draft.replace(path)
+
+
+@contextmanager
+def _drafted(path: str, document: bytes) -> Iterator[Path]:
+    """Yield a file with a document, beside the one that it is meant for."""
+    draft = Path(path).with_name(f".kling-{uuid.uuid4().hex}.part")
     try:
-        fs.link(draft, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a mount without links
-        with fs.open(path, "xb") as file:
+        with draft.open("xb") as file:
             file.write(document)
+        yield draft
     finally:
-        fs.rm_file(draft)
+        draft.unlink(missing_ok=True)
+
+
+def _own_file(path: str) -> IO[bytes]:
+    """Open a part on a disk, made where there is none; a link that somebody put under its name is removed."""
+    with suppress(FileNotFoundError):
+        there = os.lstat(path)
+        if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1:
+            Path(path).unlink()
+    # Appended to, so that two who write to it are told by its size. Should the link be back by now, this fails.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o666), "r+b")
 
 
 @contextmanager

@@ -47,10 +47,10 @@ def check_place(context: Context, store: Store, model: str) -> None:
         where = folder.root
         if "{request_id}" not in store.name:
             name = render(store.name, {**task_values(context), "index": 0, "request_id": "", "model": model})
-            sidecar = f"{folder.root}/{name.sidecar}"
+            sidecar = folder.path(name.sidecar)
             where = sidecar.rpartition("/")[0]
             folder.fs.invalidate_cache(where)
-            targets = [f"{folder.root}/{file}" for file in _files(name, model)]
+            targets = [folder.path(file) for file in _files(name, model)]
             Claim(folder, Owner.of(context), None, _WAY_OUT).refuse_taken(sidecar, targets)
         _try_to_write(folder, where)
     except SegmindError:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_kling.payloads.limits import LARGEST_UPLOAD, megabytes
+from airflow_provider_kling.storage.allowed import connection_of
 from airflow_provider_kling.storage.media import HEAD, MediaType, Shape, media_type, shape
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def located(source: str, conn_id: str | None = None) -> ObjectStoragePath:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    options = {} if conn_id is None else {"conn_id": conn_id}
+    connection = connection_of(source, conn_id)
+    options = {} if connection is None else {"conn_id": connection}
     return ObjectStoragePath(f"file://{source}" if source.startswith("/") else source, **options)
 
 

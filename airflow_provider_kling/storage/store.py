@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindInputError
+from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, connection_of, way_out
 from airflow_provider_kling.storage.naming import DEFAULT_NAME, check_template
 
 if TYPE_CHECKING:
@@ -16,17 +18,24 @@ if TYPE_CHECKING:
 #: The largest file that is fetched where nothing else is said: several times the largest that a Kling model makes.
 DEFAULT_MAX_BYTES = 2 * 1024**3
 
+_NO_FOLDER = re.compile(r"[*?\[\]\\]|::")
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """
     Where results are kept, and under which names.
 
+    What is rendered has to lie in the folder that the author wrote in front of the first template, such as
+    ``s3://bucket/clips`` of ``s3://bucket/clips/{{ params.shop }}``; where there is none, in a folder of
+    ``[kling] store_allowed_paths`` in Airflow's config.
+
     :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``, or an absolute
         local path; may hold Jinja templates.
     :param name: the path below it: ``{dag_id}``, ``{run_id}``, ``{task_id}``, ``{map_index}``, ``{index}`` (of the
         output), ``{request_id}``, ``{model}``, and ``.{ext}`` at the end; may hold Jinja templates.
-    :param storage_conn_id: the Airflow connection of the object storage, where it needs one.
+    :param storage_conn_id: the Airflow connection of the object storage, where it needs one and the destination names
+        none.
     :param max_bytes: the largest file that is fetched.
     :raises SegmindInputError: a name or a destination that cannot work.
     """
@@ -44,12 +53,32 @@ class Store:
             raise SegmindInputError(f"max_bytes: {self.max_bytes!r} must be above 0.")
 
     def resolve(self, context: Context) -> Store:
-        """Return it with its templates rendered."""
+        """
+        Return it with its templates rendered.
+
+        :raises SegmindInputError: they lead to where nothing may be saved.
+        """
         render = context["task"].render_template
         rendered = {name: render(getattr(self, name), context) for name in ("destination", "name", "storage_conn_id")}
         if renders_to_nothing(rendered["storage_conn_id"]):
             rendered["storage_conn_id"] = None
-        return replace(self, **rendered)
+        return replace(self, **rendered).checked(self.destination, self.storage_conn_id)
+
+    def checked(self, written: Any, written_conn_id: Any) -> Store:
+        """
+        Return it, its templates being rendered, where results may be saved in it.
+
+        :param written: the destination as the author wrote it; None of one that was filled in.
+        :param written_conn_id: the storage connection, likewise.
+        :raises SegmindInputError: nothing may be saved there.
+        """
+        _check_destination(self.destination)
+        named = Named(self.destination, self.storage_conn_id)
+        if not named.is_allowed(Named(written, written_conn_id), STORE_ALLOWED_PATHS):
+            raise SegmindInputError(
+                f"destination: nothing may be saved in {self.destination!r}: {way_out(STORE_ALLOWED_PATHS)}."
+            )
+        return self
 
     def folder(self) -> ObjectStoragePath:
         """
@@ -61,7 +90,8 @@ class Store:
         from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
         try:
-            folder = ObjectStoragePath(self.destination.rstrip("/"), conn_id=self.storage_conn_id)
+            conn_id = connection_of(self.destination, self.storage_conn_id)
+            folder = ObjectStoragePath(self.destination.rstrip("/"), conn_id=conn_id)
             folder.fs  # noqa: B018 finds the filesystem
         except AirflowNotFoundException as exc:
             raise KlingStorageError(
@@ -91,7 +121,9 @@ def _check_destination(destination: str) -> None:
             f"destination: {destination!r} would be looked for wherever a worker happens to run; use a URL such as "
             "s3://bucket/prefix or file:///data, or an absolute path."
         )
-    if parts.query or parts.fragment or any(ch in destination for ch in "*?[]\\") or not destination.isprintable():
+    if parts.scheme in {"file", "local"} and not destination.startswith(f"{parts.scheme}:///"):
+        raise SegmindInputError(f"destination: {destination!r} names no folder; on a disk write file:///data or /data.")
+    if parts.query or parts.fragment or _NO_FOLDER.search(destination) or not destination.isprintable():
         raise SegmindInputError(f"destination: {destination!r} holds characters that no folder's URL should.")
     if ".." in parts.path.split("/"):
         raise SegmindInputError(f"destination: {destination!r} leads up with '..'; name the folder itself.")

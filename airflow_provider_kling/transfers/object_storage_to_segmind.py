@@ -12,7 +12,7 @@ from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.addresses import is_file, is_path, path_text
 from airflow_provider_kling.payloads.checking import check_unrendered
-from airflow_provider_kling.payloads.files import lone_file, media_of
+from airflow_provider_kling.payloads.files import lone_file, media_of, written_at
 from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.postponing import Postpones
@@ -21,6 +21,7 @@ from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.siblings import Uploader
+from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, way_out
 from airflow_provider_kling.storage.sources import UnfitFileError, expanded, objection, stage
 from airflow_provider_kling.storage.uploads import Uploads
 
@@ -51,7 +52,8 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
     :param source: an absolute path on the worker, a URL in object storage (``s3://bucket/a.png``,
         ``conn_id@`` in front of the bucket where it needs one), an ``ObjectStoragePath``, or a list of them. One with
         ``*``, ``?`` or ``[`` that is no file itself is a pattern, which stands for all files that match, sorted.
-        (templated)
+        One that the author did not write, nor a folder above it, has to be in a folder of
+        ``[kling] upload_allowed_paths``. (templated)
     :param segmind_conn_id: the connection. (templated)
     :param storage_conn_id: the connection to the storage, where a source names none. (templated)
     :param model: the slug of the model that the files are for; with ``field`` they are checked against its limits.
@@ -153,19 +155,41 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
     def _sources(self) -> list[str]:
         """Return the files that the sources stand for."""
         found = []
-        for source in self._named():
+        for number, source in enumerate(self._named()):
             if not is_file(source):
                 raise SegmindInputError(
                     f"source: {source!r} names no file; give an absolute path on the worker, or a URL in object "
                     "storage such as 's3://bucket/a.png'. Of a template, check that the task upstream ran."
                 )
+            written = self._written(number)
+            self._refuse_foreign([source], written)
             files = self._asked(source, expanded)
             if not files:
                 raise SegmindInputError(f"source: no file matches {source!r}; nothing was uploaded.")
+            if not self._named_at(source).is_written(written):
+                self._refuse_foreign(files, written)  # a link may lead out of the folder
             found += files
         if not found:
             raise SegmindInputError("source: is empty; give at least one file.")
         return found
+
+    def _named_at(self, source: str) -> Named:
+        return Named(source, self.storage_conn_id)
+
+    def _written(self, number: int) -> Named:
+        """Return what the author wrote for one of the sources."""
+        whole = self.written.get("source")
+        source = written_at(whole, (number,) if isinstance(as_plain(self.source), list) else ())
+        return Named(source, self.written.get("storage_conn_id"))
+
+    def _refuse_foreign(self, files: list[str], written: Named) -> None:
+        """Refuse, before any is read, the files that neither the author nor Airflow's config has named."""
+        foreign = [file for file in files if not self._named_at(file).is_allowed(written, UPLOAD_ALLOWED_PATHS)]
+        if foreign:
+            raise SegmindInputError(
+                f"source: {', '.join(map(repr, foreign))} may not be uploaded: {way_out(UPLOAD_ALLOWED_PATHS)}. "
+                "Nothing was uploaded."
+            )
 
     def _is_single(self, files: list[str]) -> bool:
         """Whether one file was asked for by its name."""

@@ -37,7 +37,9 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
     facts of its description: of each ``Asset`` among the task's ``outlets``, and without outlets of the destination.
 
     :param result: what :class:`KlingSensor` returned, or a request id. (templated)
-    :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``. (templated)
+    :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``. What is
+        rendered has to lie in the folder in front of the first template; see
+        :class:`~airflow_provider_kling.storage.store.Store`. (templated)
     :param name: the path below it; see :class:`~airflow_provider_kling.storage.store.Store`. (templated)
     :param segmind_conn_id: the connection; the one that submitted. (templated)
     :param storage_conn_id: the connection of the object storage, where it needs one. (templated)
@@ -88,7 +90,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Keep the files that are not kept yet."""
         try:
-            store = self._store()
+            store = self._store().checked(self.written.get("destination"), self.written.get("storage_conn_id"))
             check_assets(context, store)
             return keep(context, self.result, store, self.hook, self.log)
         except SegmindError as error:

@@ -36,9 +36,11 @@ def aws() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def running(sim: Simulator, aws: dict[str, str]) -> Iterator[Airflow]:
-    """Yield a running Airflow, connected to the simulator."""
-    with airflow(connection_json(sim, extra={"time_scale": 60}), variables=aws) as processes:
+def running(sim: Simulator, aws: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """Yield a running Airflow, connected to the simulator; its config allows what a run names in the tests' folders."""
+    folders = tmp_path_factory.getbasetemp()
+    allowed = {"KLING__UPLOAD_ALLOWED_PATHS": folders, "KLING__STORE_ALLOWED_PATHS": folders}
+    with airflow(connection_json(sim, extra={"time_scale": 60}), settings=allowed, variables=aws) as processes:
         yield processes
 
 

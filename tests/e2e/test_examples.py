@@ -12,7 +12,7 @@ from tests.example_dags.conftest import EXAMPLES
 from tests.example_dags.test_examples import NEWER
 
 NAMES = sorted(file.stem for file in EXAMPLES.glob("*.py") if NEWER.get(file.stem, True))
-#: The folder that the examples name. Nobody can give another to a run that an asset starts.
+#: The folder that the examples name; their author would write another.
 FOLDER = "file:///tmp/kling"
 SHOTS = "kling_product_shots"
 APPROVED = "kling_approved_by_a_person"
@@ -33,15 +33,14 @@ def started(running, sim, folder):
     confs = {
         APPROVED: urls,
         "kling_fan_out": {"picture_url": robot},
-        "kling_image_to_video_to_edit": {"figure": robot, "place": beach, "destination": f"file://{folder}/chain"},
+        "kling_image_to_video_to_edit": {"figure": robot, "place": beach},
         "kling_retry_policies": {"picture_url": robot},
-        "kling_taskflow": {**urls, "folder": f"file://{folder}/taskflow"},
+        "kling_taskflow": urls,
     }
     (folder / "shots").mkdir()
     for name, colour in (("mug.png", "red"), ("lamp.jpg", "yellow")):
         Image.new("RGB", (640, 360), colour).save(folder / "shots" / name)
-    texts = {name: (EXAMPLES / f"{name}.py").read_text() for name in NAMES}
-    texts[SHOTS] = texts[SHOTS].replace(FOLDER, f"file://{folder}")
+    texts = {name: (EXAMPLES / f"{name}.py").read_text().replace(FOLDER, f"file://{folder}") for name in NAMES}
     try:
         running.write_dags(texts)
         for name in set(NAMES) - {SHOTS}:
@@ -78,7 +77,7 @@ def test_image_to_video_to_edit(started, running, sim, folder):
     ended(running, "kling_image_to_video_to_edit")
     jobs = jobs_of(running, sim, "kling_image_to_video_to_edit")
     assert_one_chain(jobs)
-    assert_kept(films(folder / "chain"), jobs)
+    assert_kept(films(folder / "storyboard"), jobs)
     cost = running.xcom("kling_image_to_video_to_edit", "run_cost")
     assert (cost["jobs"], cost["total"]) == (3, pytest.approx(sum(job["cost_billed"] for job in jobs)))
 

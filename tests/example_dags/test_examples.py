@@ -38,6 +38,13 @@ def shots(tmp_path):
     return folder
 
 
+@pytest.fixture
+def elsewhere(shots, tmp_path, monkeypatch):
+    """Return what its author changes in an example for folders of this test, which Airflow's config allows."""
+    monkeypatch.setenv("AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS", str(shots))
+    return {"file:///tmp/kling": f"file://{tmp_path}"}
+
+
 def seconds(film):
     """Return how long a video is, having read all of it."""
     with av.open(str(film)) as container:
@@ -70,10 +77,10 @@ def test_reading_the_folder_asks_nothing_of_segmind(airflow_db, conn_id, sim):
 
 @pytest.mark.skipif(not AIRFLOW_3_1, reason="Airflow 2 has no API for this without a web server")
 def test_the_folder_of_the_main_example_is_one_asset_with_an_event_for_each_file(run_example, api, pictures, tmp_path):
-    conf = {"figure": pictures[0], "place": pictures[1], "destination": f"file://{tmp_path}"}
-    runs = {run_example("kling_image_to_video_to_edit", conf).dag_run.run_id for _ in range(2)}
+    conf, instead = {"figure": pictures[0], "place": pictures[1]}, {"file:///tmp/kling": f"file://{tmp_path}"}
+    runs = {run_example("kling_image_to_video_to_edit", conf, instead).dag_run.run_id for _ in range(2)}
     assets = api.get("assets", params={"dag_ids": "kling_image_to_video_to_edit"}).json()["assets"]
-    (folder,) = [asset for asset in assets if asset["uri"].startswith(("file:///tmp/kling", f"file://{tmp_path}"))]
+    (folder,) = [asset for asset in assets if asset["uri"] == f"file://{tmp_path}"]
     events = api.get("assets/events", params={"asset_id": folder["id"]}).json()["asset_events"]
     told = [event["extra"]["path"] for event in events if event["source_run_id"] in runs]
     assert sorted(told) == sorted(f"file://{file}" for file in tmp_path.rglob("?-*") if file.suffix != ".json")
@@ -108,10 +115,9 @@ def test_a_list_that_is_too_long_stops_at_the_budget_and_the_run_says_so(sim, ru
 # --- product shots
 
 
-def test_a_folder_of_pictures_becomes_a_folder_of_described_videos_once(sim, run_example, shots, tmp_path):
+def test_a_folder_of_pictures_becomes_a_folder_of_described_videos_once(sim, run_example, shots, elsewhere, tmp_path):
     videos = tmp_path / "videos"
-    conf = {"shots": f"file://{shots}", "videos": f"file://{videos}"}
-    run = run_example("kling_product_shots", conf)
+    run = run_example("kling_product_shots", instead=elsewhere)
     assert run.state == "success"
     names = ["chair.JPEG", "lamp.jpg", "mug.png"]
     assert sorted(file.name for file in videos.iterdir()) == sorted(f"{n}.{e}" for n in names for e in ("json", "mp4"))
@@ -124,37 +130,36 @@ def test_a_folder_of_pictures_becomes_a_folder_of_described_videos_once(sim, run
         assert told["cost"] > 0
 
     Image.new("RGB", (640, 360), "blue").save(shots / "sofa.png")
-    assert run_example("kling_product_shots", conf).state == "success"
+    assert run_example("kling_product_shots", instead=elsewhere).state == "success"
     assert len(billed(sim)) == 4
-    assert run_example("kling_product_shots", conf).task_state("video") == "skipped"
+    assert run_example("kling_product_shots", instead=elsewhere).task_state("video") == "skipped"
     assert len(billed(sim)) == 4
 
 
 @pytest.mark.skipif(not AIRFLOW_3_1, reason="Airflow 2 has no API for this without a web server")
 def test_whoever_updates_the_asset_of_the_pictures_starts_it_and_its_videos_update_theirs(
-    run_example, api, shots, tmp_path
+    run_example, api, elsewhere, tmp_path
 ):
-    conf = {"shots": f"file://{shots}", "videos": f"file://{tmp_path}/videos"}
-    run = run_example("kling_product_shots", conf)
+    run = run_example("kling_product_shots", instead=elsewhere)
     assets = {asset["uri"]: asset["id"] for asset in api.get("assets").raise_for_status().json()["assets"]}
 
-    events = api.get("assets/events", params={"asset_id": assets["file:///tmp/kling/videos"]}).json()["asset_events"]
+    events = api.get("assets/events", params={"asset_id": assets[f"file://{tmp_path}/videos"]}).json()["asset_events"]
     told = [event for event in events if event["source_run_id"] == run.dag_run.run_id]
     assert sorted(event["extra"]["path"] for event in told) == [
         f"file://{tmp_path}/videos/{name}.mp4" for name in ("chair.JPEG", "lamp.jpg", "mug.png")
     ]
 
     api.patch("dags/kling_product_shots", json={"is_paused": False}).raise_for_status()
-    api.post("assets/events", json={"asset_id": assets["file:///tmp/kling/shots"]}).raise_for_status()
+    api.post("assets/events", json={"asset_id": assets[f"file://{tmp_path}/shots"]}).raise_for_status()
     waiting = api.get("dags/kling_product_shots/assets/queuedEvents").raise_for_status().json()
-    assert [event["asset_id"] for event in waiting["queued_events"]] == [assets["file:///tmp/kling/shots"]]
+    assert [event["asset_id"] for event in waiting["queued_events"]] == [assets[f"file://{tmp_path}/shots"]]
 
 
 # --- TaskFlow
 
 
 def test_the_chain_in_functions_bills_three_jobs_and_keeps_the_last_video(sim, run_example, inputs, tmp_path):
-    run = run_example("kling_taskflow", {**inputs, "folder": f"file://{tmp_path}"})
+    run = run_example("kling_taskflow", inputs, {"file:///tmp/kling": f"file://{tmp_path}"})
     assert run.state == "success"
     image, video, edit = billed(sim)
     assert sim.ledger()["accepted"] == 3

@@ -28,6 +28,8 @@ def finished(tmp_path_factory, empty_db):
     """Run the example once; return the simulator, the home and the output."""
     home = tmp_path_factory.mktemp("airflow")
     shutil.copytree(EXAMPLES, home / "dags")
+    example = home / "dags/kling_image_to_video_to_edit.py"
+    example.write_text(example.read_text().replace("file:///tmp/kling", (home / "files").as_uri()))
     shutil.copy(empty_db, home / "airflow.db")
     with Simulator(time_scale=100, height=144, api_key=KEY) as sim:
         env = {
@@ -37,8 +39,7 @@ def finished(tmp_path_factory, empty_db):
             "AIRFLOW_CONN_SEGMIND_DEFAULT": connection_json(sim),
         }
         inputs = f"{sim.url}/simulator/inputs"
-        files = (home / "files").as_uri()
-        conf = {"figure": f"{inputs}/robot.png", "place": f"{inputs}/beach.png", "destination": files}
+        conf = {"figure": f"{inputs}/robot.png", "place": f"{inputs}/beach.png"}
         command = [sys.executable, "-m", "airflow", "dags", "test", "kling_image_to_video_to_edit"]
         ran = subprocess.run(  # noqa: S603 is Airflow's own command
             [*command, "--conf", json.dumps(conf)],

@@ -272,6 +272,27 @@ def test_files_are_uploaded_and_come_back_as_addresses(sim, hook, tmp_path, pict
     assert len(posts(sim)) == 1
 
 
+@pytest.mark.attack("A private key is uploaded under the name of a picture", "it is refused by its content")
+@pytest.mark.parametrize("name", ["key.png", "link.png"])
+def test_an_upload_is_what_its_content_says_and_not_its_name(sim, hook, tmp_path, seen, name):
+    key = tmp_path / "key.png"
+    key.write_text("-----BEGIN PRIVATE KEY-----")
+    (tmp_path / "link.png").symlink_to(key)
+    with pytest.raises(
+        errors.SegmindInputError, match=r"upload: .*is no picture, video or sound by its first"
+    ) as error:
+        hook.upload([tmp_path / name])
+    assert posts(sim) == []
+    seen(str(error.value).replace(str(tmp_path), ""))
+
+
+def test_a_picture_is_uploaded_as_what_it_is_whatever_its_name(sim, hook, tmp_path, pictures):
+    picture = tmp_path / "robot"
+    picture.write_bytes(requests.get(pictures[0], timeout=10).content)
+    hook.upload(str(picture))
+    assert [upload["content_type"] for upload in sim.uploads()] == ["image/png"]
+
+
 def test_past_requests_are_found_by_model_and_time(sim, hook, payload):
     before = datetime.now(tz=UTC) - timedelta(minutes=1)
     receipts = [hook.submit("kling-o1", payload) for _ in range(2)]

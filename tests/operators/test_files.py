@@ -72,9 +72,14 @@ def test_files_are_uploaded_once_for_each_content_and_the_job_gets_their_address
             payload=O1ReferenceToVideo(
                 prompt="@Image1 and @Element1",
                 image_urls=["{mug}", PICTURES[0], ObjectStoragePath("file://{beach}")],
-                elements=[Element(frontal_image_url="file://{same}", reference_image_urls=["{{{{ params.mug }}}}"])],
+                elements=[
+                    Element(
+                        frontal_image_url="file://{same}",
+                        reference_image_urls=["{mug.parent}/{{{{ params.mug }}}}"],
+                    )
+                ],
             ),
-            params={{"mug": "{mug}"}},
+            params={{"mug": "mug.png"}},
         )
         KlingSensor(task_id="done", request_id=submit.output, poll_interval=0.2)
     """)

@@ -150,8 +150,9 @@ def test_its_files_are_kept_and_described(sim, conn_id, run_dag, tmp_path, way):
     ],
 )
 def test_a_place_that_only_shows_when_rendered_and_cannot_work_is_found_before_anything_is_paid(
-    sim, conn_id, run_dag, capfd, store, words
+    sim, conn_id, run_dag, capfd, store, words, monkeypatch
 ):
+    monkeypatch.setenv("AIRFLOW__KLING__STORE_ALLOWED_PATHS", "s4://bucket, /x")
     imports = (
         "from airflow.providers.common.compat.sdk import AssetAlias\n"
         "from airflow_provider_kling.storage.store import Store\n"

@@ -55,8 +55,8 @@ def test_one_file_gives_an_address_and_several_a_list_to_map_over(sim, conn_id, 
     run = run_dag(
         IMPORT
         + f"""
-    one = ObjectStorageToSegmindOperator(task_id="one", source="{{{{ params.folder }}}}/a.png",
-                                         params={{"folder": "{folder}"}})
+    one = ObjectStorageToSegmindOperator(task_id="one", source="{folder}/{{{{ params.name }}}}",
+                                         params={{"name": "a.png"}})
     all_ = ObjectStorageToSegmindOperator(task_id="all", source="file://{folder}/*.png")
     listed = ObjectStorageToSegmindOperator(task_id="listed", source=["{folder}/b.png"])
     each = ObjectStorageToSegmindOperator.partial(task_id="each").expand(source=["{folder}/c.png", "{folder}/b.png"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import boto3
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from moto.server import ThreadedMotoServer
+from PIL import Image
 
 from tests.transfers.conftest import ID, result_of
 
@@ -59,6 +61,38 @@ def objects(s3) -> list[str]:
 
 def body(s3, key: str) -> bytes:
     return s3.get_object(Bucket="bucket", Key=key)["Body"].read()
+
+
+PICTURE = """
+    from airflow_provider_kling.transfers.object_storage_to_segmind import ObjectStorageToSegmindOperator
+
+    @task
+    def keys():
+        return ["s3://bucket/inbox/mug.png"]
+
+    ObjectStorageToSegmindOperator.partial(task_id="upload", {arguments}).expand(source=keys())
+"""
+
+
+@pytest.mark.attack("An XCom names an object that the worker can read", "it is uploaded only if the config allows it")
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        ("storage_conn_id='store'", True),
+        ("storage_conn_id='{{ params.conn }}', params={'conn': 'store'}", True),
+        ("storage_conn_id='{{ params.conn }}', params={'conn': 'other'}", False),
+    ],
+)
+def test_an_object_is_uploaded_by_the_connection_that_the_config_allows_its_folder_with(
+    sim, conn_id, s3, run_dag, monkeypatch, arguments, allowed
+):
+    picture = io.BytesIO()
+    Image.new("RGB", (320, 320)).save(picture, "PNG")
+    s3.put_object(Bucket="bucket", Key="inbox/mug.png", Body=picture.getvalue())
+    assert run_dag(PICTURE.replace("{arguments}", arguments)).state == "failed"
+    monkeypatch.setenv("AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS", "s3://store@bucket/inbox")
+    assert run_dag(PICTURE.replace("{arguments}", arguments)).state == ("success" if allowed else "failed")
+    assert len(sim.uploads()) == allowed
 
 
 def keep(run_dag, result, destination="s3://bucket/films", name="{index}.{ext}"):

@@ -200,7 +200,8 @@ OF_THE_RUN = (
 
 
 @knows_assets
-def test_a_folder_that_only_the_run_knows_gets_its_event_where_a_dag_names_it(host, run_dag, folder):
+def test_a_folder_that_only_the_run_knows_gets_its_event_where_a_dag_names_it(host, run_dag, folder, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__KLING__STORE_ALLOWED_PATHS", str(folder))
     run = run_dag(OF_THE_RUN.format(named=f"file://{folder}", result=result_of(host), folder=f"file://{folder}/"))
     assert run.state == "success"
     (event,) = [event for event in events(run) if event.source_task_id == "keep"]
@@ -208,7 +209,10 @@ def test_a_folder_that_only_the_run_knows_gets_its_event_where_a_dag_names_it(ho
     assert event.extra["request_id"] == ID
 
 
-def test_a_folder_that_only_the_run_knows_and_no_dag_names_gets_none_and_is_filled(host, run_dag, folder, capfd):
+def test_a_folder_that_only_the_run_knows_and_no_dag_names_gets_none_and_is_filled(
+    host, run_dag, folder, capfd, monkeypatch
+):
+    monkeypatch.setenv("AIRFLOW__KLING__STORE_ALLOWED_PATHS", str(folder))
     run = run_dag(OF_THE_RUN.format(named="file:///elsewhere", result=result_of(host), folder=str(folder)))
     assert run.state == "success"
     assert len(files(folder)) == 2

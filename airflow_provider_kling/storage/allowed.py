@@ -1,0 +1,141 @@
+"""
+Which files may be uploaded, and where results may go: what a DAG's author wrote, or what Airflow's config allows.
+
+A path that stands in the DAG file is the author's business, its links included. One that was filled in (by a run's
+parameter, a task upstream, the name of a file) has to lie below a folder that the author wrote in front of the
+template, or below one of the config's. It has no ``..`` in it, and on a disk its real path counts, so that no link
+leads out. The connection of an object store is a part of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.configuration import conf
+
+from airflow_provider_kling.get_provider_info import CONFIG_SECTION, STORE_ALLOWED_PATHS, UPLOAD_ALLOWED_PATHS
+from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
+from airflow_provider_kling.segmind.errors import SegmindSettingsError
+
+__all__ = ["STORE_ALLOWED_PATHS", "UPLOAD_ALLOWED_PATHS", "Named", "authors_folder", "connection_of", "way_out"]
+
+_MARK = re.compile(r"\{[{%#]")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/]*)@)?([^/]*)(.*)", re.DOTALL)
+_ON_THE_WORKER = {"file", "local"}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """
+    A file or folder as it is named: by text, and by the connection to its storage where that names none.
+
+    Also what the author wrote for it, a template or an XComArg, which is a name of nothing until it is rendered.
+    """
+
+    text: Any
+    conn_id: Any = None
+
+    def is_allowed(self, written: Named, option: str) -> bool:
+        """
+        Whether it may be used.
+
+        :param written: what stood in its place before anything was filled in; nothing where all of it was.
+        :param option: of Airflow's config, the folders that are allowed besides.
+        """
+        return self.is_written(written) or self.lies_in(written.folder()) or self.is_configured(option)
+
+    def is_written(self, written: Named) -> bool:
+        """Whether it stands in the DAG file as it is."""
+        return bool(self.text == written.text and self._connection() == written._connection())
+
+    def is_configured(self, option: str) -> bool:
+        """Whether it lies in a folder that Airflow's config allows."""
+        return any(self.lies_in(folder) for folder in _configured(option))
+
+    def folder(self) -> Named:
+        """Return the folder that the author wrote in front of the first template."""
+        return Named(authors_folder(self.text), self.conn_id)
+
+    def lies_in(self, folder: Named) -> bool:
+        """Whether it is a folder or lies in it, however deep."""
+        own, above = self._location(), folder._location()
+        if own is None or above is None or own.store != above.store or ".." in own.path.split("/"):
+            return False
+        return f"{own.real_path}/".startswith(f"{above.real_path.rstrip('/')}/")
+
+    def _connection(self) -> str:
+        return "" if _is_local(self.text) else connection_of(self.text, self.conn_id) or ""
+
+    def _location(self) -> _Location | None:
+        if not isinstance(self.text, str) or "::" in self.text:  # fsspec would open one storage by way of another
+            return None
+        if _is_local(self.text):
+            return _Location(("file", "", ""), "/" + self.text.rpartition("://")[2].lstrip("/"))
+        if (url := _URL.fullmatch(self.text)) is None or not url[3] or url[1] in _ON_THE_WORKER:
+            return None
+        return _Location((url[1], self._connection(), url[3]), url[4])
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """Where a file or folder is: the scheme, connection and bucket of its storage, and its path there."""
+
+    store: tuple[str, str, str]
+    path: str
+
+    @property
+    def real_path(self) -> str:
+        return os.path.realpath(self.path) if self.store[0] == "file" else self.path
+
+
+def authors_folder(written: Any) -> str | None:
+    """
+    Return the folder above the first template in a text: ``/data`` of ``/data/{{ params.name }}.png``.
+
+    None where there is none: a text without a template names a file and no folder, and neither the root of a disk nor
+    a storage without a bucket is one.
+    """
+    if not isinstance(written, str) or not is_template(written):
+        return None
+    folder = _MARK.split(written, maxsplit=1)[0].rpartition("/")[0]
+    location = Named(folder)._location()  # noqa: SLF001 is of this module
+    return None if location is None or location.real_path == "/" else folder
+
+
+def connection_of(text: Any, conn_id: Any = None) -> str | None:
+    """Return the connection to the storage of a file: what its URL names, else the one that is given beside it."""
+    url = _URL.fullmatch(text) if isinstance(text, str) else None
+    if url is not None and url[2]:
+        return url[2]
+    return None if renders_to_nothing(conn_id) else str(conn_id)
+
+
+def way_out(option: str) -> str:
+    """Say what to do about a path that may not be used."""
+    return (
+        "the DAG's author wrote neither it nor a folder above it, out of which no '..' and no link may lead. Write the "
+        f"folder in the DAG, as in '/data/kling/{{{{ params.name }}}}', or add it to [{CONFIG_SECTION}] {option} in "
+        "Airflow's config, for object storage with its connection: s3://my_aws@bucket/folder"
+    )
+
+
+def _is_local(text: Any) -> bool:
+    if not isinstance(text, str):
+        return False
+    scheme, _, path = text.rpartition("://")
+    return path.startswith("/") and (not scheme or scheme in _ON_THE_WORKER)
+
+
+def _configured(option: str) -> list[Named]:
+    listed = re.split(r"[,\n]", conf.get(CONFIG_SECTION, option, fallback=""))
+    folders = [Named(entry.strip()) for entry in listed if entry.strip()]
+    for folder in folders:
+        if folder._location() is None:  # noqa: SLF001 is of this module
+            raise SegmindSettingsError(
+                f"[{CONFIG_SECTION}] {option}: {folder.text!r} in Airflow's config is neither an absolute path nor the "
+                "URL of a folder such as s3://my_aws@bucket/inbox."
+            )
+    return folders
