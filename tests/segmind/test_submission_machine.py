@@ -254,6 +254,13 @@ class World(RuleBasedStateMachine):
             task.stuck = not getattr(error, "retryable", True)
             self.end(task)
 
+    def others(self, task: Task) -> list[object]:
+        """Return what Airflow tells of the other tasks."""
+        if isinstance(task.step, steps.AskRunning):
+            return [other.name for other in self.tasks if other.attempt is not None and other.run == task.run]
+        own = isinstance(task.step, steps.AskSiblings)
+        return [other.xcom for other in self.tasks if other.xcom is not None and (other.run == task.run) is own]
+
     def carry_out(self, task: Task) -> object:
         """Do what any step but the POST asks for."""
         match task.step:
@@ -265,11 +272,8 @@ class World(RuleBasedStateMachine):
                 task.store.delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
-            case steps.AskSiblings() | steps.AskOtherRuns():
-                own = isinstance(task.step, steps.AskSiblings)
-                return [other.xcom for other in self.tasks if other.xcom is not None and (other.run == task.run) is own]
-            case steps.AskRunning():
-                return [other.name for other in self.tasks if other.attempt is not None and other.run == task.run]
+            case steps.AskSiblings() | steps.AskOtherRuns() | steps.AskRunning():
+                return self.others(task)
             case steps.Upload():
                 return self.upload(task)
             case steps.Withdraw():
