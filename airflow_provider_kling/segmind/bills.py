@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_provider_kling.segmind.dollars import dollars
+from airflow_provider_kling.segmind.dollars import Dollars, dollars
 from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.schemas import JobStatus
 
@@ -30,7 +30,7 @@ class Bill(BaseModel):
 
     request_id: str
     model: str | None = None
-    cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cost: Dollars | None = None
     failed: bool = False
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from airflow_provider_kling.segmind.clocks import AwareMoment
+from airflow_provider_kling.segmind.dollars import Dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,20 +50,20 @@ class Record(BaseModel):
     fingerprint: str
     account: str = ""
     model: str
-    intended_at: AwareDatetime
+    intended_at: AwareMoment
     price: str = ""
-    high: float | None = None
+    high: Dollars | None = None
     funded: bool = False
     unclear: bool = False
     refused: bool = False
     request_id: str | None = None
     found: bool = False
-    accepted_at: AwareDatetime | None = None
+    accepted_at: AwareMoment | None = None
     delivered: bool = False
-    cost: float | None = None
+    cost: Dollars | None = None
     former: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
-    former_cost: float = 0.0
+    former_cost: Dollars = 0.0
     uploads: dict[str, str] = Field(default_factory=dict)
 
 

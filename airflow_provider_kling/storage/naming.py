@@ -24,6 +24,8 @@ DEFAULT_NAME = "{dag_id}/{run_id}/{task_id}-{map_index}-{index}.{ext}"
 PLACEHOLDERS = ("dag_id", "run_id", "task_id", "map_index", "index", "request_id", "model")
 #: Longest value in bytes; ids may have 250 characters each, a file's name on most disks 255 bytes in all.
 LONGEST_VALUE = 80
+#: Characters of a template; no store takes longer keys, and the search for Jinja's marks takes the square of them.
+LONGEST_NAME = 1024
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
@@ -75,6 +77,8 @@ def check_template(template: str) -> None:
     """
     if not isinstance(template, str):
         raise SegmindInputError(f"name: {template!r} is not text such as {DEFAULT_NAME!r}.")
+    if len(template) > LONGEST_NAME:
+        raise SegmindInputError(f"name: has {len(template)} characters, at most {LONGEST_NAME} are allowed.")
     plain = _JINJA.sub("x", template)
     unknown = [name for name in _PLACEHOLDER.findall(plain) if name not in {*PLACEHOLDERS, "ext"}]
     if unknown:
