@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _UNSAFE_IN_VALUE = re.compile(r"[^\w.=-]")
 #: Besides control characters: what shells, object stores and glob patterns take for something else.
-_UNSAFE_IN_TEMPLATE = re.compile(r"[\x00-\x1f\x7f\\*?\[\]{}<>|\"#%^`~:]")
+_UNSAFE_IN_TEMPLATE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\*?\[\]{}<>|\"#%^`~:]")
 _ENDING = ".{ext}"
 
 
@@ -79,7 +79,10 @@ def check_template(template: str) -> None:
         raise SegmindInputError(f"name: {template!r} is not text such as {DEFAULT_NAME!r}.")
     if len(template) > LONGEST_NAME:
         raise SegmindInputError(f"name: has {len(template)} characters, at most {LONGEST_NAME} are allowed.")
-    plain = _JINJA.sub("x", template)
+    _check_rendered(_JINJA.sub("x", template), template)
+
+
+def _check_rendered(plain: str, template: str) -> None:
     unknown = [name for name in _PLACEHOLDER.findall(plain) if name not in {*PLACEHOLDERS, "ext"}]
     if unknown:
         known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "ext"))
@@ -98,6 +101,7 @@ def render(template: str, values: Mapping[str, str | int]) -> Name:
     :raises SegmindInputError: as :func:`check_template`.
     """
     check_template(template)
+    _check_rendered(template, template)
     stem = _PLACEHOLDER.sub(lambda found: _safe(values[found[1]]), template.removesuffix(_ENDING))
     _check_path(stem, template)
     return Name(stem, fixed=not template.endswith(_ENDING))
@@ -119,7 +123,7 @@ def _safe(value: str | int) -> str:
         text = "-" * max(len(text), 1)
     if len(text.encode()) <= LONGEST_VALUE:
         return text
-    digest = hashlib.sha256(str(value).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(str(value).encode(errors="backslashreplace")).hexdigest()[:8]
     return text.encode()[: LONGEST_VALUE - 9].decode(errors="ignore") + f"-{digest}"
 
 
