@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads.checked import shown
 from airflow_provider_kling.payloads.paths import is_path, path_text
+from airflow_provider_kling.segmind.addresses import split
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(.+)", re.DOTALL)
 _ON_THE_WORKER = {"file", "local"}
@@ -56,7 +56,7 @@ def is_base64(value: Any) -> bool:
 
 def _is_fetchable(value: str) -> bool:
     try:
-        parts = urlsplit(value)
+        parts = split(value)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and value.isprintable()
     except ValueError:
         return False

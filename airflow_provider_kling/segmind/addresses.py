@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 #: What an address cannot hold, and what ends one where it is written into Markdown or HTML.
 _NOT_IN_ADDRESSES = re.compile(r"[\s\x00-\x20\x7f-\x9f<>\"\\^`{|}]")
+_SCHEME_AND_HOST = re.compile(r"[^/?#]*(?://[^/?#]*)?")
+#: Characters of a scheme and a host, user and port included: names have 253, and Python takes the square of it.
+_LONGEST_HOST = 400
+
+
+def split(text: str) -> SplitResult:
+    """
+    Return the parts of an address; those of its host can be read.
+
+    :raises ValueError: it is none.
+    """
+    start = _SCHEME_AND_HOST.match(text)
+    if start is None or len(start[0]) > _LONGEST_HOST:
+        raise ValueError("its host is too long")
+    parts = urlsplit(text)
+    _ = parts.hostname, parts.port
+    return parts
 
 
 def is_address(text: str) -> bool:
     """Whether a text is the address of one file, of whatever scheme."""
-    scheme, mark, _ = text.partition("://")
-    if not mark or not scheme or _NOT_IN_ADDRESSES.search(text):
+    if "://" not in text or _NOT_IN_ADDRESSES.search(text):
         return False
     try:
-        parts = urlsplit(text)
-        _ = parts.port
+        scheme = split(text).scheme
     except ValueError:
         return False
-    return parts.scheme == scheme.lower()
+    return bool(scheme) and text[len(scheme) :].startswith("://")
 
 
 def is_link(text: str) -> bool:
     """Whether a text is an address on the web."""
-    if not text.lower().startswith(("https://", "http://")) or not is_address(text):
-        return False
-    return bool(urlsplit(text).hostname)
+    return text.lower().startswith(("https://", "http://")) and is_address(text) and bool(split(text).hostname)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from airflow_provider_kling.segmind.addresses import split
 from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Hosts:
         :raises KlingDownloadError: its name cannot be resolved now.
         """
         try:
-            url = urlsplit(link)
+            url = split(link)
             host, port = url.hostname, url.port
         except ValueError:
             raise KlingDownloadRefusedError(f"{shown(link)!r} is not a link to a file.") from None

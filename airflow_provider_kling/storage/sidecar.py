@@ -6,11 +6,11 @@ import hashlib
 import re
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from airflow_provider_kling.segmind.addresses import is_address
+from airflow_provider_kling.segmind.addresses import is_address, split
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*)[;,]")
 
@@ -100,7 +100,7 @@ def without_secrets(payload: Any) -> Any:
 def bare(link: str) -> str:
     """Return a link without what may be a signature: its query, its fragment, its user."""
     try:
-        parts = urlsplit(link)
+        parts = split(link)
     except ValueError:
         return link.partition("?")[0].partition("#")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
