@@ -45,7 +45,7 @@ def _holds(target: Target) -> bool:
         if isinstance(exc, KeyboardInterrupt) or target.failed is None:
             raise
         traceback.print_exc()
-        print(f"{target.name} is broken; the case is kept as {target.keep()}")
+        print(f"{target.name} is broken; the case is kept as {target.keep()}", flush=True)
         return False
     return True
 
