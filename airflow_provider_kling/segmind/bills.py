@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_kling.segmind.dollars import Dollars, dollars
+from airflow_provider_kling.segmind.foreign import fit_value
 from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.schemas import JobStatus
 
@@ -121,8 +122,8 @@ def read_bills(published: Iterable[Any]) -> dict[str, Bill]:
     bills = {}
     for value in published:
         try:
-            bill = Bill.model_validate(value)
-        except ValidationError:
+            bill = Bill.model_validate(fit_value(value))
+        except ValueError:
             continue
         bills[canonical_id(bill.request_id)] = bill
     return bills

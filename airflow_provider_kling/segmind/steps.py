@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_provider_kling.segmind.clocks import AwareMoment
 from airflow_provider_kling.segmind.dollars import Dollars
+from airflow_provider_kling.segmind.foreign import fit_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -232,8 +233,8 @@ def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")
     claims = []
     for value in published:
         try:
-            claims.append(Claim.model_validate(value))
-        except ValidationError:
+            claims.append(Claim.model_validate(fit_value(value)))
+        except ValueError:
             continue
     return [claim for claim in claims if claim.name != besides]
 

@@ -123,7 +123,7 @@ def _fits(usual: Any, value: Any) -> bool:
         case bool():
             return isinstance(value, bool)
         case str():
-            return value in set(RowOrder)
+            return isinstance(value, str) and value in set(RowOrder)
         case float():
             return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
         case _:
