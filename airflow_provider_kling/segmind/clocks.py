@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: From which difference on the log says so. A Date header names the second that has begun.
 NOTICEABLE = timedelta(minutes=1)
 #: The years of all that is told here; with others a calendar comes to its end where an hour is added.
-_YEARS = range(2000, 2200)
+_YEARS = range(1970, 2200)
 
 
 def _is_near(moment: datetime) -> datetime:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from tests.fuzz.harness import RUNNING, TARGETS, Target
@@ -23,14 +24,19 @@ def main() -> int:
         importlib.import_module(f"tests.fuzz.{module.stem}")
     ends_at = time.monotonic() + seconds
     broken: set[str] = set()
-    while left := [target for name, target in TARGETS.items() if name not in broken]:
-        total = sum(target.examples for target in TARGETS.values())
-        if total >= wanted if wanted else time.monotonic() >= ends_at:
-            break
-        for target in left:
-            if not _holds(target):
-                broken.add(target.name)
-            if not wanted and time.monotonic() >= ends_at:
+
+    def is_over() -> bool:
+        tried = sum(target.examples for target in TARGETS.values())
+        return tried >= wanted if wanted else time.monotonic() >= ends_at
+
+    with suppress(KeyboardInterrupt):
+        while left := [target for name, target in TARGETS.items() if name not in broken]:
+            for target in left:
+                if is_over():
+                    break
+                if not _holds(target):
+                    broken.add(target.name)
+            if is_over():
                 break
     for target in TARGETS.values():
         print(f"{target.examples:>9,}  {target.name.replace('_', ' ')}{'  BROKEN' if target.name in broken else ''}")
