@@ -5,11 +5,12 @@
 #   ARGS=…           more arguments for pytest or prove, such as ARGS='-k storyboard -x' or ARGS="--replay '…'"
 #   BOUND=small      prove within two minutes; STEPS=10000000 random walks of that many events for a release
 #   KILLS=…          how many task processes e2e and bench kill (default 50)
+#   SECONDS=…        how long fuzz runs (default 120), or EXAMPLES=… how many it tries in all
 #   LIVE=1           run demo or conform on Segmind itself, which costs money; they ask first, YES=1 agrees
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test e2e lint bench conform attack prove mutations airflow docs build clean
+.PHONY: help setup demo test e2e lint bench conform attack fuzz prove mutations airflow docs build clean
 
 AIRFLOW ?= 3.3.2
 KILLS ?= 50
@@ -52,6 +53,9 @@ conform: $(READY) ## Measure what is assumed of Segmind, on the simulator (LIVE=
 
 attack: $(READY) ## Try what docs/security.md speaks of, on loopback only, as a table of what is expected and what is seen
 	@$(RUN) -m pytest tests --ignore tests/e2e -m attack -p tests.attack_table -q -r "" --numprocesses 3 $(ARGS)
+
+fuzz: $(READY) ## Feed odd bytes to all that reads any, for two minutes (SECONDS=…, EXAMPLES=… in all)
+	@SECONDS="$(SECONDS)" EXAMPLES="$(EXAMPLES)" $(RUN) -m tests.fuzz
 
 prove: $(READY) ## Explore every order of events of a submission within bounds, then walk at random (BOUND=small: for CI)
 	@BOUND="$(BOUND)" STEPS="$(STEPS)" KNOWN="$(KNOWN)" $(RUN) -m prove $(ARGS)

@@ -44,7 +44,7 @@ def checked_cost(name: str, value: object) -> float:
     """
     try:
         amount = float(value)  # type: ignore[arg-type]  # what float() does not take is refused below
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         amount = math.nan
     if isinstance(value, bool) or not 0 < amount < math.inf:
         raise SegmindInputError(f"{name}: {value!r} is not a number of US dollars above 0.")

@@ -61,7 +61,7 @@ class RecordStore:
         text = self.variable.get()
         try:
             found = None if text is None else json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text  # which is no record, and is told to be none
         return text if found is None else found
 

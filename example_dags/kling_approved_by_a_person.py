@@ -62,7 +62,7 @@ if AIRFLOW_V_3_1_PLUS:  # no earlier Airflow can ask a person, so there this fil
         approval = ApprovalOperator(
             task_id="approval",
             subject="Shall a video be made of this picture, for about $1.35?",
-            body="![The storyboard]({{ ti.xcom_pull(task_ids='storyboard', key='url') }})",
+            body="![The storyboard](<{{ ti.xcom_pull(task_ids='storyboard', key='url') }}>)",
             defaults=ApprovalOperator.REJECT,
             response_timeout=timedelta(days=1),
         )

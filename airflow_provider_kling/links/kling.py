@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
+from airflow_provider_kling.segmind.addresses import is_link
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
@@ -24,4 +26,4 @@ class KlingOutputLink(BaseOperatorLink):
         url = getattr(operator, "output_url", _NOT_KNOWN_HERE)
         if url is _NOT_KNOWN_HERE:
             url = XCom.get_value(ti_key=ti_key, key="url")
-        return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
+        return url if isinstance(url, str) and is_link(url) else ""

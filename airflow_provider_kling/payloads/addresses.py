@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads.checked import shown
+from airflow_provider_kling.payloads.paths import is_path, path_text
+from airflow_provider_kling.segmind.addresses import split
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(.+)", re.DOTALL)
 _ON_THE_WORKER = {"file", "local"}
 #: What fsspec can open too, and is no place where files are kept.
 _NO_STORAGE = {"http", "https", "ftp", "data"}
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*")
 _SHORTEST_PICTURE = 100  # characters; shorter text is a misspelt address
 
 
@@ -54,33 +54,9 @@ def is_base64(value: Any) -> bool:
     return isinstance(value, str) and len(value) > _SHORTEST_PICTURE and _BASE64.fullmatch(value) is not None
 
 
-def is_path(value: Any) -> bool:
-    """Whether the value is a path object: Airflow's ObjectStoragePath, or one of pathlib."""
-    return _is_object_storage_path(value) or isinstance(value, os.PathLike)
-
-
-def path_text(path: Any) -> str:
-    """
-    Return a path object as the text that names the same file, the connection id included.
-
-    :raises ValueError: it holds options that text cannot carry.
-    """
-    if not _is_object_storage_path(path):
-        return str(os.fspath(path))
-    lost = sorted(name for name in path.storage_options if name != "conn_id")
-    if lost:
-        raise ValueError(f"{path} carries storage options ({', '.join(lost)}); put them into a connection, name its id")
-    return str(path)
-
-
-def _is_object_storage_path(value: Any) -> bool:
-    # By its attributes, so that payloads need no Airflow.
-    return all(hasattr(type(value), name) for name in ("protocol", "storage_options", "joinpath"))
-
-
 def _is_fetchable(value: str) -> bool:
     try:
-        parts = urlsplit(value)
+        parts = split(value)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and value.isprintable()
     except ValueError:
         return False

@@ -70,7 +70,8 @@ class KlingPayload(Checked):
         """Return what the job costs, as far as its price is published."""
         field = type(self).model_fields.get("duration")
         choices = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
-        wanted = None if getattr(self, "multi_prompt", None) else getattr(self, "duration", None)
+        # Of the length that the class knows: another parameter may be named so, and mean anything.
+        wanted = self.__dict__.get("duration") if choices and not getattr(self, "multi_prompt", None) else None
         return estimate(
             self.price_range,
             self.usual_cost,

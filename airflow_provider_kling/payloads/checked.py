@@ -19,8 +19,10 @@ from pydantic import (
     field_validator,
 )
 
+from airflow_provider_kling.payloads.paths import is_path
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingPayloadError
+from airflow_provider_kling.segmind.sendable import unsendable
 
 _RENDERED = {"rendered": True}
 
@@ -83,6 +85,7 @@ class Checked(BaseModel):
         return cls.__name__
 
     def _check(self, parameters: dict[str, Any], context: dict[str, Any] | None) -> None:
+        refuse_unsendable(self.label(), parameters)
         try:
             self.__pydantic_validator__.validate_python(parameters, self_instance=self, context=context)
         except ValidationError as exc:
@@ -96,8 +99,25 @@ class Checked(BaseModel):
     def to_request(self) -> dict[str, Any]:
         """Return what is sent: the parameters that were given, in the class's order, and nothing else."""
         names = [*type(self).model_fields, *(self.model_extra or {})]
-        given = {name: getattr(self, name) for name in names if name in self.model_fields_set}
+        values = {**self.__dict__, **(self.model_extra or {})}  # a parameter may be named as a method is
+        given = {name: values[name] for name in names if name in self.model_fields_set}
         return {name: _unwrapped(value) for name, value in given.items() if value is not None}
+
+
+def refuse_unsendable(label: str, parameters: dict[str, Any]) -> None:
+    """
+    Refuse what could not be sent, templates and files aside.
+
+    :raises KlingPayloadError: naming the field and what to change.
+    """
+    if fault := unsendable(parameters, _stands_for_something):
+        place, words = fault
+        raise KlingPayloadError(f"{label}: {place}{': ' if place else ''}{words}.", fields=[place.split(".")[0]])
+
+
+def _stands_for_something(value: Any) -> bool:
+    """Whether a value is replaced before it is sent: a reference, a file's path, a part that was checked itself."""
+    return isinstance(value, Checked) or is_template(value) or is_path(value)
 
 
 def nearest(name: str, known: list[str]) -> str | None:

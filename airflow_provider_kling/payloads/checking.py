@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.base import KlingPayload
-from airflow_provider_kling.payloads.checked import refuse_left_over
+from airflow_provider_kling.payloads.checked import refuse_left_over, refuse_unsendable
 from airflow_provider_kling.payloads.templates import as_plain, is_template
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
 from airflow_provider_kling.segmind.identifiers import checked_slug
@@ -48,7 +48,10 @@ def check_unrendered(payload: Any, model: Any) -> tuple[Any, Any]:
         return payload, slug
     parameters = _as_parameters(payload)
     payload_class = get_payload_class(slug)
-    return (payload_class(**parameters).to_request() if payload_class else parameters), slug
+    if payload_class is None:
+        refuse_unsendable("payload", parameters)
+        return parameters, slug
+    return payload_class(**parameters).to_request(), slug
 
 
 def check_rendered(payload: Any, model: Any) -> Request:
@@ -63,6 +66,7 @@ def check_rendered(payload: Any, model: Any) -> Request:
     if payload_class:
         checked = payload_class.from_rendered(parameters)
         return Request(slug, checked.to_request(), checked)
+    refuse_unsendable("payload", parameters)
     for name, value in parameters.items():
         try:
             refuse_left_over(value)
@@ -73,12 +77,14 @@ def check_rendered(payload: Any, model: Any) -> Request:
 
 def _as_parameters(payload: Any) -> dict[str, Any]:
     """Return the payload as a dict; JSON text is what a template of a whole payload renders to."""
-    parameters = as_plain(payload)
-    if isinstance(parameters, str):
-        try:
+    try:
+        parameters = as_plain(payload)
+        if isinstance(parameters, str):
             parameters = json.loads(parameters)
-        except ValueError:
-            parameters = payload
+    except ValueError:
+        parameters = payload
+    except RecursionError:
+        raise KlingPayloadError("payload: is nested too deep; make it flatter.", fields=["payload"]) from None
     if not isinstance(parameters, dict) or not all(isinstance(name, str) for name in parameters):
         raise KlingPayloadError(
             f"payload: must be a dict of the model's parameters or a payload class, not {_kind(parameters)}.",

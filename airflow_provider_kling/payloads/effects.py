@@ -9,6 +9,8 @@ from pydantic import Field
 from airflow_provider_kling.payloads.base import KlingPayload, PartlyKnownPayload
 from airflow_provider_kling.payloads.fields import FirstFrame, Five, NumberSeconds, Picture, Seen
 
+_Seconds = Annotated[int, Field(gt=0)]
+
 
 class _Effect(KlingPayload):
     output = "video"
@@ -74,7 +76,7 @@ class _EffectForTwo(PartlyKnownPayload):
     first_reference_image: Annotated[Picture, Field(description="The first of the two.")]
     second_reference_image: Annotated[Picture, Field(description="The second of the two.")]
     mode: Annotated[str | None, Field(description="Quality, such as std or pro.")] = None
-    duration: Annotated[int | None, NumberSeconds, Field(gt=0, description="Length of the video in seconds.")] = None
+    duration: Annotated[_Seconds | None, NumberSeconds, Field(description="Length of the video in seconds.")] = None
 
 
 class HugEffect(_EffectForTwo):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.payloads.addresses import check_media, is_file, is_path, path_text
+from airflow_provider_kling.payloads.addresses import check_media, is_file
 from airflow_provider_kling.payloads.annotations import bare_type, item_type, marks_of
 from airflow_provider_kling.payloads.checked import Checked
 from airflow_provider_kling.payloads.fields import Kind
 from airflow_provider_kling.payloads.limits import Media
+from airflow_provider_kling.payloads.paths import is_path, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

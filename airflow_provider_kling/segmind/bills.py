@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from airflow_provider_kling.segmind.dollars import dollars
+from airflow_provider_kling.segmind.dollars import Dollars, dollars
+from airflow_provider_kling.segmind.foreign import fit_value
 from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.schemas import JobStatus
 
@@ -30,7 +31,7 @@ class Bill(BaseModel):
 
     request_id: str
     model: str | None = None
-    cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cost: Dollars | None = None
     failed: bool = False
 
 
@@ -121,8 +122,8 @@ def read_bills(published: Iterable[Any]) -> dict[str, Bill]:
     bills = {}
     for value in published:
         try:
-            bill = Bill.model_validate(value)
-        except ValidationError:
+            bill = Bill.model_validate(fit_value(value))
+        except ValueError:
             continue
         bills[canonical_id(bill.request_id)] = bill
     return bills

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, AwareDatetime
 
 from airflow_provider_kling.segmind.errors import SegmindClockError
 from airflow_provider_kling.segmind.matching import CLOCK_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 #: From which difference on the log says so. A Date header names the second that has begun.
 NOTICEABLE = timedelta(minutes=1)
+#: The years of all that is told here; with others a calendar comes to its end where an hour is added.
+_YEARS = range(1970, 2200)
+
+
+def _is_near(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError("is no time at which anything happens here")
+    return moment
+
+
+#: A time as others tell it, and one that has its zone.
+Moment = Annotated[datetime, AfterValidator(_is_near)]
+AwareMoment = Annotated[AwareDatetime, AfterValidator(_is_near)]
 
 
 def ahead(headers: Mapping[str, str], now: datetime) -> timedelta:

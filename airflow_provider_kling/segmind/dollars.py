@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+#: More than anything here costs or is allowed to, so that no sum of them is without an end.
+MOST = 1_000_000_000.0
+#: What has been or may be paid: nobody is paid for a job, so what is below 0 is no amount that can be counted on.
+Dollars = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+
 
 def over(amount: float, limit: float) -> bool:
     """Whether an amount is above a limit by more than the error of adding floating numbers."""

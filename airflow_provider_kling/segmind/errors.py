@@ -74,9 +74,9 @@ class SegmindError(Exception):
             raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
         # The words of Segmind, of storages and of Airflow are in it: whatever they are, logs and triggers take it.
         super().__init__(fit_text(message))
-        self.request_id = request_id
-        self.status_code = status_code
-        self.body = fit_value(body)
+        self.request_id: str | None = fit_value(request_id)
+        self.status_code: int | None = fit_value(status_code)
+        self.body: str | None = fit_value(body)
         for name in self.extra_facts:
             setattr(self, name, fit_value(facts.get(name)))
 
@@ -99,11 +99,10 @@ class SegmindError(Exception):
     @classmethod
     def from_dict(cls, serialised: dict[str, Any]) -> SegmindError:
         """Rebuild what :meth:`to_dict` wrote; a class of a newer version comes back as its root."""
-        facts = dict(serialised)
-        error_class = _all_classes(SegmindError).get(facts.pop("class", ""), SegmindError)
-        message = facts.pop("message")
-        known = {"request_id", "status_code", "body", *error_class.extra_facts}
-        return error_class(message, **{name: value for name, value in facts.items() if name in known})
+        error_class = _all_classes(SegmindError).get(str(serialised.get("class")), SegmindError)
+        known = ("request_id", "status_code", "body", *error_class.extra_facts)
+        facts = {name: serialised[name] for name in known if name in serialised}
+        return error_class(str(serialised.get("message")), **facts)
 
 
 class SegmindInputError(SegmindError, ValueError):

@@ -1,23 +1,36 @@
 """
-Text that comes from outside, fit for whatever it is handed on to: it holds no secret, and can be written everywhere.
+What comes from outside as text or JSON, fit for whatever it is handed on to: it holds no secret, and can be written.
 
 Half an emoji, which a text has that was cut in its middle, cannot be written as UTF-8: neither into a log nor into an
-event of the triggerer. Databases take no NUL, and terminals obey control characters.
+event of the triggerer. Databases take no NUL, and terminals obey control characters. JSON columns take no NaN, and what
+carries values between Airflow's processes no number of more than 64 bits.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import math
 import re
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 from airflow_provider_kling.segmind.hiding import hide, hide_bytes
 
 #: Surrogates, and control characters but tab and line breaks.
 _UNFIT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-#: Where a JSON text may hold one of them, or a secret that cannot be seen yet: as an escape, or as it is.
-_MAY_BE_UNFIT = re.compile(rb"\\u(?:[dD][89a-fA-F]|00)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+#: Lists and dicts within each other: more than pydantic reads, and few enough to be walked through.
+DEEPEST = 250
+#: The first whole number that takes more than 64 bits.
+TOO_LARGE = 2**63
+
+
+def first_unfit(text: str) -> re.Match[str] | None:
+    """Return the first character with which a text cannot be handed on, or None."""
+    return _UNFIT.search(text)
 
 
 def fit_text(text: str) -> str:
@@ -25,26 +38,60 @@ def fit_text(text: str) -> str:
     return _UNFIT.sub("\ufffd", hide(text))
 
 
-def fit_value(value: Any) -> Any:
-    """Return plain JSON with all its texts fit, names included."""
+def fit_value(value: Any, levels: int = DEEPEST) -> Any:
+    """
+    Return plain JSON with all that is in it fit, names included: no number is lost that can be written as text.
+
+    :raises ValueError: it is no JSON, or deeper than that many levels.
+    """
+    if levels < 0:
+        raise ValueError("it is too deep")
     match value:
+        case None | bool():
+            return value
         case str():
             return fit_text(value)
+        case int():
+            return value if -TOO_LARGE <= value < TOO_LARGE else str(value)
+        case float():
+            return value if math.isfinite(value) else None
         case list() | tuple():
-            return [fit_value(inner) for inner in value]
+            return [fit_value(inner, levels - 1) for inner in value]
         case dict():
-            return {fit_text(str(name)): fit_value(inner) for name, inner in value.items()}
+            return {fit_text(str(name)): fit_value(inner, levels - 1) for name, inner in value.items()}
         case _:
-            return value
+            raise ValueError(f"a {type(value).__name__} is no JSON")
+
+
+def read_json(text: str | bytes) -> Any:
+    """
+    Return the JSON in a text, fit to be handed on.
+
+    :raises ValueError: there is none, or it is too deep.
+    """
+    return _read(json.loads, text)
+
+
+def read_literal(text: str) -> Any:
+    """
+    Return the JSON in a text that is written as Python writes it.
+
+    :raises ValueError: there is none, or it is too deep.
+    """
+    return _read(ast.literal_eval, text)
 
 
 def fit_body(body: bytes) -> bytes:
-    """Return an answer's body whose JSON, where it is JSON, holds fit texts only; all else holds no secret at least."""
+    """Return an answer's body whose JSON, where it is JSON, is fit; all else holds no secret at least."""
     if body.lstrip().startswith((b"{", b"[")):
-        text = body.decode(errors="replace")
-        if not _MAY_BE_UNFIT.search(body) and "\ufffd" not in text and hide(text) == text:
-            return body
         # Read before anything is replaced in it: a key that begins with a t is not what follows the \ of a tab.
-        with suppress(ValueError, RecursionError):
-            return json.dumps(fit_value(json.loads(text)), ensure_ascii=False).encode()
+        with suppress(ValueError):
+            return json.dumps(read_json(body.decode(errors="replace")), ensure_ascii=False).encode()
     return hide_bytes(body)
+
+
+def _read(reader: Callable[[Any], Any], text: str | bytes) -> Any:
+    try:
+        return fit_value(reader(text))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as exc:
+        raise ValueError(str(exc) or type(exc).__name__) from None

@@ -8,8 +8,13 @@ from typing import Any
 
 from airflow_provider_kling.segmind.errors import SegmindInputError
 
-_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]+")
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a text can be the id of a request: a path in it would ask for another address."""
+    return _REQUEST_ID.fullmatch(text) is not None
 
 
 def checked_slug(model: Any) -> str:
@@ -33,7 +38,7 @@ def checked_request_id(request_id: Any) -> str:
             f"request_id: {request_id!r} is no request id; the submit task upstream pushed none. Pass its output "
             "(request_id=submit.output) and check that it ran."
         )
-    if not _REQUEST_ID.fullmatch(request_id.strip()):
+    if not is_request_id(request_id.strip()):
         raise SegmindInputError(
             f"request_id: {request_id!r} is not a request id; it has letters, digits and dashes only, such as "
             "'2c7f59ea-13f1-402c-9353-915a2b5a2124'."

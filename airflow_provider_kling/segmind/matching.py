@@ -10,14 +10,15 @@ itself.
 from __future__ import annotations
 
 import html
-import json
 import unicodedata
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from airflow_provider_kling.segmind.foreign import read_json
 from airflow_provider_kling.segmind.uploaded import is_stand_in
 
 if TYPE_CHECKING:
@@ -164,8 +165,11 @@ def _is_nearly(there: str, here: str) -> bool:
 
 def _bare(text: str) -> str:
     """Return the letters and digits of a text, whatever its encoding for HTML or an address."""
-    plain = unicodedata.normalize("NFKC", unquote(html.unescape(text))).casefold()
-    return "".join(filter(str.isalnum, plain))
+    with suppress(ValueError):  # of a character whose number has thousands of digits
+        text = html.unescape(text)
+    # Without the marks on letters: to sort many of them, as normalising does, takes minutes.
+    unmarked = "".join(sign for sign in unquote(text) if not unicodedata.category(sign).startswith("M"))
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", unmarked).casefold()))
 
 
 def _plain(value: Any) -> Any:
@@ -179,7 +183,7 @@ def _plain(value: Any) -> Any:
             text = value.strip()
             if text[:1] in {"[", "{"}:
                 try:
-                    return _plain(json.loads(text))
+                    return _plain(read_json(text))
                 except (ValueError, RecursionError):
                     return text
             return text.lower() if text.lower() in {"true", "false"} else _plain_number(text)

@@ -47,6 +47,7 @@ from airflow_provider_kling.segmind.schemas import (
     Status,
     Uploaded,
 )
+from airflow_provider_kling.segmind.sendable import unsendable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -118,13 +119,10 @@ class Call(Generic[T]):
         """
         if self.json_body is None:
             return self.written_body
-        try:
-            return json.dumps(self.json_body, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError) as exc:
-            raise errors.KlingPayloadError(
-                f"payload: cannot be written as JSON ({one_line(exc)}); use only text, numbers, true or false, "
-                "lists and dicts."
-            ) from None
+        if fault := unsendable(self.json_body):
+            place, words = fault
+            raise errors.KlingPayloadError(f"payload: {place}{': ' if place else ''}{words}.")
+        return json.dumps(self.json_body, allow_nan=False).encode()
 
     def read(self, status_code: int, headers: Mapping[str, str], body: bytes) -> T:
         """

@@ -38,6 +38,8 @@ _BLOCKED = re.compile(
 )
 
 
+# Characters of a time, at the most.
+_LONGEST_TIME = 64
 # Redirects that ask for the same request elsewhere: this one was not acted on. After a 302 or 303 it may have been.
 _NOT_FOLLOWED = {301, 307, 308}
 # What gateways say that gave up on a request which they may have passed on.
@@ -226,7 +228,7 @@ def rate_limit_reset(headers: Mapping[str, str]) -> datetime | None:
     The value's format is not documented: ISO 8601, an HTTP date and epoch seconds or milliseconds
     are read; anything else counts as not given.
     """
-    value = headers.get("x-rate-limit-reset-at-utc", "").strip()
+    value = headers.get("x-rate-limit-reset-at-utc", "").strip()[:_LONGEST_TIME]  # a parser of dates may take minutes
     latest_epoch_in_seconds = 1e11  # the year 5138; a larger number counts milliseconds
     try:
         try:

@@ -8,9 +8,7 @@ credit is worth; times are in seconds.
 
 from __future__ import annotations
 
-import ast
 import json
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -26,7 +24,11 @@ from pydantic import (
     model_validator,
 )
 
-from airflow_provider_kling.segmind.foreign import fit_value
+from airflow_provider_kling.segmind.addresses import is_link
+from airflow_provider_kling.segmind.clocks import Moment
+from airflow_provider_kling.segmind.dollars import MOST, Dollars
+from airflow_provider_kling.segmind.foreign import TOO_LARGE, read_json, read_literal
+from airflow_provider_kling.segmind.identifiers import is_request_id
 
 
 def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -42,11 +44,10 @@ def _as_text(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 # A side fact that cannot be read must not cost the result that it comes with.
 SideFloat = Annotated[float | None, Field(allow_inf_nan=False), WrapValidator(_or_none)]
-#: Nobody is paid for a job: what is below 0 is no cost that can be counted on.
-SideCost = Annotated[float | None, Field(ge=0, allow_inf_nan=False), WrapValidator(_or_none)]
-SideInt = Annotated[int | None, WrapValidator(_or_none)]
+SideCost = Annotated[Dollars | None, WrapValidator(_or_none)]
+SideInt = Annotated[int | None, Field(ge=-TOO_LARGE, lt=TOO_LARGE), WrapValidator(_or_none)]
 SideBool = Annotated[bool | None, WrapValidator(_or_none)]
-SideTime = Annotated[datetime | None, WrapValidator(_or_none)]
+SideTime = Annotated[Moment | None, WrapValidator(_or_none)]
 SideText = Annotated[str | None, WrapValidator(_as_text)]
 
 
@@ -80,9 +81,20 @@ class Metrics(_Answer):
 
 
 class Receipt(_Answer):
-    """The answer to a submit: the job is accepted and will be billed if it completes."""
+    """
+    The answer to a submit: the job is accepted and will be billed if it completes.
 
-    request_id: str = Field(min_length=1)
+    An id with which it cannot be asked for is none: the job is looked up in the request history.
+    """
+
+    request_id: str
+
+    @field_validator("request_id")
+    @classmethod
+    def _can_be_asked_for(cls, value: str) -> str:
+        if not is_request_id(value):
+            raise ValueError("it is no request id")
+        return value
 
 
 class Status(_Answer):
@@ -146,11 +158,15 @@ class Generation(_Answer):
     urls: tuple[str, ...] = ()
 
 
+#: What an account has, or owes.
+Balance = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
+
+
 class Credits(_Answer):
     """The balance of the key's workspace, in US dollars."""
 
-    credits: float
-    free_credits: float = Field(default=0.0, validation_alias=AliasChoices("free-credits", "free_credits"))
+    credits: Balance
+    free_credits: Balance = Field(default=0.0, validation_alias=AliasChoices("free-credits", "free_credits"))
 
     @property
     def total(self) -> float:
@@ -162,6 +178,13 @@ class Uploaded(_Answer):
     """Where uploaded files can be read, in the order they were sent; two names for it are documented."""
 
     urls: tuple[str, ...] = Field(validation_alias=AliasChoices("file_urls", "urls"), min_length=1)
+
+    @field_validator("urls")
+    @classmethod
+    def _can_be_read(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(is_link, value)):
+            raise ValueError("it is no address that can be read")
+        return value
 
 
 class HistoryRow(_Answer):
@@ -187,7 +210,7 @@ class HistoryRow(_Answer):
     @field_validator("request_id", mode="before")
     @classmethod
     def _none_is_empty(cls, value: Any) -> Any:
-        return value if isinstance(value, str) else ""
+        return value if isinstance(value, str) and is_request_id(value) else ""
 
     @field_validator("request_body", mode="before")
     @classmethod
@@ -195,12 +218,12 @@ class HistoryRow(_Answer):
         """Read JSON or a Python literal: the official SDK's own test shows the latter."""
         if not isinstance(value, str):
             return value if isinstance(value, dict) else None
-        for read in (json.loads, ast.literal_eval):
+        for read in (read_json, read_literal):
             try:
                 body = read(value)
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
+            except ValueError:
                 continue
-            return fit_value(body) if isinstance(body, dict) else None
+            return body if isinstance(body, dict) else None
         return None
 
 
@@ -279,12 +302,12 @@ def _urls(node: Any) -> list[str]:
     """Return the addresses in an output of any shape: a string, JSON text, a list, an object."""
     if isinstance(node, str):
         text = node.strip()
-        if text.startswith(("http://", "https://")):
+        if is_link(text):
             return [text]
         if text.startswith(("{", "[")):
             try:
-                return _urls(fit_value(json.loads(text)))
-            except (ValueError, RecursionError):
+                return _urls(read_json(text))
+            except (ValueError, RecursionError):  # texts within texts
                 return []
         return []
     if isinstance(node, list):

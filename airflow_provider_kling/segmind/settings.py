@@ -137,7 +137,7 @@ def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
         return {}
     try:
         extras = json.loads(extra)
-    except ValueError:
+    except (ValueError, RecursionError):
         extras = None
     if not isinstance(extras, dict):
         raise SegmindSettingsError(f'Connection {conn_id!r}: the extra is not a JSON object such as {{"timeout": 60}}.')
@@ -205,7 +205,7 @@ def _positive(conn_id: str, extra: Mapping[str, Any], name: str, default: float,
         return default
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = 0.0
     if isinstance(value, bool) or not 0 < number < float("inf"):
         raise SegmindSettingsError(f"Connection {conn_id!r}, extra.{name}: {value!r} is not {kind} above 0.")

@@ -6,7 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_provider_kling.segmind.clocks import AwareMoment
+from airflow_provider_kling.segmind.dollars import Dollars
+from airflow_provider_kling.segmind.foreign import fit_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,20 +54,20 @@ class Record(BaseModel):
     fingerprint: str
     account: str = ""
     model: str
-    intended_at: AwareDatetime
+    intended_at: AwareMoment
     price: str = ""
-    high: float | None = None
+    high: Dollars | None = None
     funded: bool = False
     unclear: bool = False
     refused: bool = False
     request_id: str | None = None
     found: bool = False
-    accepted_at: AwareDatetime | None = None
+    accepted_at: AwareMoment | None = None
     delivered: bool = False
-    cost: float | None = None
+    cost: Dollars | None = None
     former: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
-    former_cost: float = 0.0
+    former_cost: Dollars = 0.0
     uploads: dict[str, str] = Field(default_factory=dict)
 
 
@@ -238,8 +242,8 @@ def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")
     claims = []
     for value in published:
         try:
-            claims.append(Claim.model_validate(value))
-        except ValidationError:
+            claims.append(Claim.model_validate(fit_value(value)))
+        except ValueError:
             continue
     return [claim for claim in claims if claim.name != besides]
 

@@ -44,6 +44,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, created_at, matches
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
+from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.steps import (
     RECORD_VERSION,
     AskBills,
@@ -609,12 +610,19 @@ def read_record(stored: Any) -> Record | None:
         record = None
     if record is None or record.version != RECORD_VERSION:
         raise SegmindInputError(
-            f"The submission's stored record cannot be read ({json.dumps(stored, default=str)[:200]}), so it is "
+            f"The submission's stored record cannot be read ({_as_told(stored)}), so it is "
             "unknown whether a job runs already; nothing was sent. Look in Segmind's request history, then delete "
             "the task's state entry, or the Variable that holds it, and clear the task to submit again, or set "
             "adopt_request_id to take the job."
         )
     return record
+
+
+def _as_told(stored: Any) -> str:
+    try:
+        return one_line(json.dumps(stored, default=str))[:200]
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(stored).__name__}"
 
 
 def awaited_record(stored: Any, shown: Callable[[], Any]) -> Record:

@@ -11,6 +11,12 @@ import sys
 from airflow_provider_kling.simulator import missing_extra
 from airflow_provider_kling.simulator.habits import Habits
 from airflow_provider_kling.simulator.settings import Settings
+from airflow_provider_kling.simulator.visitors import is_loopback
+
+NO_LOGIN = (
+    "Whoever reaches this address can read what was sent, and order faults: that takes no key. Use it in a network "
+    "that you trust."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,11 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
             credits=options.credits,
             height=options.height,
             history=Habits.read(json.loads(options.history)),
+            host=options.host,
         )
     except ValueError as error:
         parser.error(str(error))
     try:
-        return asyncio.run(_serve(settings, options.host, options.port))
+        return asyncio.run(_serve(settings, options.port))
     except ModuleNotFoundError as error:
         print(missing_extra(error), file=sys.stderr)
         return 1
@@ -67,15 +74,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-async def _serve(settings: Settings, host: str, port: int) -> int:
+async def _serve(settings: Settings, port: int) -> int:
     # Imported here: a missing extra shall be told in one line, not in a traceback.
     from airflow_provider_kling.simulator.server import serve
 
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with serve(settings, host, port) as (url, _):
+    async with serve(settings, port) as (url, _):
         print(f"Segmind simulator at {url}", flush=True)
+        if not is_loopback(settings.host):
+            print(NO_LOGIN, file=sys.stderr)
         await stop.wait()
     return 0
 

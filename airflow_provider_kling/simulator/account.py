@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import mimetypes
 import uuid
 
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from airflow_provider_kling.simulator import history
 from airflow_provider_kling.simulator.catalogue import RefusedError
+from airflow_provider_kling.simulator.reading import read_json
 from airflow_provider_kling.simulator.service import SERVICE, Asset
 
 ROUTES = web.RouteTableDef()
@@ -33,7 +33,7 @@ async def upload(request: web.Request) -> web.Response:
     if request.content_type != "application/json":
         raise RefusedError(406, "Invalid content type")
     try:
-        data_urls = json.loads(await request.read())["data_urls"]
+        data_urls = read_json(await request.read())["data_urls"]
         files = [_file(data_url) for data_url in data_urls]
     except (ValueError, LookupError, TypeError, AttributeError):
         raise RefusedError(400, "data_urls must be a list of base64 data URLs") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +12,7 @@ from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Order
 from airflow_provider_kling.simulator.habits import Habits
 from airflow_provider_kling.simulator.ledger import ledger
+from airflow_provider_kling.simulator.reading import read_json
 from airflow_provider_kling.simulator.service import SERVICE
 
 ROUTES = web.RouteTableDef()
@@ -56,7 +56,7 @@ async def home(request: web.Request) -> web.Response:
 async def order_fault(request: web.Request) -> web.Response:
     """Order a fault for the next requests that match."""
     try:
-        request.app[SERVICE].faults.order(Order.read(json.loads(await request.read())))
+        request.app[SERVICE].faults.order(Order.read(read_json(await request.read())))
     except ValueError as error:
         raise RefusedError(400, str(error)) from None
     return web.json_response({"ordered": True})
@@ -73,7 +73,7 @@ async def clear_faults(request: web.Request) -> web.Response:
 async def change_history(request: web.Request) -> web.Response:
     """Let the history behave otherwise from now on, in what is named; the rest is as usual."""
     try:
-        request.app[SERVICE].habits = Habits.read(json.loads(await request.read()))
+        request.app[SERVICE].habits = Habits.read(read_json(await request.read()))
     except ValueError as error:
         raise RefusedError(400, str(error)) from None
     return web.json_response(asdict(request.app[SERVICE].habits))
@@ -83,7 +83,7 @@ async def change_history(request: web.Request) -> web.Response:
 async def rotate_key(request: web.Request) -> web.Response:
     """Give the account another key; the old one is refused from now on."""
     try:
-        key = json.loads(await request.read())["api_key"]
+        key = read_json(await request.read())["api_key"]
     except (ValueError, LookupError, TypeError):
         raise RefusedError(400, '{"api_key": key} is the account\'s key from now on') from None
     request.app[SERVICE].api_key = str(key)
@@ -114,7 +114,7 @@ async def advance_clock(request: web.Request) -> web.Response:
     """Move the clock on, for what takes an hour or a week to expire."""
     service = request.app[SERVICE]
     try:
-        order: Any = json.loads(await request.read())
+        order: Any = read_json(await request.read())
         service.clock.advance(float(order["advance"]))
     except (ValueError, LookupError, TypeError):
         raise RefusedError(400, '{"advance": seconds} moves the clock on; it does not go back') from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.jobs import Drawn, Failure, Job, Status
+from airflow_provider_kling.simulator.reading import read_json
 from airflow_provider_kling.simulator.service import SERVICE, MediaFile, Service, refusal
 
 ROUTES = web.RouteTableDef()
@@ -78,7 +78,7 @@ async def _accept(request: web.Request) -> Job:
     if request.content_type != "application/json":
         raise RefusedError(406, "Invalid content type")
     try:
-        inputs = json.loads(await request.read())
+        inputs = read_json(await request.read())
     except ValueError:
         raise RefusedError(400, "Malformed JSON body") from None
     if not isinstance(inputs, dict):

@@ -11,13 +11,18 @@ is billed although the client never got its id. `late_row` only keeps the job ou
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+
+LAST_STATUS = 599
 
 
 class Kind(StrEnum):
@@ -80,7 +85,7 @@ class Order:
         """Read the JSON form; ValueError says what is wrong with it."""
         match order:
             case {"fault": {"kind": kind, **details}}:
-                fault = Fault(kind=Kind(kind), **_fields(Fault, details))
+                fault = Fault(kind=_kind(kind), **_fields(Fault, details))
             case _:
                 raise ValueError('an order looks like {"match": {...}, "times": 1, "fault": {"kind": "respond"}}')
         times = order.get("times", 1)
@@ -116,8 +121,46 @@ class Faults:
         return None
 
 
+def _kind(given: Any) -> Kind:
+    try:
+        return Kind(given)
+    except (ValueError, TypeError):
+        raise ValueError(f"kind is one of {', '.join(Kind)}; got {given!r}") from None
+
+
 def _fields(cls: type[Match | Fault], given: Any) -> dict[str, Any]:
     known = {spec.name for spec in dataclasses.fields(cls)}
     if not isinstance(given, dict) or not known.issuperset(given):
         raise ValueError(f"{cls.__name__.lower()} takes {', '.join(sorted(known))}; got {given!r}")
+    for name, value in given.items():
+        if not _FITS[name](value):
+            raise ValueError(f"{value!r} is no {name}")
     return dict(given)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _are_headers(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        name.isascii() and name.isprintable() and isinstance(text, str) and text.isprintable()
+        for name, text in value.items()
+    )
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "method": _is_text_or_none,
+    "path": lambda value: isinstance(value, str),
+    "model": _is_text_or_none,
+    "status": lambda value: type(value) is int and HTTPStatus.OK <= value <= LAST_STATUS,
+    "headers": _are_headers,
+    "body": lambda _: True,
+    "seconds": lambda value: value is None or _is_seconds(value),
+    "error": lambda value: isinstance(value, str),
+    "row_after": _is_seconds,
+}

@@ -16,6 +16,7 @@ from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Fault, Kind
 from airflow_provider_kling.simulator.journal import Entry
 from airflow_provider_kling.simulator.service import ORDERED_FAILURE, ROW_AFTER, SERVICE, MediaFile, Service, refusal
+from airflow_provider_kling.simulator.visitors import is_of_another_page, names_this_service
 
 PUBLIC_FILES = ("/generations/", "/assets/")
 NEEDS_NO_KEY = (*PUBLIC_FILES, "/inference-model-information/")
@@ -30,9 +31,13 @@ Proceed = Callable[[], Awaitable[web.StreamResponse]]
 @web.middleware
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Note the request, do the damage that was ordered for it, and let it through if it may pass."""
-    if request.path == "/" or request.path.startswith("/simulator/"):
-        return await _errors_as_answers(request, handler)
     service = request.app[SERVICE]
+    if not names_this_service(request, service.settings.host):
+        return refusal(421, f"{request.host} is no name of this service")
+    if request.path == "/" or request.path.startswith("/simulator/"):
+        if request.method not in {"GET", "HEAD"} and is_of_another_page(request):
+            return refusal(403, "A page of another origin orders nothing here")
+        return await _errors_as_answers(request, handler)
     entry = _entry(request, service)
     service.journal.note(entry, download=request.path.startswith(PUBLIC_FILES))
 

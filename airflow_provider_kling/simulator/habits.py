@@ -7,6 +7,7 @@ written for, to see what becomes of the client, or whether somebody notices.
 from __future__ import annotations
 
 import dataclasses
+import math
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -122,9 +123,9 @@ def _fits(usual: Any, value: Any) -> bool:
         case bool():
             return isinstance(value, bool)
         case str():
-            return value in set(RowOrder)
+            return isinstance(value, str) and value in set(RowOrder)
         case float():
-            return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
         case _:
             whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
             return whole or (value is None and usual is None)

@@ -96,7 +96,7 @@ def _window(query: Mapping[str, str], today: date) -> tuple[date, date]:
     try:
         last = date.fromisoformat(query["to_date"]) if "to_date" in query else today
         first = date.fromisoformat(query["from_date"]) if "from_date" in query else last - timedelta(USUAL_SPAN_DAYS)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise RefusedError(400, "from_date and to_date must look like YYYY-MM-DD") from None
     if first > last or (last - first).days > LONGEST_SPAN_DAYS:
         raise RefusedError(400, f"The date range must not exceed {LONGEST_SPAN_DAYS} days")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import json
 import tempfile
 import urllib.error
 import urllib.parse
@@ -22,6 +21,7 @@ import av
 from PIL import Image, ImageOps
 
 from airflow_provider_kling.simulator.caption import without_caption
+from airflow_provider_kling.simulator.reading import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,7 +114,7 @@ def _elements(given: Any) -> list[dict[str, Any]]:
     """Read elements as a list of objects or as the JSON text of one: O1 pages leave open which is meant."""
     if isinstance(given, str):
         try:
-            given = json.loads(given)
+            given = read_json(given)
         except ValueError:
             raise InputError("elements is not a list of elements") from None
     if given is None:

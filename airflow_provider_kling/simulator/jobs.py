@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 RECORD_SECONDS = 3600.0
+FURTHEST = 100 * 365 * 24 * 3600.0
 FILE_SECONDS = 7 * 24 * 3600.0
 
 
@@ -51,6 +52,8 @@ class Clock:
         """Move on; running jobs come closer to their end as well."""
         if seconds < 0:
             raise ValueError("a clock does not go back")
+        if not self._ahead + seconds <= FURTHEST:
+            raise ValueError("a clock goes no further than a hundred years")
         self._ahead += seconds
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from airflow_provider_kling.simulator.reading import read_json
 
 KEPT_REQUESTS = 20_000
 KEPT_BODY_BYTES = 65_536
@@ -31,7 +32,7 @@ class Entry:
         """Keep what was sent: as JSON where it is JSON, cut where it is long."""
         text = body[:KEPT_BODY_BYTES].decode("utf-8", "replace")
         try:
-            self.body = json.loads(text)
+            self.body = read_json(text)
         except ValueError:
             self.body = text or None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from aiohttp import web
 
@@ -12,6 +13,8 @@ from airflow_provider_kling.simulator.service import SERVICE, MediaFile
 
 ROUTES = web.RouteTableDef()
 REQUEST_ID_LENGTH = 36
+#: Films, sounds, and pictures but those with scripts in them.
+_MEDIA = re.compile(r"(image|video|audio)/(?!svg)[a-z0-9.+-]{1,60}")
 
 
 @ROUTES.get("/generations/{name}")
@@ -33,7 +36,9 @@ async def asset(request: web.Request) -> MediaFile:
     found = request.app[SERVICE].assets.get(request.match_info["name"])
     if found is None:
         raise RefusedError(404, "File not found")
-    return MediaFile(found.file, found.content_type)
+    said = found.content_type.partition(";")[0].strip().lower()
+    # A page or a script that somebody has uploaded is only bytes here.
+    return MediaFile(found.file, said if _MEDIA.fullmatch(said) else "application/octet-stream")
 
 
 @ROUTES.get("/simulator/inputs/{name}")

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def serve(settings: Settings, host: str, port: int) -> AsyncIterator[tuple[str, Service]]:
+async def serve(settings: Settings, port: int) -> AsyncIterator[tuple[str, Service]]:
     """Serve until the block ends, and give the base URL. Files made meanwhile are deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="segmind-simulator-") as folder:
         service = Service(settings, Path(folder))
@@ -44,9 +44,9 @@ async def serve(settings: Settings, host: str, port: int) -> AsyncIterator[tuple
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port)
+            site = web.TCPSite(runner, settings.host, port)
             await site.start()
-            name = f"[{host}]" if ":" in host else host
+            name = f"[{settings.host}]" if ":" in settings.host else settings.host
             yield f"http://{name}:{runner.addresses[0][1]}", service
         finally:
             service.closing.set()
@@ -209,6 +209,6 @@ class Simulator:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with serve(self._settings, "127.0.0.1", 0) as (self.url, self._service):
+        async with serve(self._settings, 0) as (self.url, self._service):
             self._started.set()
             await self._stop.wait()

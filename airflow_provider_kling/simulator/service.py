@@ -90,11 +90,15 @@ class Service:
             await asyncio.sleep(min(max(left, 0.01), 0.25))
 
 
+#: What keeps a browser from running a file that somebody has uploaded as a page of this service.
+INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+
+
 class MediaFile(web.FileResponse):
     """A media file as an answer. Knows its file, so that half of it can be sent on order."""
 
     def __init__(self, file: Path, content_type: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(file, headers={"Content-Type": content_type, **(headers or {})})
+        super().__init__(file, headers={"Content-Type": content_type, **INERT, **(headers or {})})
         self.file = file
 
     def version(self) -> str:

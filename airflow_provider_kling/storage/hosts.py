@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from airflow_provider_kling.segmind.addresses import split
 from airflow_provider_kling.segmind.errors import KlingDownloadRefusedError
 from airflow_provider_kling.segmind.foreign import fit_text
 
@@ -82,7 +83,7 @@ class Hosts:
         :raises KlingDownloadRefusedError: it leads where no download may go.
         """
         try:
-            url = urlsplit(link)
+            url = split(link)
             host, port = url.hostname, url.port
         except ValueError:
             raise KlingDownloadRefusedError(f"{shown(link)!r} is not a link to a file.") from None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from airflow_provider_kling.segmind.addresses import is_address
 from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.foreign import read_json
 from airflow_provider_kling.segmind.matching import created_at
 from airflow_provider_kling.siblings import FILES_KEY, Traceable, siblings
-from airflow_provider_kling.storage.sidecar import Input, Made, Sidecar, bare, is_link, without_secrets
+from airflow_provider_kling.storage.sidecar import Input, Made, Sidecar, bare, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -151,12 +152,12 @@ def _beside(path: str) -> str:
 def _links(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Yield each address in a payload with the parameter that it stands in."""
     match node:
-        case str() if is_link(node):
+        case str() if is_address(node):
             yield name, node
         case str() if node[:1] in {"[", "{"}:  # the history may quote a list
             try:
-                yield from _links(json.loads(node), name)
-            except (ValueError, RecursionError):
+                yield from _links(read_json(node), name)
+            except (ValueError, RecursionError):  # texts within texts
                 return
         case dict():
             for key, inner in node.items():

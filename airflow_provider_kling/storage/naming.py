@@ -24,12 +24,14 @@ DEFAULT_NAME = "{dag_id}/{run_id}/{task_id}-{map_index}-{index}.{ext}"
 PLACEHOLDERS = ("dag_id", "run_id", "task_id", "map_index", "index", "request_id", "model")
 #: Longest value in bytes; ids may have 250 characters each, a file's name on most disks 255 bytes in all.
 LONGEST_VALUE = 80
+#: Characters of a template; no store takes longer keys, and the search for Jinja's marks takes the square of them.
+LONGEST_NAME = 1024
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _UNSAFE_IN_VALUE = re.compile(r"[^\w.=-]")
 #: Besides control characters: what shells, object stores and glob patterns take for something else.
-_UNSAFE_IN_TEMPLATE = re.compile(r"[\x00-\x1f\x7f\\*?\[\]{}<>|\"#%^`~:]")
+_UNSAFE_IN_TEMPLATE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\*?\[\]{}<>|\"#%^`~:]")
 _ENDING = ".{ext}"
 
 
@@ -75,6 +77,8 @@ def check_template(template: str) -> None:
     """
     if not isinstance(template, str):
         raise SegmindInputError(f"name: {template!r} is not text such as {DEFAULT_NAME!r}.")
+    if len(template) > LONGEST_NAME:
+        raise SegmindInputError(f"name: has {len(template)} characters, at most {LONGEST_NAME} are allowed.")
     _check(_JINJA.sub("x", template), template)
 
 
@@ -86,6 +90,8 @@ def render(template: str, values: Mapping[str, str | int]) -> Name:
     :param values: one for each of ``PLACEHOLDERS``; a map index of -1 is a task that is not mapped.
     :raises SegmindInputError: as :func:`check_template`, which has seen it before.
     """
+    if len(template) > LONGEST_NAME:
+        raise SegmindInputError(f"name: has {len(template)} characters, at most {LONGEST_NAME} are allowed.")
     _check(template, template)  # what looks like a template now was filled in
     stem = _PLACEHOLDER.sub(lambda found: _safe(values[found[1]]), template.removesuffix(_ENDING))
     _check_path(stem, template)
@@ -108,7 +114,7 @@ def _safe(value: str | int) -> str:
         text = "-" * max(len(text), 1)
     if len(text.encode()) <= LONGEST_VALUE:
         return text
-    digest = hashlib.sha256(str(value).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(str(value).encode(errors="backslashreplace")).hexdigest()[:8]
     return text.encode()[: LONGEST_VALUE - 9].decode(errors="ignore") + f"-{digest}"
 
 

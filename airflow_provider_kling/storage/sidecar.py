@@ -6,9 +6,11 @@ import hashlib
 import re
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from pydantic import BaseModel, ConfigDict, JsonValue
+
+from airflow_provider_kling.segmind.addresses import is_address, split
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*)[;,]")
 
@@ -98,9 +100,9 @@ def without_secrets(payload: Any) -> Any:
 def bare(link: str) -> str:
     """Return a link without what may be a signature: its query, its fragment, its user."""
     try:
-        parts = urlsplit(link)
+        parts = split(link)
     except ValueError:
-        return link.partition("?")[0]
+        return link.partition("?")[0].partition("#")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -108,7 +110,7 @@ def _bared(value: Any) -> Any:
     match value:
         case str() if found := _DATA_URL.match(value):
             return f"data:{found[1]};sha256={hashlib.sha256(value.encode()).hexdigest()}"
-        case str() if is_link(value):
+        case str() if is_address(value):
             return bare(value)
         case dict():
             return {str(name): _bared(inner) for name, inner in value.items()}
@@ -116,8 +118,3 @@ def _bared(value: Any) -> Any:
             return [_bared(inner) for inner in value]
         case _:
             return value
-
-
-def is_link(value: str) -> bool:
-    """Whether a text is the address of one file."""
-    return re.fullmatch(r"[A-Za-z][\w+.-]*://\S+", value) is not None

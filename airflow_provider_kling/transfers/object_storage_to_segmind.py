@@ -10,10 +10,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.payloads import get_payload_class
-from airflow_provider_kling.payloads.addresses import is_file, is_path, path_text
+from airflow_provider_kling.payloads.addresses import is_file
 from airflow_provider_kling.payloads.checking import check_unrendered
 from airflow_provider_kling.payloads.files import lone_file, media_of, written_at
 from airflow_provider_kling.payloads.limits import Media
+from airflow_provider_kling.payloads.paths import is_path, path_text
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.postponing import Postpones
 from airflow_provider_kling.rendering import RendersAuthorsTemplates

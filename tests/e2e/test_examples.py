@@ -117,7 +117,7 @@ def test_a_person_approves(started, running, sim):
     request = f"dags/{APPROVED}/dagRuns/{APPROVED}/taskInstances/approval/-1/hitlDetails"
     running.wait_until(lambda: running.api.ask("GET", request).ok, "a person is asked")
     (picture,) = jobs_of(running, sim, APPROVED)
-    assert running.api.get(request)["body"] == f"![The storyboard]({picture['url']})"
+    assert running.api.get(request)["body"] == f"![The storyboard](<{picture['url']}>)"
     running.api.patch(request, {"chosen_options": ["Approve"]})
     ended(running, APPROVED)
     picture, video = jobs_of(running, sim, APPROVED)

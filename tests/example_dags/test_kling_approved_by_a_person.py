@@ -56,7 +56,7 @@ def test_the_video_is_made_of_the_picture_that_a_person_has_seen_and_approved(si
     states, request, billed_by_then = answered("Approve")
     assert set(states.values()) == {"success"}
     picture, video = billed(sim)
-    assert request["body"] == f"![The storyboard]({picture['url']})"
+    assert request["body"] == f"![The storyboard](<{picture['url']}>)"
     assert request["options"] == ["Approve", "Reject"]
     assert billed_by_then == picture["cost_billed"] == 0.035
     assert video["inputs"]["image_urls"] == [picture["url"]]

@@ -341,7 +341,7 @@ def test_a_history_in_another_order_is_read_to_its_end(sim, hook):
     now = datetime.now(tz=UTC)
 
     def page(*moments):
-        return [{"request_id": f"r{at}", "model_name": "kling-o1", "model_created": f"{at}"} for at in moments]
+        return [{"request_id": f"r{at:%d%H%M%S}", "model_name": "kling-o1", "model_created": f"{at}"} for at in moments]
 
     older = page(*(now - timedelta(hours=150 - n) for n in range(100)))
     for rows in (older, page(now - timedelta(hours=50), now)):

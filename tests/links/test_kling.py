@@ -32,3 +32,21 @@ def test_the_webservers_copy_of_the_sensor_finds_the_output_in_the_xcom(sim, con
 
 def test_there_is_nothing_to_open_before_the_job_is_done():
     assert KlingOutputLink().get_link(KlingSensor(task_id="a", request_id="x"), ti_key=None) == ""
+
+
+@pytest.mark.attack("Answer a link that is JavaScript, Markdown, HTML or several lines", "the button opens nothing")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "https://e.com/a\n[x](javascript:alert(1))",
+        'https://e.com/"><script>',
+        "http://[::1",
+        7,
+        None,
+    ],
+)
+def test_the_button_opens_addresses_on_the_web_only(url):
+    assert KlingOutputLink().get_link(SimpleNamespace(output_url=url), ti_key=None) == ""
+    good = SimpleNamespace(output_url="https://e.com/a.mp4?X-Signature=a%2Fb")
+    assert KlingOutputLink().get_link(good, ti_key=None) == good.output_url
