@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from airflow_provider_kling.simulator import Simulator
     from tests.e2e.airflow_processes import Airflow
 
+#: `make attack` tries this and the other e2e file of attacks on one Airflow.
+pytestmark = pytest.mark.xdist_group("airflow")
+
 VIDEO = "kling-text2video"
 DAG_FILE = """
 from datetime import timedelta

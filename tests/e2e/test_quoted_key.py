@@ -14,6 +14,8 @@ from airflow_provider_kling.segmind import hiding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.xdist_group("airflow")
+
 REFUSED, MOVED, FAILED, DONE, LOST = (
     "kling-text2video",
     "kling-1.6-text2video",
