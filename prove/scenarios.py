@@ -132,14 +132,15 @@ def _scenarios() -> Iterator[Scenario]:
             faults=every,
             total=1,
         )
-        yield Scenario(
-            name=f"two alike, two crashes, {on}",
-            tasks=_ALIKE,
-            airflow=airflow,
-            faults={"die": 2, "lose": 2},
-            person=True,
-            small=False,
-        )
+        if airflow != "2.11":  # where a crash leaves what it leaves on 3.3, and a retry forgets what one on 3.4 forgets
+            yield Scenario(
+                name=f"two alike, two crashes, {on}",
+                tasks=_ALIKE,
+                airflow=airflow,
+                faults={"die": 2, **({"lose": 2} if airflow == "3.3" else {})},
+                person=True,
+                small=False,
+            )
         yield Scenario(
             name=f"two alike, a crash and a clear, {on}",
             tasks=_ALIKE,
