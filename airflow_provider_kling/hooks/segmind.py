@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +30,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindInputError,
     SegmindRateLimitError,
     SegmindRequestNotFoundError,
+    SegmindResponseError,
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.matching import created_at, created_within, id_forms
@@ -71,6 +71,8 @@ SLOWEST_UPLOAD = 125_000
 #: Bytes of an answer that are read at a time.
 _CHUNK = 64 * 1024
 _A_DAY = timedelta(days=1)
+#: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
+MOST_PAGES = 100
 
 
 class SegmindHook(BaseHook):
@@ -224,7 +226,7 @@ class SegmindHook(BaseHook):
         oldest = datetime.max.replace(tzinfo=UTC)
         descends = True
         tomorrow = datetime.now(tz=UTC) + _A_DAY
-        for page in count(1):
+        for page in range(1, MOST_PAGES + 1):
             rows = self._send(protocol.history(model=model, since=since, until=until, page=page)).rows
             clocks.check(self._clock_ahead)
             fresh = [row for row in rows if row.request_id not in seen]
@@ -238,6 +240,9 @@ class SegmindHook(BaseHook):
             again = not any(row.request_id for row in fresh)  # the same page
             if len(rows) < protocol.HISTORY_PAGE_SIZE or again or passed:
                 return
+        raise SegmindResponseError(
+            f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; ask again, or ask Segmind."
+        )
 
     def find_request(self, request_id: str) -> Result:
         """

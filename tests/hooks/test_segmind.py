@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import logging
 import socket
 import time
@@ -14,6 +16,7 @@ from airflow_provider_kling.hooks.segmind import SegmindAsyncHook, SegmindHook
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.schemas import JobStatus
 from tests.conftest import connection_json
+from tests.hostile import hostile
 
 HTML = "<!doctype html><title>Bad gateway</title>"
 
@@ -326,6 +329,27 @@ def test_a_history_that_repeats_its_page_ends_the_search(sim, hook):
     sim.order_fault("respond", path="/inference-request/*", times=99, status=200, body={"data": rows})
     assert len(hook.find_requests(model="kling-o1", since=now - timedelta(minutes=1))) == 100
     assert len(sim.requests()) == 2
+
+
+@pytest.mark.attack("The history never ends", "it is given up after 100 pages, and nothing is sent again meanwhile")
+def test_a_history_without_an_end_is_given_up(set_connection, seen):
+    now, pages = datetime.now(tz=UTC), itertools.count()
+
+    def answer(_: bytes) -> bytes:
+        page = next(pages)
+        rows = [
+            {"request_id": f"r{page}-{n}", "model_name": "kling-o1", "model_created": now.isoformat()}
+            for n in range(100)
+        ]
+        body = json.dumps({"data": rows}).encode()
+        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    with hostile(answer) as server:
+        hook = SegmindHook(set_connection(host=server.url))
+        with pytest.raises(errors.SegmindResponseError, match="does not end after 100 pages") as caught:
+            hook.find_requests(model="kling-o1", since=now - timedelta(minutes=1))
+    assert next(pages) == 100
+    seen(caught.value)
 
 
 def test_the_search_ends_with_the_page_that_goes_back_far_enough(sim, hook):
