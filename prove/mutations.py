@@ -34,6 +34,8 @@ _MACHINE = (*_PYTEST, "tests/segmind/test_submission_machine.py", "-k", "World]"
 #: Histories of the state machine, which only has what the others leave; its own counts need that many.
 _EXAMPLES = "600"
 _PATIENCE = 900.0
+#: One in so many may survive: some change nothing that matters, since another step does the same.
+MAY_SURVIVE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class StaleError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try each mutant; the exit code is 1 where more than two survive, and 2 where the unchanged protocol fails."""
+    """Try each mutant; the exit code is 1 where more than one in twenty survives, and 2 where the unchanged protocol fails."""
     parser = argparse.ArgumentParser(prog="python -m prove.mutations", description=__doc__)
     parser.add_argument("--only", default="", help="those with that in their name")
     options = parser.parse_args(arguments)
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(results) - len(survivors)} of {len(results)} are found, {by_prove} of them by prove.")
     for name in survivors:
         print(f"  survived: {name}")
-    return int(len(survivors) > 2)  # noqa: PLR2004 two in forty may be no defects
+    return int(len(survivors) * MAY_SURVIVE > len(results))
 
 
 def check(mutants: Sequence[Mutant]) -> None:

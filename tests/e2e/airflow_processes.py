@@ -145,8 +145,9 @@ class Airflow:
             (self.home / "dags" / f"{name}.py").unlink(missing_ok=True)
 
     def import_errors(self) -> list[str]:
-        """Return what keeps DAG files from being read."""
-        return [error["stack_trace"] for error in self.api.get("importErrors")["import_errors"]]
+        """Return what keeps DAG files from being read; a file that was removed meanwhile cannot be, and need not."""
+        errors = self.api.get("importErrors")["import_errors"]
+        return [error["stack_trace"] for error in errors if (self.home / "dags" / error["filename"]).exists()]
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
         """Start a run."""

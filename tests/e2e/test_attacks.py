@@ -88,6 +88,7 @@ def test_half_an_emoji_stops_no_triggerer(attacked, sim, seen):
     sim.order_fault("respond", path="/v2/requests/*/status", model=VIDEO, times=2, status=422, body=body)
 
     assert attacked.run_ends("half-an-emoji") == "failed", attacked.last_words()
+    sim.clear_faults()
 
     states = {task["task_id"]: task["state"] for task in attacked.tasks("half-an-emoji")}
     assert all(states[name] in {"success", "failed"} for name in ("one", "two", "three")), states
