@@ -66,7 +66,8 @@ def free_port(wanted: int = 0) -> int:
 class AirflowHome:
     """A folder for `AIRFLOW_HOME`, the environment that makes Airflow use it and nothing else, and its processes.
 
-    Airflow settings, and the Segmind key, of whoever started the demo are left out of that environment.
+    Airflow settings, and the Segmind key, of whoever started the demo are left out of that environment, but what says
+    which files may be uploaded and where results may go.
     All that was started here ends with the `with` block.
 
     :param settings: more environment variables.
@@ -198,7 +199,7 @@ def _environment(home: Path, dags: Path, logs: Path, port: int) -> dict[str, str
         "CORE__TEST_CONNECTION": "Enabled",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # a DAG of your own shows soon; Airflow 3 looks every five minutes
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
-        "KLING__UPLOAD_ALLOWED_PATHS": "/tmp/kling/shots",  # noqa: S108 is what kling_product_shots names
+        **_allowed_paths(),
         "LOGGING__BASE_LOG_FOLDER": str(logs / "tasks"),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
@@ -220,6 +221,16 @@ def _environment(home: Path, dags: Path, logs: Path, port: int) -> dict[str, str
         # Airflow starts more of itself by name.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _allowed_paths() -> dict[str, str]:
+    """Return which files may be uploaded and where results may go, as whoever starts it has set it."""
+    upload, store = (os.environ.get(f"AIRFLOW__KLING__{name}_ALLOWED_PATHS", "") for name in ("UPLOAD", "STORE"))
+    shots = "/tmp/kling/shots"  # noqa: S108 is what kling_product_shots names
+    return {
+        "KLING__UPLOAD_ALLOWED_PATHS": ",".join(filter(None, (shots, upload))),
+        "KLING__STORE_ALLOWED_PATHS": store,
     }
 
 

@@ -100,6 +100,7 @@ def _welcome(console: Console, home: AirflowHome, run: DagRun, simulator: str) -
             its "Kling output"     {home.url}/{run.page(video, "details")}
             its files              {kept[0] if kept else "none"}
 [bold]Your DAGs[/]   put them into {EXAMPLE_DAGS}; they show within half a minute
+            AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS and …STORE_ALLOWED_PATHS of this shell are theirs too
 [bold]Simulator[/]   {simulator}   what was asked of it, drawn and billed
 Logs        {home.logs}
 """)

@@ -53,7 +53,7 @@ class StaleError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try each mutant; the exit code is 1 where more than one in twenty survives, and 2 where the unchanged protocol fails."""
+    """Try each mutant; exit with 1 where more than one in twenty survives, and 2 where the unchanged protocol fails."""
     parser = argparse.ArgumentParser(prog="python -m prove.mutations", description=__doc__)
     parser.add_argument("--only", default="", help="those with that in their name")
     options = parser.parse_args(arguments)

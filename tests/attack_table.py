@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CASE, EXPECTED, SEEN = "case", "expected", "seen"
+#: What is seen where the test asserts what is expected, and has nothing to quote.
+UNTOLD = "as expected"
 _VERDICTS = {"passed": "[green]held[/]", "failed": "[red]BROKEN[/]", "skipped": "skipped"}
 
 
@@ -26,18 +28,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table: a row for each case, with the number of its variants that came to the same."""
-    rows = Counter(_rows(terminalreporter))
-    table = Table(CASE, EXPECTED, SEEN, "", title="Attacks", show_lines=True)
-    for (case, expected, seen, outcome), count in rows.items():
-        verdict = f"{_VERDICTS[outcome]}, {count} times" if count > 1 else _VERDICTS[outcome]
-        table.add_row(escape(case), escape(expected), escape(seen), verdict)
+    """Print the table: a row for each case, with the number of its variants and what came of one of them."""
+    cases: dict[tuple[str, str, str], list[str]] = {}
+    for case, expected, seen, outcome in _rows(terminalreporter):
+        cases.setdefault((case, expected, outcome), []).append(seen)
+    table = Table(CASE, EXPECTED, SEEN, "verdict", title="Attacks", show_lines=True)
+    for (case, expected, outcome), seen in cases.items():
+        verdict = f"{_VERDICTS[outcome]}, {len(seen)} variants" if len(seen) > 1 else _VERDICTS[outcome]
+        told = max(seen, key=lambda text: text != UNTOLD)
+        table.add_row(escape(case), escape(expected), escape(told), verdict)
     console = Console(width=160)
     console.print(table)
-    totals: Counter[str] = Counter()
-    for (*_, outcome), count in rows.items():
-        totals[outcome] += count
-    console.print(", ".join(f"{count} {outcome}" for outcome, count in totals.items()) or "No case was run.")
+    totals = Counter(outcome for *_, outcome in cases)
+    console.print(f"{len(cases)} cases: {', '.join(f'{count} {outcome}' for outcome, count in totals.items())}")
 
 
 def _rows(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, str, str, str]]:
@@ -46,7 +49,7 @@ def _rows(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, str, str, st
             told = dict(getattr(report, "user_properties", ()))
             if CASE not in told or (outcome == "passed" and report.when != "call"):
                 continue
-            seen = told.get(SEEN, "as expected") if outcome == "passed" else f"{report.nodeid}: {_reason(report)}"
+            seen = told.get(SEEN, UNTOLD) if outcome == "passed" else f"{report.nodeid}: {_reason(report)}"
             yield str(told[CASE]), str(told[EXPECTED]), str(seen), "failed" if outcome == "error" else outcome
 
 

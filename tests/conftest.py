@@ -112,7 +112,7 @@ def airflow_db(empty_db: Path) -> str:
 @pytest.fixture
 def seen(record_property: Callable[[str, object], None]) -> Callable[[object], None]:
     """Return a function that tells what came of an attack, for the table of `make attack`."""
-    return lambda what: record_property("seen", str(what)[:300])
+    return lambda what: record_property("seen", textwrap.shorten(str(what), 400, placeholder=" …"))
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ def test_a_task_that_waited_in_the_triggerer_still_knows_what_the_author_wrote(s
     ],
 )
 def test_a_folder_is_allowed_with_its_storage_its_connection_and_no_way_up(written, value, allowed):
-    assert Named(value).is_allowed(Named(written), UPLOAD_ALLOWED_PATHS) is allowed
+    assert (Named(value).refusal(Named(written), UPLOAD_ALLOWED_PATHS) is None) is allowed
 
 
 @pytest.mark.parametrize(
@@ -296,13 +296,13 @@ def test_a_folder_is_allowed_with_its_storage_its_connection_and_no_way_up(writt
 )
 def test_a_storage_connection_is_a_part_of_the_folder(monkeypatch, written, value, allowed):
     monkeypatch.setenv(UPLOADS, "s3://aws@bucket/inbox")
-    assert Named(*value).is_allowed(Named(*written), UPLOAD_ALLOWED_PATHS) is allowed
+    assert (Named(*value).refusal(Named(*written), UPLOAD_ALLOWED_PATHS) is None) is allowed
 
 
 def test_a_folder_in_the_config_that_can_be_none_is_named(monkeypatch):
     monkeypatch.setenv(UPLOADS, "/data, inbox")
     with pytest.raises(SegmindSettingsError, match=r"\[kling\] upload_allowed_paths: 'inbox' in Airflow's config"):
-        Named("/elsewhere/a.png").is_allowed(Named(None), UPLOAD_ALLOWED_PATHS)
+        Named("/elsewhere/a.png").refusal(Named(None), UPLOAD_ALLOWED_PATHS)
 
 
 # --- where results go

@@ -12,7 +12,7 @@ from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.files import files_in
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.records import record_store
-from airflow_provider_kling.retries import fail
+from airflow_provider_kling.retries import MEND, fail
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.pacing import Durations, Job
 from airflow_provider_kling.segmind.submission import awaited_record, read_record
@@ -131,7 +131,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             store.folder()
             check_assets(context, store)
         except SegmindInputError as error:
-            fail(self, error.followed_by("Mend that, then clear this task."))
+            fail(self, error.followed_by(f"Nothing was uploaded, sent or paid. {MEND}"))
         except SegmindError as error:
             fail(self, error)
 

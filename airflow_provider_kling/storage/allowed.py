@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 
@@ -20,11 +20,16 @@ from airflow_provider_kling.get_provider_info import CONFIG_SECTION, STORE_ALLOW
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindSettingsError
 
-__all__ = ["STORE_ALLOWED_PATHS", "UPLOAD_ALLOWED_PATHS", "Named", "authors_folder", "connection_of", "way_out"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["STORE_ALLOWED_PATHS", "UPLOAD_ALLOWED_PATHS", "Named", "authors_folder", "connection_of", "refused"]
 
 _MARK = re.compile(r"\{[{%#]")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/]*)@)?([^/]*)(.*)", re.DOTALL)
 _ON_THE_WORKER = {"file", "local"}
+#: Files that a message names.
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +43,28 @@ class Named:
     text: Any
     conn_id: Any = None
 
-    def is_allowed(self, written: Named, option: str) -> bool:
+    def refusal(self, written: Named, option: str) -> str | None:
         """
-        Whether it may be used.
+        Return why it may not be used and what to do about it, or None where it may.
 
         :param written: what stood in its place before anything was filled in; nothing where all of it was.
         :param option: of Airflow's config, the folders that are allowed besides.
         """
-        return self.is_written(written) or self.lies_in(written.folder()) or self.is_configured(option)
+        if self.is_written(written):
+            return None
+        configured = _configured(option)
+        folders = [folder for folder in (written.folder(), *configured) if folder.text is not None]
+        if any(self.lies_in(folder) for folder in folders):
+            return None
+        if left := next((folder for folder in folders if self._begins_in(folder)), None):
+            return f"'..' or a link leads out of {left.text!r}; name what is in it"
+        number = len(configured)
+        entries = "is empty" if not number else f"has {number} {'entry' if number == 1 else 'entries'}"
+        return (
+            f"it lies in no folder that the DAG's author wrote, and in none of [{CONFIG_SECTION}] {option}, which "
+            f"{entries} for this process. Write the folder in the DAG, as in '/data/kling/{{{{ params.name }}}}', or "
+            "add it there, for object storage with its connection: s3://my_aws@bucket/folder"
+        )
 
     def is_written(self, written: Named) -> bool:
         """Whether it stands in the DAG file as it is."""
@@ -65,6 +84,16 @@ class Named:
         if own is None or above is None or own.store != above.store or ".." in own.path.split("/"):
             return False
         return f"{own.real_path}/".startswith(f"{above.real_path.rstrip('/')}/")
+
+    def _begins_in(self, folder: Named) -> bool:
+        """Whether its text begins with a folder, wherever it may lead then."""
+        own, above = self._location(), folder._location()
+        return (
+            own is not None
+            and above is not None
+            and own.store == above.store
+            and own.path.startswith(f"{above.path.rstrip('/')}/")
+        )
 
     def _connection(self) -> str:
         return "" if _is_local(self.text) else connection_of(self.text, self.conn_id) or ""
@@ -113,13 +142,24 @@ def connection_of(text: Any, conn_id: Any = None) -> str | None:
     return None if renders_to_nothing(conn_id) else str(conn_id)
 
 
-def way_out(option: str) -> str:
-    """Say what to do about a path that may not be used."""
-    return (
-        "the DAG's author wrote neither it nor a folder above it, out of which no '..' and no link may lead. Write the "
-        f"folder in the DAG, as in '/data/kling/{{{{ params.name }}}}', or add it to [{CONFIG_SECTION}] {option} in "
-        "Airflow's config, for object storage with its connection: s3://my_aws@bucket/folder"
-    )
+def refused(files: Iterable[tuple[str, Named, Named]], option: str) -> str | None:
+    """
+    Say which files may not be uploaded, why, and what to do; None where all may.
+
+    :param files: what the message calls each, how it is named, and what the author wrote for it.
+    :param option: of Airflow's config, the folders that are allowed besides.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for called, named, written in files:
+        if (reason := named.refusal(written, option)) is not None:
+            by_reason.setdefault(reason, []).append(called)
+    told = [f"{_listed(called)} may not be uploaded: {reason}" for reason, called in by_reason.items()]
+    return f"{'. '.join(told)}. Nothing was uploaded." if told else None
+
+
+def _listed(called: list[str]) -> str:
+    shown = ", ".join(called[:_SHOWN])
+    return shown if len(called) <= _SHOWN else f"{shown} and {len(called) - _SHOWN} more"
 
 
 def _is_local(text: Any) -> bool:

@@ -10,7 +10,7 @@ from airflow_provider_kling.payloads.files import files_in, replaced, written_at
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.uploaded import stand_in
-from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, way_out
+from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, refused
 from airflow_provider_kling.storage.sources import Staged, UnfitFileError, objection, stage
 
 if TYPE_CHECKING:
@@ -62,17 +62,11 @@ def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Sta
 
 def _refuse_foreign(label: str, named: list[NamedFile], written: Any) -> None:
     """Refuse, before any is looked at, the files that neither the author nor Airflow's config has named."""
-    foreign = [
-        file
-        for file in named
-        if not Named(file.source).is_allowed(Named(written_at(written, file.place)), UPLOAD_ALLOWED_PATHS)
-    ]
-    if foreign:
-        raise KlingPayloadError(
-            f"{label}: {'; '.join(f'{file.field}: {file.source!r}' for file in foreign)} may not be uploaded: "
-            f"{way_out(UPLOAD_ALLOWED_PATHS)}. Nothing was uploaded.",
-            fields=list(dict.fromkeys(str(file.place[0]) for file in foreign)),
-        )
+    files = [(file, Named(file.source), Named(written_at(written, file.place))) for file in named]
+    called = [(f"{file.field}: {file.source!r}", its, authors) for file, its, authors in files]
+    if told := refused(called, UPLOAD_ALLOWED_PATHS):
+        foreign = [file for file, its, authors in files if its.refusal(authors, UPLOAD_ALLOWED_PATHS)]
+        raise KlingPayloadError(f"{label}: {told}", fields=list(dict.fromkeys(str(file.place[0]) for file in foreign)))
 
 
 def _read(label: str, file: NamedFile) -> Staged:

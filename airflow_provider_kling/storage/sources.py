@@ -94,6 +94,8 @@ def stage(source: str, conn_id: str | None = None) -> Staged:
     :raises UnfitFileError: it is not there, cannot be opened, is too large, or is no media.
     :raises Exception: whatever else its storage raises; a retry may help.
     """
+    if not source.isprintable():  # which a URL loses on its way
+        raise UnfitFileError("has a line break or a control character in its name; rename it")
     with _refusals(source):
         path = located(source, conn_id)
         path.fs.invalidate_cache()  # it may still list what stood there before

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindInputError
-from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, connection_of, way_out
+from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, connection_of
 from airflow_provider_kling.storage.naming import DEFAULT_NAME, check_template
 
 if TYPE_CHECKING:
@@ -74,10 +74,8 @@ class Store:
         """
         _check_destination(self.destination)
         named = Named(self.destination, self.storage_conn_id)
-        if not named.is_allowed(Named(written, written_conn_id), STORE_ALLOWED_PATHS):
-            raise SegmindInputError(
-                f"destination: nothing may be saved in {self.destination!r}: {way_out(STORE_ALLOWED_PATHS)}."
-            )
+        if reason := named.refusal(Named(written, written_conn_id), STORE_ALLOWED_PATHS):
+            raise SegmindInputError(f"destination: nothing may be saved in {self.destination!r}: {reason}.")
         return self
 
     def folder(self) -> ObjectStoragePath:

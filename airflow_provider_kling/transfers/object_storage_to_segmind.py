@@ -18,11 +18,11 @@ from airflow_provider_kling.payloads.paths import is_path, path_text
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.postponing import Postpones
 from airflow_provider_kling.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.retries import fail
+from airflow_provider_kling.retries import MEND, fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.siblings import Uploader
-from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, way_out
+from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, refused
 from airflow_provider_kling.storage.sources import UnfitFileError, expanded, objection, stage
 from airflow_provider_kling.storage.uploads import Uploads
 
@@ -111,7 +111,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
                 return self._upload(context)
             except SegmindError as error:
                 if not self.postponed(error):
-                    fail(self, error)
+                    fail(self, error if error.retryable else error.followed_by(MEND))
 
     def _upload(self, context: Context) -> Any:
         media = self._media()
@@ -185,12 +185,8 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
 
     def _refuse_foreign(self, files: list[str], written: Named) -> None:
         """Refuse, before any is read, the files that neither the author nor Airflow's config has named."""
-        foreign = [file for file in files if not self._named_at(file).is_allowed(written, UPLOAD_ALLOWED_PATHS)]
-        if foreign:
-            raise SegmindInputError(
-                f"source: {', '.join(map(repr, foreign))} may not be uploaded: {way_out(UPLOAD_ALLOWED_PATHS)}. "
-                "Nothing was uploaded."
-            )
+        if told := refused(((repr(file), self._named_at(file), written) for file in files), UPLOAD_ALLOWED_PATHS):
+            raise SegmindInputError(f"source: {told}")
 
     def _is_single(self, files: list[str]) -> bool:
         """Whether one file was asked for by its name."""

@@ -84,10 +84,12 @@ def test_the_environment_holds_nothing_of_whoever_started_it(monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "99")
     monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", "segmind://:SG_of_somebody@")
     monkeypatch.setenv("SEGMIND_API_KEY", "SG_of_somebody")
+    monkeypatch.setenv("AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS", "/data/inbox")
 
     with AirflowHome({"AIRFLOW_CONN_OTHER": "http://"}) as home:
         assert home.env["AIRFLOW__CORE__PARALLELISM"] != "99"
         assert home.env["AIRFLOW_CONN_OTHER"] == "http://"
+        assert home.env["AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS"] .endswith(",/data/inbox")
         assert "SG_of_somebody" not in " ".join(home.env.values())
 
 

@@ -91,6 +91,7 @@ def _are_of_our_pictures(jobs: list[dict[str, Any]]) -> bool:
 #: By words that only they hold.
 LESSONS = {
     'DAG("turntable"': Lesson("turntable", jobs=1, files=1, agrees=_are_of_our_pictures),
+    'DAG("clip_on_demand"': Lesson("clip_on_demand", jobs=1, files=1, agrees=_are_of_our_pictures),
     'task_id="shots"': Lesson("shots", jobs=2, files=2, agrees=_are_of_our_pictures),
     'DAG("product_clip"': Lesson("product_clip", jobs=2, agrees=_each_feeds_the_next),
     "def night(video)": Lesson(
