@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import resource
 import threading
+import time
 from contextlib import contextmanager, suppress
 
 import pytest
 from PIL import Image
+
+from airflow_provider_kling.segmind.errors import SegmindError
+from tests.hostile import hostile
 
 GENERATE = """
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
@@ -77,3 +83,67 @@ def test_a_huge_file_beside_an_input_is_not_read_whole(sim, conn_id, run_dag, in
     seen(f"{grown:.0f} MiB more, {run.state}")
     assert run.state == "success"
     assert grown < 300  # MiB
+
+
+# --- the triggerer's event loop
+
+
+def answer(body, status="200 OK"):
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+#: Answers of at most 8 MiB, which is how much is read.
+LARGE = {
+    "a list of little texts": lambda: b'{"status": "PROCESSING", "output": [' + b'"[",' * (2 * 1024**2 - 20) + b"1]}",
+    "many names": lambda: (
+        b'{"status": "PROCESSING"' + b"".join(b', "%x": 1' % number for number in range(600_000)) + b"}"
+    ),
+    "a page of a gateway": lambda: b"<html>" + b"s%25" * (2 * 1024**2 - 10),
+}
+
+
+@pytest.mark.attack("Answer a wait's look with 8 MiB that take long to read", "other triggers of the process go on")
+@pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
+def test_a_large_answer_does_not_hold_the_triggerers_event_loop(monkeypatch, seen, body):
+    from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+
+    pauses = []
+
+    async def tick():
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.05)
+            pauses.append(time.monotonic() - before - 0.05)
+
+    async def look():
+        ticking = asyncio.create_task(tick())
+        async with SegmindAsyncHook("segmind_large") as hook:
+            await asyncio.sleep(0.2)
+            with suppress(SegmindError):
+                await hook.get_result("2c7f59ea-13f1-402c-9353-915a2b5a2124")
+        await asyncio.sleep(0.1)
+        ticking.cancel()
+
+    with hostile(answer(body())) as server:
+        connection = {"conn_type": "segmind", "host": server.url, "password": "sg_0123456789abcdef"}
+        monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_LARGE", json.dumps(connection))
+        asyncio.run(look())
+    seen(f"it stood still for {max(pauses):.1f} s")
+    assert max(pauses) < 1.0  # Airflow warns of 0.2
+
+
+@pytest.mark.attack("Tell of one job that it took 1e300 seconds", "other jobs of its model are looked at in time")
+def test_one_wild_duration_does_not_stop_the_looks_at_other_jobs(seen):
+    from airflow_provider_kling.segmind import protocol
+    from airflow_provider_kling.segmind.pacing import Durations, Job
+
+    told = protocol.result("abc").read(
+        200, {}, b'{"status": "COMPLETED", "output": "https://a.b/c.mp4", "metrics": {"total_time": 1e300}}'
+    )
+    durations = Durations()
+    durations.observe("kling-o1", 60.0, told.metrics.total_time)
+    job = Job(0.0, durations.expect("kling-o1", 60.0))
+    pause = job.pause(300.0)  # it is five minutes old, of a model that takes one
+    seen(f"the next look comes in {pause:.3g} s")
+    assert pause <= 60
