@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import resource
 import threading
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -147,3 +149,112 @@ def test_one_wild_duration_does_not_stop_the_looks_at_other_jobs(seen):
     pause = job.pause(300.0)  # it is five minutes old, of a model that takes one
     seen(f"the next look comes in {pause:.3g} s")
     assert pause <= 60
+
+
+# --- which files are uploaded
+
+
+@pytest.mark.attack("A link in a folder whose files the author uploads by a pattern leads elsewhere", "not uploaded")
+def test_an_authors_pattern_follows_no_link_out_of_its_folder(sim, conn_id, run_dag, inbox, seen):
+    (inbox / "link.png").symlink_to(inbox.parent / "secret/pin.png")
+    run = run_dag(f'{GENERATE}\nObjectStorageToSegmindOperator(task_id="upload", source="{inbox}/*.png")')
+    seen(f"{run.state}, {len(sim.uploads())} uploaded")
+    assert len(sim.uploads()) <= 1  # mug.png at the most
+
+
+@pytest.mark.attack("A file becomes a link after the check, while a larger one is read", "what it leads to is not read")
+def test_a_file_that_becomes_a_link_after_the_check_is_not_uploaded(sim, conn_id, run_dag, inbox, seen):
+    secret = inbox.parent / "secret/pin.png"
+    with (inbox / "mug.png").open("ab") as file:
+        file.truncate(190 * 1024**2)
+    (inbox / "small.png").write_bytes((inbox / "mug.png").read_bytes()[:900])
+
+    def swap():
+        """Wait until the large file is open, as `inotify` tells whoever owns the folder; then put a link there."""
+        over = time.monotonic() + 120
+        while time.monotonic() < over:
+            for link in Path("/proc/self/fd").iterdir():
+                with suppress(OSError):
+                    if link.readlink() == inbox / "mug.png":
+                        (inbox / "next").symlink_to(secret)
+                        (inbox / "next").replace(inbox / "small.png")
+                        return
+
+    thread = threading.Thread(target=swap, daemon=True)
+    thread.start()
+    run = run_dag(
+        f"""
+{GENERATE}
+ObjectStorageToSegmindOperator(task_id="upload", source=[
+    "{inbox}/{{{{ dag_run.conf['names'][0] }}}}", "{inbox}/{{{{ dag_run.conf['names'][1] }}}}"
+])""",
+        run_conf={"names": ["mug.png", "small.png"]},
+    )
+    thread.join(1)
+    hashes = [upload["sha256"] for upload in sim.uploads()]
+    seen(f"{run.state}, {len(sim.uploads())} uploaded")
+    assert hashlib.sha256(secret.read_bytes()).hexdigest() not in hashes
+
+
+@pytest.mark.attack("A parameter writes an allowed folder with two slashes, as //data or file:////data", "it is that one")
+@pytest.mark.parametrize("slashes", ["/", "file:///"])
+def test_two_slashes_lead_to_no_folder_below_the_workers_own(
+    sim, conn_id, run_dag, inbox, monkeypatch, seen, slashes
+):
+    """fsspec takes what begins with two slashes for a path below the working directory."""
+    monkeypatch.setenv("AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS", str(inbox))
+    monkeypatch.setenv("AIRFLOW__KLING__STORE_ALLOWED_PATHS", str(inbox.parent / "out"))
+    cwd = inbox.parent / "cwd"
+    other = cwd / str(inbox)[1:]  # where nobody allowed anything
+    other.mkdir(parents=True)
+    (other / "mug.png").write_bytes((inbox.parent / "secret/pin.png").read_bytes())
+    monkeypatch.chdir(cwd)
+    run = run_dag(
+        f"""
+{GENERATE}
+KlingGenerateOperator(
+    task_id="make", model="kling-o1", store="{{{{ dag_run.conf['to'] }}}}",
+    payload={{"prompt": "@Image1", "image_urls": ["{{{{ dag_run.conf['picture'] }}}}"]}},
+)""",
+        run_conf={"to": f"{slashes}{inbox.parent}/out", "picture": f"{slashes}{inbox}/mug.png"},
+    )
+    uploaded = [upload["sha256"] for upload in sim.uploads()]
+    outside = [path for path in cwd.rglob("*") if path.is_file() and path.parent != other]
+    seen(f"{run.state}, {len(uploaded)} uploaded, {len(outside)} written outside")
+    assert hashlib.sha256((other / "mug.png").read_bytes()).hexdigest() not in uploaded
+    assert outside == []
+
+
+@pytest.mark.attack("Backslashes lead up from an allowed folder of a share (smb://)", "it is not uploaded")
+def test_backslashes_do_not_lead_up_on_a_share():
+    from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named
+
+    written = Named("smb://my_smb@server/share/inbox/{{ x }}")
+    assert not Named("smb://my_smb@server/share/inbox/..\\..\\secret\\pin.png").is_allowed(written, UPLOAD_ALLOWED_PATHS)
+
+
+# --- money
+
+BUDGET = """
+from airflow_provider_kling.budget import KlingBudget
+
+dag.default_args["budget"] = KlingBudget(max_cost_per_dag_run=0.05)
+dag.default_args["max_cost"] = 0.02
+
+@task
+def jobs():
+    from airflow.providers.common.compat.sdk import get_current_context
+    return get_current_context()["dag_run"].conf["jobs"]
+
+KlingSubmitOperator.partial(task_id="submit", model="kling-3-text2image").expand_kwargs(jobs())
+"""
+
+
+@pytest.mark.attack("What is mapped over sets the budget and max_cost of the author's default_args to None", "they hold")
+def test_what_is_mapped_over_takes_no_limit_away(sim, conn_id, run_dag, seen):
+    with_limit = run_dag(BUDGET, run_conf={"jobs": [{"payload": {"prompt": "a"}}]})
+    assert (with_limit.state, sim.ledger()["jobs"]) == ("failed", [])  # $0.035 is above max_cost
+    job = {"payload": {"prompt": "a"}, "budget": None, "max_cost": None}
+    run = run_dag(BUDGET, run_conf={"jobs": [{**job, "payload": {"prompt": str(number)}} for number in range(3)]})
+    seen(f"{run.state}, {len(sim.ledger()['jobs'])} paid")
+    assert len(sim.ledger()["jobs"]) <= 1
