@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_kling.segmind.errors import SegmindError
+from tests.conftest import connection_json
 from tests.hostile import hostile
 
 GENERATE = """
@@ -258,3 +259,73 @@ def test_what_is_mapped_over_takes_no_limit_away(sim, conn_id, run_dag, seen):
     run = run_dag(BUDGET, run_conf={"jobs": [{**job, "payload": {"prompt": str(number)}} for number in range(3)]})
     seen(f"{run.state}, {len(sim.ledger()['jobs'])} paid")
     assert len(sim.ledger()["jobs"]) <= 1
+
+
+@pytest.mark.attack("What is mapped over names another segmind connection than default_args do", "it is not used")
+def test_what_is_mapped_over_chooses_no_key(sim, set_connection, run_dag, monkeypatch, seen):
+    monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim, password="another_teams_key"))
+    tasks = """
+dag.default_args["segmind_conn_id"] = "segmind_default"
+""" + BUDGET.partition("@task")[1] + BUDGET.partition("@task")[2]
+    run = run_dag(tasks, run_conf={"jobs": [{"payload": {"prompt": "a"}, "segmind_conn_id": set_connection()}]})
+    seen(f"{run.state}, {len(sim.ledger()['jobs'])} paid")
+    assert sim.ledger()["jobs"] == []
+
+
+# --- answers without an end
+
+
+@pytest.mark.attack("Answer each page of the history with a hundred rows that were never seen", "the search ends")
+def test_a_history_without_an_end_ends(monkeypatch, seen):
+    from datetime import UTC, datetime, timedelta
+
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+
+    def page(asked):
+        number = asked.partition(b"page=")[2].partition(b"&")[0].decode()
+        rows = [{"request_id": f"p{number}-{row}", "model_name": "kling-o1"} for row in range(100)]
+        return answer(json.dumps({"data": rows}).encode())
+
+    def search():
+        with suppress(SegmindError):
+            SegmindHook("segmind_endless").find_requests(
+                model="kling-o1", since=datetime.now(tz=UTC) - timedelta(minutes=20)
+            )
+
+    with hostile(page) as server:
+        connection = {"conn_type": "segmind", "host": server.url, "password": "sg_0123456789abcdef"}
+        monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_ENDLESS", json.dumps(connection))
+        thread = threading.Thread(target=search, daemon=True)
+        thread.start()
+        thread.join(20)
+        seen(f"{len(server.asked)} pages were asked for in 20 s")
+        asked = len(server.asked)
+    assert not thread.is_alive(), f"{asked} pages so far"
+
+
+@pytest.mark.attack("Answer that a job was made of its own result, a dozen times", "its description costs a few looks")
+def test_a_job_that_was_made_of_itself_is_described(sim, conn_id, run_dag, tmp_path, seen):
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+
+    hook = SegmindHook(conn_id)
+    first = hook.submit("kling-3-text2image", {"prompt": "a"}).request_id
+    while not (url := hook.get_result(first).url):
+        time.sleep(0.1)
+    body = json.dumps({"image_urls": [url] * 4})
+    row = {"request_id": first, "model_name": "kling-o1", "model_status": "COMPLETED", "request_body": body}
+    path = "/inference-request/request-history/*"
+    sim.order_fault("respond", method="GET", path=path, status=200, body={"data": [row]}, times=3000)
+    limit = threading.Timer(20, sim.clear_faults)  # else it is for ever
+    limit.start()
+    run = run_dag(f"""
+from airflow_provider_kling.operators.kling import KlingGenerateOperator
+
+seen = KlingSensor(task_id="seen", request_id="{first}", model="kling-o1")
+made = KlingGenerateOperator(
+    task_id="make", model="kling-o1", store="{tmp_path}", payload={{"prompt": "@Image1", "image_urls": ["{url}"]}})
+seen >> made
+""")
+    limit.cancel()
+    looks = [request for request in sim.requests() if "request-history/" in request["path"]]
+    seen(f"{run.state} after {len(looks)} looks in the history")
+    assert len(looks) < 20
