@@ -329,3 +329,39 @@ seen >> made
     looks = [request for request in sim.requests() if "request-history/" in request["path"]]
     seen(f"{run.state} after {len(looks)} looks in the history")
     assert len(looks) < 20
+
+
+#: What Airflow's serialisation takes for something else than a dict.
+RESERVED = {
+    "an object, as Airflow 2.4 wrote one": {"__type": "os.system", "__var": {"command": "id"}},
+    "an object of Airflow's": {
+        "__type": "airflow.sdk.definitions.asset.Asset", "__var": {"name": "a", "uri": "s3://a/b"}
+    },
+    "a class": {"__classname__": "os.system", "__version__": 1, "__data__": "id"},
+}
+
+
+@pytest.mark.attack("Answer with what Airflow's XComs take for an object of a class", "it is a dict downstream, as told")
+@pytest.mark.parametrize("told", RESERVED.values(), ids=RESERVED)
+@pytest.mark.parametrize("operator", ["sensor", "generate"])
+def test_an_answer_is_no_object_of_a_class_downstream(sim, conn_id, run_dag, seen, told, operator, tmp_path):
+    body = {"status": "COMPLETED", "output": f"{sim.url}/simulator/inputs/robot.png", "extra": told}
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", status=200, body=body, times=99)
+    waits = (
+        'KlingSensor(task_id="wait", request_id=submit.output)'
+        if operator == "sensor"
+        else 'KlingGenerateOperator(task_id="wait", model="kling-3-text2image", payload={"prompt": "b"})'
+    )
+    run = run_dag(f"""
+{GENERATE}
+@task
+def read(result):
+    assert isinstance(result["extra"], dict), type(result["extra"])
+
+submit = KlingSubmitOperator(task_id="submit", model="kling-3-text2image", payload={{"prompt": "a"}})
+wait = {waits}
+submit >> wait
+read(wait.output)
+""")
+    seen(f"wait {run.task_state('wait')}, read {run.task_state('read')}")
+    assert (run.task_state("wait"), run.task_state("read")) == ("success", "success")
