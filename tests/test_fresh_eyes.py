@@ -9,7 +9,7 @@ import os
 import resource
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -365,3 +365,78 @@ read(wait.output)
 """)
     seen(f"wait {run.task_state('wait')}, read {run.task_state('read')}")
     assert (run.task_state("wait"), run.task_state("read")) == ("success", "success")
+
+
+@pytest.mark.attack("Another run adopts a job by its id, as a parameter may tell it, while that job's task is retried", "paid once")
+def test_a_job_that_another_run_was_told_to_adopt_is_not_paid_again_by_its_own_task(seen):
+    from datetime import timedelta
+
+    from airflow_provider_kling.segmind.steps import Claim
+    from tests.segmind.test_submission import ACCEPTED, IDS, NOW, Play, row
+
+    theirs = Play(adopt=IDS[0], at=NOW + timedelta(minutes=1))
+    adopted = theirs.run()  # what a run with adopt_request_id publishes
+    mine = Play(ACCEPTED, at=NOW + timedelta(hours=1), looks=[[row()]])
+    mine.strangers = [Claim(task="submit", run="theirs", record=adopted).model_dump(mode="json")]
+    record = mine.run()
+    seen(f"{mine.posts} sent again; it has {record.request_id}")
+    assert mine.posts == 0
+    assert record.request_id == IDS[0]
+
+
+@pytest.mark.attack("A named pipe stands under the name of a result's description", "no task waits for it")
+@pytest.mark.parametrize("moment", ["before it is paid", "after it is paid"])
+def test_a_pipe_under_the_name_of_a_description_holds_no_task(sim, conn_id, run_dag, inbox, seen, moment):
+    name = "clip.{ext}" if moment == "before it is paid" else "{request_id}.{ext}"
+    out = inbox.parent / "out"
+    tasks = f"""
+from airflow_provider_kling.operators.kling import KlingGenerateOperator
+from airflow_provider_kling.storage.store import Store
+
+KlingGenerateOperator(
+    task_id="make", model="kling-3-text2image", payload={{"prompt": "a"}}, store=Store("{out}", name="{name}"))
+"""
+    with ExitStack() as pipes:
+        if moment == "before it is paid":
+            waited = pipes.enter_context(pipe(out / "clip.json"))
+        else:
+            waited = []
+
+            def watch():
+                """Put the pipe there once the request id is known, as the UI and the logs tell it."""
+                while not over.wait(0.02):
+                    for job in sim.ledger()["jobs"]:
+                        waited.append(pipes.enter_context(pipe(out / f"{job['request_id']}.json")))
+                        return
+
+            over = threading.Event()
+            thread = threading.Thread(target=watch)
+            thread.start()
+            pipes.callback(lambda: (over.set(), thread.join()))
+        run = run_dag(tasks)
+    found = [who for who in waited if who]
+    seen(f"{run.state}, {len(sim.ledger()['jobs'])} paid, somebody waited: {bool(found)}")
+    assert found == []
+
+
+@pytest.mark.attack("A description that somebody wrote names a file outside its folder", "it is none of that file")
+def test_a_description_names_only_a_file_beside_it(sim, conn_id, run_dag, inbox, seen):
+    from airflow_provider_kling.storage.sidecar import Sidecar
+
+    secret, out = inbox.parent / "secret/pin.png", inbox.parent / "out"
+    forged = Sidecar(
+        request_id="abc", index=0, file="../secret/pin.png", size=secret.stat().st_size, type="image/png",
+        sha256=hashlib.sha256(secret.read_bytes()).hexdigest(), dag_id="d", run_id="r", task_id="t", map_index=-1,
+        stored_at="2026-01-01T00:00:00Z",
+    )
+    (out / "clip.json").write_bytes(forged.to_json())
+    run = run_dag(f"""
+from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
+
+SegmindToObjectStorageOperator(
+    task_id="save", destination="{out}", name="clip.{{ext}}",
+    result={{"request_id": "abc", "model": "kling-o1", "url": "{sim.url}/simulator/inputs/robot.png"}})
+""")
+    told = run.xcom("save")
+    seen(told)
+    assert told is None or ".." not in told[0]["path"]
