@@ -440,3 +440,52 @@ SegmindToObjectStorageOperator(
     told = run.xcom("save")
     seen(told)
     assert told is None or ".." not in told[0]["path"]
+
+
+@pytest.mark.attack("A submit that was refused stands upstream of a sensor for another job", "the sensor delivers its job")
+def test_a_withdrawn_claim_upstream_costs_a_sensor_nothing(sim, conn_id, run_dag, seen):
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+
+    paid = SegmindHook(conn_id).submit("kling-3-text2image", {"prompt": "a"}).request_id
+    sim.order_fault("respond", method="POST", path="/v2/*", status=400, body={"error": "no"})
+    run = run_dag(f"""
+submit = KlingSubmitOperator(task_id="submit", model="kling-3-text2image", payload={{"prompt": "b"}})
+submit >> KlingSensor(task_id="wait", request_id="{paid}", trigger_rule="all_done")
+""")
+    seen(run.task_state("wait"))
+    assert run.task_state("wait") == "success"
+
+
+@pytest.mark.attack("Answer with files of one's own beside the result", "no task is told of files that were not saved")
+def test_an_answer_names_no_saved_files(sim, conn_id, run_dag, seen):
+    files = [{"path": "/etc/passwd", "sidecar": "/etc/shadow"}]
+    body = {"status": "COMPLETED", "output": f"{sim.url}/simulator/inputs/robot.png", "files": files, "model": "x"}
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", status=200, body=body, times=99)
+    run = run_dag("""
+from airflow_provider_kling.operators.kling import KlingGenerateOperator
+KlingGenerateOperator(task_id="make", model="kling-3-text2image", payload={"prompt": "b"})
+""")
+    told = run.xcom("make")
+    seen(told.get("files"))
+    assert told["model"] == "kling-3-text2image"
+    assert "files" not in told
+
+
+@pytest.mark.attack("Answer one wait with what XComs take for an object; another paid job comes after it", "that one is saved")
+def test_an_answer_upstream_costs_no_other_jobs_file(sim, conn_id, run_dag, inbox, seen):
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+
+    first = SegmindHook(conn_id).submit("kling-3-text2image", {"prompt": "a"}).request_id
+    told = {"__type": "os.system", "__var": "id"}
+    body = {"status": "COMPLETED", "output": f"{sim.url}/simulator/inputs/robot.png", "extra": told}
+    sim.order_fault("respond", method="GET", path=f"/v2/requests/{first}*", status=200, body=body, times=99)
+    picture = f"{sim.url}/simulator/inputs/robot.png"
+    run = run_dag(f"""
+{GENERATE}
+KlingSensor(task_id="wait", request_id="{first}") >> KlingGenerateOperator(
+    task_id="make", model="kling-o1", store="{inbox.parent}/out",
+    payload={{"prompt": "@Image1", "image_urls": ["{picture}"]}})
+""")
+    saved = list((inbox.parent / "out").rglob("*.png"))
+    seen(f"wait {run.task_state('wait')}, make {run.task_state('make')}, {len(saved)} saved")
+    assert (run.task_state("make"), len(saved)) == ("success", 1)
