@@ -489,3 +489,46 @@ KlingSensor(task_id="wait", request_id="{first}") >> KlingGenerateOperator(
     saved = list((inbox.parent / "out").rglob("*.png"))
     seen(f"wait {run.task_state('wait')}, make {run.task_state('make')}, {len(saved)} saved")
     assert (run.task_state("make"), len(saved)) == ("success", 1)
+
+
+# --- rendering
+
+OVERRIDDEN = {
+    "an operator": """
+KlingSubmitOperator.partial(task_id="submit", model="kling-3-text2image", payload={"prompt": "usual"}).expand_kwargs(
+    jobs(), strict=False)""",
+    "a decorated function": """
+@task.kling(model="kling-3-text2image")
+def submit(prompt):
+    return {"prompt": prompt}
+
+submit.partial(prompt="usual").expand_kwargs(jobs(), strict=False)""",
+}
+
+
+@pytest.mark.attack("What is mapped over replaces what the author gave to partial (strict=False)", "it is no template")
+@pytest.mark.parametrize("form", OVERRIDDEN)
+def test_what_replaces_an_authors_argument_is_not_rendered(sim, conn_id, run_dag, monkeypatch, seen, form):
+    monkeypatch.setenv("AIRFLOW_CONN_BANK", "http://me:pin1234@bank")
+    data = "{{ conn.bank.password }}"
+    job = {"payload": {"prompt": data}} if form == "an operator" else {"prompt": data}
+    run = run_dag(
+        BUDGET[BUDGET.index("@task") : BUDGET.index("KlingSubmitOperator")] + OVERRIDDEN[form], run_conf={"jobs": [job]}
+    )
+    sent = [job["inputs"]["prompt"] for job in sim.ledger()["jobs"]]
+    seen(f"{run.state}, sent: {sent}")
+    assert sent in ([data], [])
+
+
+@pytest.mark.attack("What is mapped over replaces an author's file or folder (strict=False)", "it is not uploaded")
+def test_what_replaces_an_authors_file_is_not_uploaded(sim, conn_id, run_dag, inbox, seen):
+    run = run_dag(
+        GENERATE
+        + BUDGET[BUDGET.index("@task") : BUDGET.index("KlingSubmitOperator")]
+        + f"""
+ObjectStorageToSegmindOperator.partial(task_id="upload", source="{inbox}/mug.png").expand_kwargs(jobs(), strict=False)
+""",
+        run_conf={"jobs": [{"source": str(inbox.parent / "secret/pin.png")}]},
+    )
+    seen(f"{run.state}, {len(sim.uploads())} uploaded")
+    assert sim.uploads() == []
