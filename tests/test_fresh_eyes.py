@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -532,3 +534,32 @@ ObjectStorageToSegmindOperator.partial(task_id="upload", source="{inbox}/mug.png
     )
     seen(f"{run.state}, {len(sim.uploads())} uploaded")
     assert sim.uploads() == []
+
+
+#: Reads one answer of 8 MiB in a process of its own; says how much memory that took at the most.
+READ_ALONE = """
+import resource, sys
+from airflow_provider_kling.segmind import protocol
+from airflow_provider_kling.segmind.errors import SegmindError
+
+size = protocol.LARGEST_ANSWER - 200
+body = {
+    "rows": lambda: b'{"data": [' + b",".join([b"{}"] * (size // 3)) + b"]}",
+    "a body of numbers": lambda: b'{"data": [{"request_body": "(' + b"1," * (size // 2) + b')"}]}',
+}[sys.argv[1]]()
+try:
+    protocol.past_request("abc").read(200, {}, body)
+except SegmindError:
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.attack("Answer a look in the history with 8 MiB of empty rows, or of numbers in a text", "500 MiB at the most")
+@pytest.mark.parametrize("answer", ["rows", "a body of numbers"])
+def test_an_answer_takes_no_memory_to_speak_of(seen, answer):
+    told = subprocess.run(
+        [sys.executable, "-c", READ_ALONE, answer], capture_output=True, text=True, timeout=120, check=True
+    )
+    seen(f"{told.stdout.strip()} MiB")
+    assert int(told.stdout) < 500
