@@ -563,3 +563,34 @@ def test_an_answer_takes_no_memory_to_speak_of(seen, answer):
     )
     seen(f"{told.stdout.strip()} MiB")
     assert int(told.stdout) < 500
+
+
+@pytest.mark.attack("A link beside an uploaded picture leads to the description of somebody else's file", "it is not told")
+def test_a_link_beside_an_input_tells_nothing_of_where_it_leads(sim, conn_id, run_dag, inbox, seen):
+    from airflow_provider_kling.storage.sidecar import Sidecar
+
+    private = Sidecar(
+        request_id="abc", index=0, file="pin.png", size=1, type="image/png", sha256="", dag_id="d", run_id="r",
+        task_id="t", map_index=-1, stored_at="2026-01-01T00:00:00Z", payload={"prompt": "a secret prompt"},
+    )
+    (inbox.parent / "secret/pin.json").write_bytes(private.to_json())
+    (inbox / "mug.json").symlink_to(inbox.parent / "secret/pin.json")
+    run = run_dag(make(f"{inbox}/{{{{ dag_run.conf['name'] }}}}"), run_conf={"name": "mug.png"})
+    told = "".join(path.read_text() for path in (inbox.parent / "out").rglob("*.json"))
+    seen(f"{run.state}, told: {'a secret prompt' in told}")
+    assert "a secret prompt" not in told
+
+
+@pytest.mark.attack("Answer with a thousand links to result files", "no more are saved than a job can have made")
+def test_a_job_has_no_thousand_files(sim, conn_id, run_dag, inbox, seen):
+    links = [f"{sim.url}/simulator/inputs/robot.png?{number}" for number in range(60)]
+    body = {"status": "COMPLETED", "output": links}
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", status=200, body=body, times=99)
+    run = run_dag(f"""
+{GENERATE}
+KlingGenerateOperator(
+    task_id="make", model="kling-3-text2image", payload={{"prompt": "b"}}, store="{inbox.parent}/out")
+""")
+    saved = list((inbox.parent / "out").rglob("*.png"))
+    seen(f"{run.state}, {len(saved)} saved")
+    assert len(saved) < 50
