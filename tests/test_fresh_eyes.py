@@ -594,3 +594,15 @@ KlingGenerateOperator(
     saved = list((inbox.parent / "out").rglob("*.png"))
     seen(f"{run.state}, {len(saved)} saved")
     assert len(saved) < 50
+
+
+def test_a_template_in_default_args_is_rendered_in_a_task_that_is_mapped_over_kwargs(sim, conn_id, run_dag, inbox):
+    """No attack: what the author wrote in default_args counts as filled in, and a folder there is refused."""
+    run = run_dag(
+        GENERATE
+        + f'\ndag.default_args["store"] = "{inbox.parent}/out/{{{{ ds or 1 }}}}"\n'
+        + BUDGET[BUDGET.index("@task") : BUDGET.index("KlingSubmitOperator")]
+        + 'KlingGenerateOperator.partial(task_id="make", model="kling-3-text2image").expand_kwargs(jobs())',
+        run_conf={"jobs": [{"payload": {"prompt": "a"}}]},
+    )
+    assert run.state == "success"
