@@ -49,11 +49,14 @@ class RendersAuthorsTemplates:
 
     def _tell_apart(self, mapped: Any, index: int, seen_oids: set[int]) -> None:
         """Learn which of its arguments a task that may be mapped was mapped over."""
+        # With strict=False any argument may have been replaced, those that the author gave too; Airflow tells not which.
+        kept = getattr(mapped, "_disallow_kwargs_override", True)
         if (expanded := getattr(mapped, "expand_input", None)) is not None:
-            self.filled_in = _filled_in(expanded.value, index, mapped.partial_kwargs, vars(self))
+            self.filled_in = _filled_in(expanded.value, index, mapped.partial_kwargs if kept else (), vars(self))
         if (expanded := getattr(mapped, "op_kwargs_expand_input", None)) is not None:  # of a function
             given: Mapping[str, Any] = vars(self)["op_kwargs"]
-            names = _filled_in(expanded.value, index, mapped.partial_kwargs["op_kwargs"], given)
+            partial = mapped.partial_kwargs["op_kwargs"] if kept else ()
+            names = _filled_in(expanded.value, index, partial, given)
             seen_oids.update(id(given[name]) for name in names)
 
 
