@@ -364,8 +364,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "former jobs are forgotten",
         _SUBMISSION,
-        "former=_jobs(previous), former_cost=cost, seen=seen)",
-        "former=(), former_cost=cost, seen=seen)",
+        "former=_jobs(previous), former_cost=cost, seen=seen, ordered=ordered)",
+        "former=(), former_cost=cost, seen=seen, ordered=ordered)",
     ),
     Mutant(
         "a lost reply counts as a refusal",

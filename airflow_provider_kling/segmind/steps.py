@@ -44,6 +44,7 @@ class Record(BaseModel):
         uncharged.
     :param former: the jobs of this task that an earlier generation had; they are never adopted again.
     :param seen: jobs that were in the history before the intent: whosever they are, none of them is its job.
+    :param ordered: those of its jobs that a user gave it with ``adopt_request_id``: another task may have sent them.
     :param former_cost: US dollars that they cost.
     :param uploads: the addresses that the payload's files were sent under, by their sha256.
     """
@@ -67,6 +68,7 @@ class Record(BaseModel):
     cost: Dollars | None = None
     former: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
+    ordered: tuple[str, ...] = ()
     former_cost: Dollars = 0.0
     uploads: dict[str, str] = Field(default_factory=dict)
 

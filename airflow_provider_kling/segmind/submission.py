@@ -217,9 +217,11 @@ class Submission:
     def _continued(self, record: Record, request_id: str) -> Generator[Step, Any, Record]:
         """Go on from an accepted job: adopt it, or submit another one where nothing more is wanted of it."""
         # While this task was being started again, its claim was gone, and a sibling may have taken the job. Then its
-        # own is left for this task, even for one that was cleared and would submit anew.
+        # own is left for this task, even for one that was cleared and would submit anew. Whoever was ordered to take
+        # it has left none.
         others = yield from self._others()
-        takers = [claim for claim in others if canonical_id(request_id) in _jobs(claim.record)]
+        job = canonical_id(request_id)
+        takers = [claim for claim in others if job in _jobs(claim.record) and job not in claim.record.ordered]
         if takers:
             return (yield from self._resolved(_let_go(record, takers)))
         if record.delivered:
@@ -261,7 +263,8 @@ class Submission:
         yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
         former = tuple(job for job in _jobs(record) if job != canonical_id(request_id))
         cost = 0.0 if record is None else record.former_cost if same else former_cost(record, {}, gone=False)
-        intent = self._intent(self.clock(), former=former, former_cost=cost)
+        ordered = (*(() if record is None else record.ordered), canonical_id(request_id))
+        intent = self._intent(self.clock(), former=former, former_cost=cost, ordered=ordered)
         adopted = intent.model_copy(update={"request_id": request_id, "accepted_at": intent.intended_at})
         yield Keep(adopted)
         return adopted
@@ -306,8 +309,8 @@ class Submission:
             self.purse.refuse_alone()
         yield CheckPlace()
         previous, cost = yield from self._paid_before(previous, gone=gone)
-        seen = seen if previous is None else previous.seen
-        intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost, seen=seen)
+        seen, ordered = (seen, ()) if previous is None else (previous.seen, previous.ordered)
+        intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost, seen=seen, ordered=ordered)
         stand_down = self._stand_down(previous, gone=gone)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
         yield Publish(self._claim(intent))
@@ -542,6 +545,7 @@ class Submission:
         former: tuple[str, ...],
         former_cost: float = 0.0,
         seen: tuple[str, ...] = (),
+        ordered: tuple[str, ...] = (),
     ) -> Record:
         return Record(
             fingerprint=self.fingerprint,
@@ -553,6 +557,7 @@ class Submission:
             former=former,
             former_cost=former_cost,
             seen=seen,
+            ordered=ordered,
         )
 
     def _claim(self, record: Record) -> Claim:
