@@ -29,7 +29,7 @@ WALKED, WALKED_SMALL = 2_000_000, 100_000
 #: Events of walks that one process takes over at a time.
 _STRETCH = 50_000
 #: Seconds after which a scenario gives up and says how many states it has left out.
-_PATIENCE = 900.0
+_PATIENCE = 1200.0
 #: States are many and live long, and few are garbage.
 _COLLECT_RARELY = (100_000, 50, 100)
 
