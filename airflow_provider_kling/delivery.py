@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.bills import Bill
+from airflow_provider_kling.siblings import FILES_KEY, RECORD_KEY
 
 if TYPE_CHECKING:
     from airflow_provider_kling.segmind.errors import KlingGenerationFailedError
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 #: The XCom by which the tasks of a run know what a job cost.
 BILL_KEY = "kling_bill"
+#: What only this provider tells, so that an answer is not believed: the saved files of a result, and, where an author
+#: has each key of a result pushed, what tasks tell each other.
+_OURS = frozenset({"files", "return_value", BILL_KEY, FILES_KEY, RECORD_KEY})
 
 
 def xcoms(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
@@ -22,6 +26,7 @@ def xcoms(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
     is for tasks that count what the run costs.
     """
     answer = result.model_dump(mode="json", exclude_none=True)
+    answer = {name: value for name, value in answer.items() if name not in _OURS}
     facts = {
         "url": result.url,
         "urls": list(result.urls),

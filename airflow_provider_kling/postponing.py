@@ -36,13 +36,14 @@ class Postpones(_Operator):
             return self.execute_again(context)
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def postponed(self, error: SegmindError) -> bool:
+    def postponed(self, context: Context, error: SegmindError) -> bool:
         """
         Return False where time does not help, or True after a wait on this worker; else leave it to the triggerer.
 
         :raises TaskDeferred: the task goes on later, with :meth:`execute_again`.
         """
-        moment = resumes_at(error, datetime.now(tz=UTC), chance=random.random())  # noqa: S311 jitter, no secret
+        began = getattr(context["ti"], "start_date", None)  # a deferral leaves it as it is
+        moment = resumes_at(error, datetime.now(tz=UTC), chance=random.random(), began=began)  # noqa: S311 jitter
         if moment is None:
             return False
         where = "in the triggerer" if self.deferrable else "on this worker"

@@ -536,19 +536,24 @@ ObjectStorageToSegmindOperator.partial(task_id="upload", source="{inbox}/mug.png
     assert sim.uploads() == []
 
 
-#: Reads one answer of 8 MiB in a process of its own; says how much memory that took at the most.
+#: Reads one answer, as large as it may be, in a process of its own; says how much memory that took at the most.
 READ_ALONE = """
 import resource, sys
+from datetime import UTC, datetime
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindError
 
-size = protocol.LARGEST_ANSWER - 200
+now = datetime.now(UTC)
+call = {
+    "one job": lambda: protocol.past_request("abc"), "a page": lambda: protocol.history(since=now, until=now)
+}[sys.argv[2]]()
+size = call.largest_answer - 200
 body = {
     "rows": lambda: b'{"data": [' + b",".join([b"{}"] * (size // 3)) + b"]}",
     "a body of numbers": lambda: b'{"data": [{"request_body": "(' + b"1," * (size // 2) + b')"}]}',
 }[sys.argv[1]]()
 try:
-    protocol.past_request("abc").read(200, {}, body)
+    call.read(200, {}, body)
 except SegmindError:
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
@@ -557,9 +562,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 @pytest.mark.attack("Answer a look in the history with 8 MiB of empty rows, or of numbers in a text", "500 MiB at the most")
 @pytest.mark.parametrize("answer", ["rows", "a body of numbers"])
-def test_an_answer_takes_no_memory_to_speak_of(seen, answer):
+@pytest.mark.parametrize("asked", ["one job", "a page"])
+def test_an_answer_takes_no_memory_to_speak_of(seen, answer, asked):
     told = subprocess.run(
-        [sys.executable, "-c", READ_ALONE, answer], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", READ_ALONE, answer, asked], capture_output=True, text=True, timeout=120, check=True
     )
     seen(f"{told.stdout.strip()} MiB")
     assert int(told.stdout) < 500

@@ -47,7 +47,7 @@ class Body:
                 raise BodyError(f"it cannot be decompressed ({exc})") from None
         self._bytes += chunk
         if len(self._bytes) > self._largest:
-            raise BodyError(f"it is larger than {self._largest / 1024**2:.0f} MiB")
+            raise BodyError(f"it is larger than {self._largest // 1024} KiB")
 
     def whole(self) -> bytes:
         """Return what has come."""

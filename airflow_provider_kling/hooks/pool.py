@@ -56,6 +56,8 @@ SIZE = 20
 KEEPALIVE = 75.0
 #: Seconds without requests after a 429 that does not say when the limit is reset.
 UNTOLD_RESET = 60.0
+#: Bytes of an answer that are read at once: a longer one would hold the event loop, and is read in a thread.
+READ_AT_ONCE = 16 * 1024
 #: Seconds of turns that are handed out together.
 GRANT_EVERY = 0.5
 
@@ -157,8 +159,11 @@ class Pool:
             ValueError,
         ) as exc:  # an address that is none, a wild header
             raise call.no_answer(str(exc) or type(exc).__name__) from None
+        body = came.whole()
         try:
-            return call.read(status_code, headers, came.whole())
+            if len(body) > READ_AT_ONCE:
+                return await asyncio.to_thread(call.read, status_code, headers, body)
+            return call.read(status_code, headers, body)
         except SegmindRateLimitError as error:
             await self._pause(error)
             raise

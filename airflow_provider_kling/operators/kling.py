@@ -156,7 +156,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             try:
                 return self._submit_once(context, instead_of)
             except SegmindError as error:
-                if self.postponed(error):
+                if self.postponed(context, error):
                     continue
                 if error.request_id is None and not isinstance(error, SegmindAmbiguousSubmitError):
                     fail(self, error.followed_by(_TRY_AGAIN[error.retryable]))

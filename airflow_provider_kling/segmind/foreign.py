@@ -3,20 +3,21 @@ What comes from outside as text or JSON, fit for whatever it is handed on to: it
 
 Half an emoji, which a text has that was cut in its middle, cannot be written as UTF-8: neither into a log nor into an
 event of the triggerer. Databases take no NUL, and terminals obey control characters. JSON columns take no NaN, and what
-carries values between Airflow's processes no number of more than 64 bits.
+carries values between Airflow's processes no number of more than 64 bits. Some names in a dict tell Airflow that it is
+an object of a class: they lose an underscore.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import math
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 from airflow_provider_kling.segmind.hiding import hide, hide_bytes
 
@@ -24,6 +25,12 @@ from airflow_provider_kling.segmind.hiding import hide, hide_bytes
 _UNFIT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 #: Lists and dicts within each other: more than pydantic reads, and few enough to be walked through.
 DEEPEST = 250
+#: Values of a document, those within others included; the public list of models has tens of thousands.
+MOST_VALUES = 250_000
+#: Characters of a literal of Python: what reads one takes some hundred bytes of memory for each.
+LONGEST_LITERAL = 64 * 1024
+#: By these names Airflow's serialisation (2.4 to 3.4) knows an object of a class, or refuses a dict.
+RESERVED = frozenset({"__classname__", "__version__", "__data__", "__id__", "__cache__", "__type", "__var", "__source"})
 #: The first whole number that takes more than 64 bits.
 TOO_LARGE = 2**63
 
@@ -38,14 +45,26 @@ def fit_text(text: str) -> str:
     return _UNFIT.sub("\ufffd", hide(text))
 
 
-def fit_value(value: Any, levels: int = DEEPEST) -> Any:
+def fit_name(name: str) -> str:
+    """Return a name in a dict, fit: one that is reserved loses an underscore, ``__type`` becoming ``_type``."""
+    fit = fit_text(name)
+    return fit[1:] if fit in RESERVED else fit
+
+
+def fit_value(value: Any) -> Any:
     """
     Return plain JSON with all that is in it fit, names included: no number is lost that can be written as text.
 
-    :raises ValueError: it is no JSON, or deeper than that many levels.
+    :raises ValueError: it is no JSON, deeper than :data:`DEEPEST`, or of more values than :data:`MOST_VALUES`.
     """
+    return _fit(value, DEEPEST, itertools.count(1))
+
+
+def _fit(value: Any, levels: int, counted: Iterator[int]) -> Any:
     if levels < 0:
         raise ValueError("it is too deep")
+    if next(counted) > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES} values")
     match value:
         case None | bool():
             return value
@@ -56,9 +75,9 @@ def fit_value(value: Any, levels: int = DEEPEST) -> Any:
         case float():
             return value if math.isfinite(value) else None
         case list() | tuple():
-            return [fit_value(inner, levels - 1) for inner in value]
+            return [_fit(inner, levels - 1, counted) for inner in value]
         case dict():
-            return {fit_text(str(name)): fit_value(inner, levels - 1) for name, inner in value.items()}
+            return {fit_name(str(name)): _fit(inner, levels - 1, counted) for name, inner in value.items()}
         case _:
             raise ValueError(f"a {type(value).__name__} is no JSON")
 
@@ -67,7 +86,7 @@ def read_json(text: str | bytes) -> Any:
     """
     Return the JSON in a text, fit to be handed on.
 
-    :raises ValueError: there is none, or it is too deep.
+    :raises ValueError: there is none, or it is too deep or has too many values.
     """
     return _read(json.loads, text)
 
@@ -76,18 +95,26 @@ def read_literal(text: str) -> Any:
     """
     Return the JSON in a text that is written as Python writes it.
 
-    :raises ValueError: there is none, or it is too deep.
+    :raises ValueError: there is none, or it is too long, too deep or has too many values.
     """
+    if len(text) > LONGEST_LITERAL:
+        raise ValueError("it is too long")
     return _read(ast.literal_eval, text)
 
 
 def fit_body(body: bytes) -> bytes:
-    """Return an answer's body whose JSON, where it is JSON, is fit; all else holds no secret at least."""
-    if body.lstrip().startswith((b"{", b"[")):
-        # Read before anything is replaced in it: a key that begins with a t is not what follows the \ of a tab.
-        with suppress(ValueError):
-            return json.dumps(read_json(body.decode(errors="replace")), ensure_ascii=False).encode()
-    return hide_bytes(body)
+    """
+    Return an answer's body whose JSON is fit; all else holds no secret at least.
+
+    JSON that cannot be made fit has the reason in front, so that nobody reads it as JSON.
+    """
+    if not body.lstrip().startswith((b"{", b"[")):
+        return hide_bytes(body)
+    # Read before anything is replaced in it: a key that begins with a t is not what follows the \ of a tab.
+    try:
+        return json.dumps(read_json(body.decode(errors="replace")), ensure_ascii=False).encode()
+    except ValueError as exc:
+        return f"({fit_text(str(exc))}) ".encode() + hide_bytes(body)
 
 
 def _read(reader: Callable[[Any], Any], text: str | bytes) -> Any:

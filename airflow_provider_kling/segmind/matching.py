@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from airflow_provider_kling.segmind.foreign import read_json
+from airflow_provider_kling.segmind.foreign import fit_name, read_json
 from airflow_provider_kling.segmind.uploaded import is_stand_in
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _plain(value: Any) -> Any:
                     return text
             return text.lower() if text.lower() in {"true", "false"} else _plain_number(text)
         case dict():
-            return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+            return {fit_name(name): _plain(inner) for name, inner in value.items() if inner is not None}
         case list() | tuple():
             return [_plain(inner) for inner in value]
         case _:

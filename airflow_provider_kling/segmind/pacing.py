@@ -34,6 +34,10 @@ QUICKEST = 0.2
 JITTER = 0.05
 #: How the durations of one model scatter, as the sigma of their logarithm.
 SPREAD = 0.25
+#: The longest that a job is believed to take: some thirty times what the slowest model is published to take.
+LONGEST_DURATION = 6 * 3600.0
+#: The longest time to the first close look, from the look before it: the slowest model's is no later.
+LONGEST_WAIT = 600.0
 #: Of a model of which nothing is known: the median duration in seconds, and the scatter.
 UNKNOWN_MEDIAN, UNKNOWN_SPREAD = 180.0, 0.6
 #: The share of jobs whose duration has nothing to do with what is expected, and how those scatter.
@@ -103,7 +107,7 @@ def next_look(age: float, expectation: Expectation, *, chance: float = 0.5) -> f
         return EARLY_LOOK
     earliest = expectation.median * math.exp(-EARLIEST * expectation.spread)
     if age < earliest:
-        return earliest
+        return min(earliest, age + LONGEST_WAIT)
     hazard = expectation.hazard(age)
     pause = math.sqrt(2 * SECONDS_PER_LOOK / hazard) if hazard > 0 else LONGEST_PAUSE
     return age + min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE) * (1 + JITTER * (2 * chance - 1))
@@ -134,8 +138,8 @@ class Durations:
         return Expectation(math.exp(seen.mean), min(max(math.sqrt(seen.deviations / seen.count), 0.1), 1.0))
 
     def observe(self, model: str | None, usual: float | None, seconds: float) -> None:
-        """Learn from a job that took so long."""
-        if model is None or seconds <= 0:
+        """Learn from a job that took so long; what no job takes is not learned from."""
+        if model is None or not 0 < seconds <= LONGEST_DURATION:
             return
         seen = self._of(model, usual)
         if seen.count >= MEMORY:

@@ -59,8 +59,10 @@ M = TypeVar("M", bound="BaseModel")
 
 #: Rows asked for in one page of the history; the API's own maximum.
 HISTORY_PAGE_SIZE = 100
-#: The largest answer that is read, in bytes; a page of the history is the longest, and has less than one of them.
-LARGEST_ANSWER = 8 * 1024**2
+#: The largest answer about one job or the account that is read, in bytes; the longest has some 20 KB.
+LARGEST_ANSWER = 256 * 1024
+#: The largest list: a page of the history, or the models.
+LARGEST_LIST = 8 * 1024**2
 #: The largest file that comes as an answer.
 LARGEST_FILE = 512 * 1024**2
 _ONE_DAY = timedelta(days=1)
@@ -293,6 +295,7 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
         reader=_reader(HistoryPage),
         host=Host.HISTORY,
         query=query,
+        largest_answer=LARGEST_LIST,
     )
 
 
@@ -314,6 +317,7 @@ def model_list() -> Call[ModelList]:
         question=Question("read the model list"),
         reader=_reader(ModelList),
         host=Host.HISTORY,
+        largest_answer=LARGEST_LIST,
     )
 
 

@@ -30,6 +30,9 @@ from airflow_provider_kling.segmind.dollars import MOST, Dollars
 from airflow_provider_kling.segmind.foreign import TOO_LARGE, read_json, read_literal
 from airflow_provider_kling.segmind.identifiers import is_request_id
 
+#: Rows of the history in one answer, at the most: several times as many as are asked for.
+MOST_ROWS = 500
+
 
 def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     try:
@@ -230,7 +233,7 @@ class HistoryRow(_Answer):
 class HistoryPage(_Answer):
     """One page of the request history, or the rows of one request."""
 
-    rows: tuple[HistoryRow, ...] = Field(validation_alias=AliasChoices("data", "rows"))
+    rows: tuple[HistoryRow, ...] = Field(validation_alias=AliasChoices("data", "rows"), max_length=MOST_ROWS)
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.steps import read_claims
 from airflow_provider_kling.sensors.source import StartsInTriggerer, for_triggerer, needs_worker_at_end, source_of
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, siblings
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER, delete_xcoms
@@ -169,12 +170,14 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         ti = context["ti"]
         for task_id in siblings(context["dag"], Submitter):
             if task_id in self.upstream_task_ids:
-                claim = ti.xcom_pull(task_ids=task_id, key=RECORD_KEY, map_indexes=ti.map_index) or {}
-                record = claim.get("record", {})
-                if record.get("request_id") == self.request_id:
+                shown = ti.xcom_pull(task_ids=task_id, key=RECORD_KEY, map_indexes=ti.map_index)
+                for record in (claim.record for claim in read_claims([shown])):
+                    if record.request_id != self.request_id:
+                        continue
                     # A request id from a template is not traced in the triggerer, so its model is not told on here.
-                    told = record["model"] if self._follows_submit or ti.map_index not in {None, -1} else None
-                    return Awaited(self.request_id, self.model or told, record["accepted_at"], record["model"])
+                    told = record.model if self._follows_submit or ti.map_index not in {None, -1} else None
+                    accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
+                    return Awaited(self.request_id, self.model or told, accepted_at, record.model)
         return awaited
 
     def _pause(self, awaited: Awaited, now: datetime) -> float:  # noqa: ARG002 Airflow's own loop waits as long

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from airflow_provider_kling.simulator.caption import mark, picture_height
 from airflow_provider_kling.simulator.composing import overlay
+from airflow_provider_kling.simulator.opening import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ def write(file: Path, frames: Iterator[Image.Image], band: Image.Image, size: tu
 
 def seconds_of(file: Path, kind: str = "video") -> float:
     """Measure how long a film or a sound lasts."""
-    with av.open(str(file)) as container:
+    with opened(file) as container:
         stream = next(stream for stream in container.streams if stream.type == kind)
         if stream.duration and stream.time_base:
             return float(stream.duration * stream.time_base)
@@ -56,14 +57,14 @@ def seconds_of(file: Path, kind: str = "video") -> float:
 
 def shape_of(file: Path) -> tuple[int, int]:
     """Measure a film's frames, a caption of ours included."""
-    with av.open(str(file)) as container:
+    with opened(file) as container:
         stream = container.streams.video[0]
         return stream.width, stream.height
 
 
 def first_frame(file: Path) -> Image.Image:
     """Take a film's first frame, without a caption of ours."""
-    with av.open(str(file)) as container:
+    with opened(file) as container:
         return next(_pictures(container))
 
 
@@ -129,7 +130,7 @@ class Edit:
         given = 0
         while given < count:
             before = given
-            with av.open(str(self.film)) as container:
+            with opened(self.film) as container:
                 rate = float(container.streams.video[0].average_rate or FPS)
                 shown = 0
                 for number, picture in enumerate(_pictures(container)):

@@ -110,7 +110,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
             try:
                 return self._upload(context)
             except SegmindError as error:
-                if not self.postponed(error):
+                if not self.postponed(context, error):
                     fail(self, error if error.retryable else error.followed_by(MEND))
 
     def _upload(self, context: Context) -> Any:

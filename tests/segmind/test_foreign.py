@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import pickle
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_kling.segmind import protocol
-from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.foreign import fit_body, fit_text
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindResponseError
+from airflow_provider_kling.segmind.foreign import LONGEST_LITERAL, MOST_VALUES, RESERVED, fit_body, fit_text
+from airflow_provider_kling.segmind.matching import Sent, Window, matches
 from airflow_provider_kling.segmind.refusals import failure
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None))
@@ -68,3 +71,36 @@ def test_whole_texts_stay_as_they_are(text):
     assert len(kept) == len(text)
     assert all(after in {before, "\ufffd"} for before, after in zip(text, kept, strict=True))
     assert fit_text("a fox 🦊\n\tcafé") == "a fox 🦊\n\tcafé"
+
+
+@pytest.mark.attack(
+    "Names that Airflow reserves, beside what one reader of JSON takes and the other does not", "no names"
+)
+@pytest.mark.parametrize(
+    "beside", ["1" * 5000, "[" * 260 + "]" * 260, "[" + "1," * MOST_VALUES + "1]", '"\\ud83d"', "NaN"]
+)
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_no_reserved_name_is_read_whatever_stands_beside_it(name, beside):
+    body = f'{{"status": "COMPLETED", "output": "https://e.com/a.mp4", "a": {{"{name}": "b"}}, "c": {beside}}}'
+    told = None
+    with suppress(SegmindResponseError):
+        told = protocol.result(ID).read(200, {}, body.encode()).model_dump(mode="json")
+    assert told is None or told["a"] == {name[1:]: "b"}
+
+
+def test_a_reserved_name_that_was_sent_is_found_in_the_history():
+    sent = {"prompt": "a fox", "more": {"__type": "x"}, "__id__": "y"}
+    rows = [{"request_id": ID, "model_name": "m", "request_body": repr(sent), "created_at": "2026-01-01T00:00:00Z"}]
+    page = protocol.past_rows(ID).read(200, {}, json.dumps(rows).encode())
+    assert page.rows[0].request_body == {"prompt": "a fox", "more": {"_type": "x"}, "_id__": "y"}
+    window = Window.after(datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=1))
+    assert len(matches(Sent("m", sent, [window]), page.rows).certain) == 1
+
+
+def test_a_text_that_is_too_long_for_a_literal_makes_no_row_certain():
+    sent = {"prompt": "a" * LONGEST_LITERAL}
+    rows = [{"request_id": ID, "model_name": "m", "request_body": repr(sent), "created_at": "2026-01-01T00:00:00Z"}]
+    page = protocol.past_rows(ID).read(200, {}, json.dumps(rows).encode())
+    window = Window.after(datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=1))
+    found = matches(Sent("m", sent, [window]), page.rows)
+    assert (len(found.certain), len(found.possible)) == (0, 1)

@@ -146,3 +146,12 @@ def test_an_error_can_be_carried_whatever_is_in_it():
     error = SegmindError.from_dict({"class": [1], "request_id": -(2**63) - 1, "body": "\ud800"})
     assert error.to_dict()["request_id"] == str(-(2**63) - 1)
     json.dumps(error.to_dict(), ensure_ascii=False).encode()
+
+
+@pytest.mark.attack("Answer with the provider's own XComs as keys, which multiple_outputs pushes", "they are left out")
+@pytest.mark.parametrize("name", ["files", "return_value", "kling_bill", "kling_files", "kling_submission"])
+def test_an_answer_tells_nothing_in_the_providers_place(name):
+    body = json.dumps({"status": "COMPLETED", "output": "https://e.com/a.mp4", name: {"cost": 0}, "seed": 5}).encode()
+    whole = xcoms(ID, "kling-o1", protocol.result(ID).read(200, {}, body))["return_value"]
+    assert whole["seed"] == 5
+    assert name not in whole

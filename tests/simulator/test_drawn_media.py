@@ -13,6 +13,7 @@ import av
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from airflow_provider_kling.simulator import filming
 from airflow_provider_kling.simulator.catalogue import Catalogue
 
 HEIGHT = 72
@@ -216,6 +217,19 @@ def test_a_picture_is_neither_a_film_nor_a_sound(client, robot, model, field, ot
     answer = client.run(model, prompt="p", **{field: robot}, **others)
     assert answer.json()["status"] == "FAILED"
     assert answer.json()["error"].startswith(f"{field} ")
+
+
+@pytest.mark.attack("Send the simulator a list of files on its machine as a film", "it opens none of them")
+def test_a_list_of_local_files_is_no_film(tmp_path):
+    filming.write(
+        tmp_path / "film.mp4", iter([Image.new("RGB", (128, 60))] * 3), Image.new("RGB", (128, 12)), (128, 72)
+    )
+    (tmp_path / "list").write_text("ffconcat version 1.0\nfile film.mp4\n")
+    with av.open(str(tmp_path / "list")) as film:
+        assert next(film.decode(video=0)).width == 128  # FFmpeg would
+    assert filming.shape_of(tmp_path / "film.mp4") == (128, 72)
+    with pytest.raises(av.FFmpegError):
+        filming.shape_of(tmp_path / "list")
 
 
 def test_a_film_is_not_a_picture(client, film):
