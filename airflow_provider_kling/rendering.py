@@ -4,16 +4,22 @@ Only what a DAG's author wrote is rendered as a template, once. What a task or a
 Airflow renders the fields of a mapped task after it has filled in what it was mapped over. It leaves out the very
 objects that were filled in, but not copies of them, and of ``expand_kwargs()`` no lists and dicts. Whoever starts a run
 or fills a folder could then write ``{{ conn.aws_default.password }}`` into a prompt or into the name of a file.
+
+A mapping of ``expand_kwargs()`` may hold any argument at all, also one that guards the bill or chooses the key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_kling.retries import fail
+from airflow_provider_kling.segmind.errors import SegmindInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -21,11 +27,23 @@ if TYPE_CHECKING:
 class RendersAuthorsTemplates:
     """Renders what the author wrote, and leaves as it is what a mapped task was mapped over."""
 
+    #: The arguments that data may name itself, through ``expand_kwargs()``; each other one has to be named in the
+    #: DAG file, as in ``.expand(segmind_conn_id=…)``, a subclass's own too.
+    open_to_data: ClassVar[frozenset[str]] = frozenset()
     #: The arguments that the author did not write: what a task upstream, or a run's parameters, filled in.
     filled_in: frozenset[str] = frozenset()
     #: The template fields as the author wrote them, without those that were filled in. Not even a value that is no
     #: template any more tells who chose it.
     written: Mapping[str, Any] = MappingProxyType({})
+    #: What Airflow made this operator with, of a mapped one: before ``default_args`` are added and anything is copied.
+    _made_with: Mapping[str, Any] = MappingProxyType({})
+
+    def __new__(cls, *_: Any, **arguments: Any) -> Self:
+        """Keep what Airflow makes the operator of a mapped one with: nothing else tells what it was mapped over."""
+        operator = super().__new__(cls)
+        if arguments.get("_airflow_from_mapped"):
+            vars(operator)["_made_with"] = arguments
+        return operator
 
     def _do_render_template_fields(
         self,
@@ -48,31 +66,48 @@ class RendersAuthorsTemplates:
         )
 
     def _tell_apart(self, mapped: Any, index: int, seen_oids: set[int]) -> None:
-        """Learn which of its arguments a task that may be mapped was mapped over."""
-        # With strict=False any argument may have been replaced, those that the author gave too; Airflow tells not which.
-        kept = getattr(mapped, "_disallow_kwargs_override", True)
-        if (expanded := getattr(mapped, "expand_input", None)) is not None:
-            self.filled_in = _filled_in(expanded.value, index, mapped.partial_kwargs if kept else (), vars(self))
-        if (expanded := getattr(mapped, "op_kwargs_expand_input", None)) is not None:  # of a function
+        """
+        Learn which of its arguments a task that may be mapped was mapped over.
+
+        :raises SegmindInputError: data has chosen what it may not.
+        """
+        if expanded := getattr(mapped, "op_kwargs_expand_input", None):  # of a function
             given: Mapping[str, Any] = vars(self)["op_kwargs"]
-            partial = mapped.partial_kwargs["op_kwargs"] if kept else ()
-            names = _filled_in(expanded.value, index, partial, given)
+            names = _filled_in(expanded.value, index, given, mapped.partial_kwargs["op_kwargs"])
             seen_oids.update(id(given[name]) for name in names)
+        elif expanded := getattr(mapped, "expand_input", None):
+            unmapped = mapped._get_unmap_kwargs({}, strict=False)  # noqa: SLF001 Airflow's own, since 2.3
+            self.filled_in = _filled_in(expanded.value, index, self._made_with, unmapped)
+            if not isinstance(expanded.value, Mapping):
+                self._refuse_choices(self.filled_in - self.open_to_data)
+
+    def _refuse_choices(self, names: frozenset[str]) -> None:
+        if names:
+            told, first = ", ".join(sorted(names)), min(names)
+            may = f"only {', '.join(sorted(self.open_to_data))}" if self.open_to_data else "nothing"
+            error = SegmindInputError(
+                f"{told}: what is mapped over with expand_kwargs() chooses {may} of a {type(self).__name__}. Leave "
+                f"{told} out of it; to let it be chosen, name it in the DAG file, as in .expand({first}=…) or as a "
+                f"template in .partial({first}=…). Nothing was sent."
+            )
+            fail(self, error)  # type: ignore[arg-type] # it is an operator
 
 
-def _filled_in(written: Any, map_index: int, partial: Iterable[str], arguments: Iterable[str]) -> frozenset[str]:
+def _filled_in(written: Any, map_index: int, given: Mapping[str, Any], unmapped: Mapping[str, Any]) -> frozenset[str]:
     """
     Return which of a mapped task's arguments its author did not write.
 
     :param written: what the author has given to ``expand()`` or ``expand_kwargs()``.
-    :param partial: what the author has given to ``partial()``.
-    :param arguments: all that there are.
+    :param given: all that the task got.
+    :param unmapped: what it would have got had it been mapped over nothing; with ``strict=False`` some is replaced.
     """
     if isinstance(written, Mapping):  # .expand(payload=…)
         return frozenset(name for name, value in written.items() if not _is_literal(value))
     if _is_literal(written) and isinstance(written[map_index], Mapping):  # .expand_kwargs([{"payload": …}, …])
         return frozenset()
-    return frozenset(arguments) - frozenset(partial)
+    # Airflow copies params each time; whoever starts a run chooses them anyway.
+    names = given.keys() - {"params", "_airflow_from_mapped"}
+    return frozenset(name for name in names if name not in unmapped or given[name] is not unmapped[name])
 
 
 def _is_literal(value: Any) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import AIRFLOW_3
+
 #: What somebody else puts where a prompt is expected; ``14`` is what the author's own template gives.
 DATA = "{{ 6 * 7 }} {% if true %}and more{% endif %}"
 AUTHORS = '"{{ 7 + 7 }}"'
@@ -95,6 +97,19 @@ def submit(prompt, more):
     return {{"prompt": prompt}}
 
 submit.partial(prompt={AUTHORS}).expand(more=data())""",
+    "partial, beside what may be replaced": f"""
+KlingSubmitOperator.partial(**SUBMIT, payload={{"prompt": {AUTHORS}}}).expand_kwargs(
+    data().map(lambda text: {{"model": "kling-3-text2image"}}), strict=False)""",
+    "default_args": f"""
+dag.default_args["payload"] = {{"prompt": {AUTHORS}}}
+KlingSubmitOperator.partial(task_id="submit").expand_kwargs(
+    data().map(lambda text: {{"model": "kling-3-text2image"}}))""",
+    "a decorated function, beside what may be replaced": f"""
+@task.kling(model="kling-3-text2image")
+def submit(prompt, more=""):
+    return {{"prompt": prompt}}
+
+submit.partial(prompt={AUTHORS}).expand_kwargs(data().map(lambda text: {{"more": text}}), strict=False)""",
 }
 
 
@@ -134,5 +149,87 @@ def files():
     return [str(path) for path in ObjectStoragePath("file://{tmp_path}").iterdir()]
 
 ObjectStorageToSegmindOperator.partial(task_id="upload").expand(source=files())"""
+    )
+    assert run.state == "success"
+
+
+#: The arguments that data may not name, and what it would have of them.
+GUARDS = {
+    "adopt_request_id": "abc", "budget": None, "deferrable": False, "history_timeout": 0, "max_cost": None,
+    "on_orphaned_intent": "submit", "orphan_grace": 0, "segmind_conn_id": "segmind_default",
+    "default_args": {}, "task_group": None, "retries": 9,
+    **({"dag": None} if AIRFLOW_3 else {}),  # Airflow 2 cannot end a task without a DAG, whatever fails it
+}  # fmt: skip
+JOBS = f"""
+@task
+def jobs():
+    named = [{{}}, *({{name: value}} for name, value in GUARDS.items())]
+    return [{{"payload": {{"prompt": {DATA!r}}}, **more}} for more in named]
+""".replace("GUARDS", repr(GUARDS))
+
+
+@pytest.mark.attack(
+    "What is mapped over names what guards, chooses a key, or takes default_args away", "nothing is sent"
+)
+def test_data_names_no_argument_that_guards_or_chooses(sim, conn_id, run_dag, capfd, seen):
+    run = run_dag(TASKS + JOBS + "KlingSubmitOperator.partial(**SUBMIT).expand_kwargs(jobs(), strict=False)")
+    told = capfd.readouterr().out
+    seen(f"{run.state}, {len(sim.ledger()['jobs'])} paid")
+    assert [job["inputs"]["prompt"] for job in sim.ledger()["jobs"]] == [DATA]  # the one that names nothing else
+    for name in GUARDS:
+        assert f"{name}: what is mapped over with expand_kwargs() chooses only model, payload of a Kling" in told
+
+
+MAPPED = {
+    "mapped": "jobs().map(lambda job: job)",
+    "zipped": "jobs().zip(data(), fillvalue=None).map(lambda pair: pair[0])",
+    "joined": "kwargs().concat(bads())",
+    "a list of XComs": "[good(), bad(), {'payload': {'prompt': '{{ 7 + 7 }}'}, 'max_cost': 1}]",
+}
+FEW = f"""
+from airflow.providers.common.compat.sdk import timezone
+
+@task
+def good():
+    return {{"payload": {{"prompt": {DATA!r}}}}}
+
+@task
+def bad():
+    return {{"payload": {{"prompt": "b"}}, "max_cost": 1}}
+
+@task
+def bads():
+    return [{{"payload": {{"prompt": "b"}}, "max_cost": 1}}]
+
+@task
+def jobs():
+    return [{{"payload": {{"prompt": {DATA!r}}}}}, {{"payload": {{"prompt": "b"}}, "max_cost": 1}}]
+
+# Nothing that the author gives, nor what Airflow makes of it, counts as the data's.
+SUBMIT |= {{
+    "retries": 0, "pool": "default_pool", "start_date": timezone.datetime(2020, 1, 1), "params": {{"a": 1}},
+    "doc_md": "a", "execution_timeout": timedelta(minutes=1), "trigger_rule": "all_done", "queue": "q",
+    "max_cost": "{{{{ 1 + 1 }}}}",
+}}
+"""
+
+
+@pytest.mark.parametrize("form", MAPPED)
+def test_data_is_told_apart_however_it_is_put_together(sim, conn_id, run_dag, form):
+    run = run_dag(TASKS + FEW + f"KlingSubmitOperator.partial(**SUBMIT).expand_kwargs({MAPPED[form]}, strict=False)")
+    assert run.state == "failed"
+    authors = ["14"] if form == "a list of XComs" else []
+    assert [job["inputs"]["prompt"] for job in sim.ledger()["jobs"]] == [DATA, *authors]
+
+
+def test_the_author_lets_a_task_upstream_choose_by_name(sim, conn_id, run_dag):
+    run = run_dag(
+        TASKS
+        + """
+@task
+def connections():
+    return ["segmind_default"]
+
+KlingSubmitOperator.partial(**SUBMIT, payload={"prompt": "a"}).expand(segmind_conn_id=connections())"""
     )
     assert run.state == "success"

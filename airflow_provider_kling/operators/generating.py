@@ -62,6 +62,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
     """
 
+    open_to_data = KlingSubmitOperator.open_to_data | {"store"}
     ui_color = "#dfe3f8"
 
     def __init__(

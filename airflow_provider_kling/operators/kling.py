@@ -101,6 +101,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
     """
 
     template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id", "max_cost")
+    open_to_data = frozenset({"payload", "model"})
     template_fields_renderers = {"payload": "json"}  # noqa: RUF012 is how Airflow declares it
     ui_color = "#e8e1ff"
 

@@ -69,6 +69,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("request_id", "model", "segmind_conn_id", "submitted_at")
+    open_to_data = frozenset({"request_id", "model", "submitted_at"})
     ui_color = "#d6f0e6"
     start_from_trigger = StartsInTriggerer()
 

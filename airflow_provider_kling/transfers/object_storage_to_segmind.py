@@ -68,6 +68,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
     """
 
     template_fields: Sequence[str] = ("source", "segmind_conn_id", "storage_conn_id", "model", "field", "payload")
+    open_to_data = frozenset({"source", "model", "field", "payload"})
     ui_color = "#e8e1ff"
 
     def __init__(

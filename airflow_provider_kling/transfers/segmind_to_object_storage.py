@@ -50,6 +50,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
     """
 
     template_fields: Sequence[str] = ("result", "destination", "name", "segmind_conn_id", "storage_conn_id")
+    open_to_data = frozenset({"result", "destination", "name"})
     ui_color = "#d6e8f0"
 
     def __init__(
