@@ -50,7 +50,8 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
         if not shown and not isinstance(verdict, StandBack):
             yield Publish(me)
             shown = True
-            continue  # another one may have seen the same room
+            known.ask_who_runs()
+            continue  # another one may have seen the same room, or have been started again since it took back its claim
         if isinstance(verdict, CheckBalance | Pay):
             break
         if not looks:
@@ -77,7 +78,7 @@ class Known:
 
     Airflow deletes what a task has shown when it starts it again, and the task shows it anew as its first step. What
     was seen before stays known meanwhile. What was gone already is waited for: of the siblings that run at the first
-    look, those that show nothing yet.
+    look, and at the first after a claim was shown anew, those that show nothing yet.
 
     :param me: the task's own name.
     :param bills: what the siblings' jobs were billed, by their ids.
@@ -93,6 +94,10 @@ class Known:
     def claims(self) -> list[Claim]:
         """The claims, as they were last seen."""
         return list(self._claims.values())
+
+    def ask_who_runs(self) -> None:
+        """Let the next look wait once more for siblings that run and show nothing."""
+        self._awaited = None
 
     def look(self, purse: Purse, clock: Callable[[], datetime], until: datetime) -> Generator[Step, Any, None]:
         """Ask what the siblings show; where a run's budget counts, once all have shown it that are just starting."""
