@@ -199,7 +199,7 @@ ObjectStorageToSegmindOperator(task_id="upload", source=[
     assert hashlib.sha256(secret.read_bytes()).hexdigest() not in hashes
 
 
-@pytest.mark.attack("A parameter writes an allowed folder with two slashes, as //data or file:////data", "it is that one")
+@pytest.mark.attack("A parameter writes an allowed folder with two slashes, as //data", "it is that one")
 @pytest.mark.parametrize("slashes", ["/", "file:///"])
 def test_two_slashes_lead_to_no_folder_below_the_workers_own(
     sim, conn_id, run_dag, inbox, monkeypatch, seen, slashes
@@ -233,7 +233,8 @@ def test_backslashes_do_not_lead_up_on_a_share():
     from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named
 
     written = Named("smb://my_smb@server/share/inbox/{{ x }}")
-    assert not Named("smb://my_smb@server/share/inbox/..\\..\\secret\\pin.png").is_allowed(written, UPLOAD_ALLOWED_PATHS)
+    up = Named("smb://my_smb@server/share/inbox/..\\..\\secret\\pin.png")
+    assert up.refusal(written, UPLOAD_ALLOWED_PATHS) is not None
 
 
 # --- money
