@@ -428,11 +428,11 @@ def test_a_description_names_only_a_file_beside_it(sim, conn_id, run_dag, inbox,
 
     secret, out = inbox.parent / "secret/pin.png", inbox.parent / "out"
     forged = Sidecar(
-        request_id="abc", index=0, file="../secret/pin.png", size=secret.stat().st_size, type="image/png",
+        request_id="abc", index=0, file="FILE", size=secret.stat().st_size, type="image/png",
         sha256=hashlib.sha256(secret.read_bytes()).hexdigest(), dag_id="d", run_id="r", task_id="t", map_index=-1,
         stored_at="2026-01-01T00:00:00Z",
     )
-    (out / "clip.json").write_bytes(forged.to_json())
+    (out / "clip.json").write_bytes(forged.to_json().replace(b"FILE", b"../secret/pin.png"))
     run = run_dag(f"""
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
 
