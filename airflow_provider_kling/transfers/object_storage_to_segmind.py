@@ -54,7 +54,8 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
 
     :param source: an absolute path on the worker, a URL in object storage (``s3://bucket/a.png``,
         ``conn_id@`` in front of the bucket where it needs one), an ``ObjectStoragePath``, or a list of them. One with
-        ``*``, ``?`` or ``[`` that is no file itself is a pattern, which stands for all files that match, sorted.
+        ``*``, ``?`` or ``[`` that is no file itself is a pattern, which stands for all files that match, sorted, and
+        lie in the folder in front of its first mark.
         One that the author did not write, nor a folder above it, has to be in a folder of
         ``[kling] upload_allowed_paths``. (templated)
     :param segmind_conn_id: the connection. (templated)
