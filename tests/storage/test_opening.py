@@ -11,11 +11,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_kling.payloads.checking import Request
 from airflow_provider_kling.segmind.errors import KlingPayloadError
+from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named
+from airflow_provider_kling.storage.asset_events import folder_asset
 from airflow_provider_kling.storage.attachments import attached
+from airflow_provider_kling.storage.folder import Folder
 from airflow_provider_kling.storage.lineage import Lineage, describe
 from airflow_provider_kling.storage.opening import UnfitFileError, open_real, opened
 from airflow_provider_kling.storage.sidecar import LARGEST, Input, Made, Sidecar, read_sidecar
 from airflow_provider_kling.storage.sources import stage
+from airflow_provider_kling.storage.store import Store
 
 
 def described(**facts):
@@ -161,3 +165,31 @@ def test_what_a_task_told_of_a_file_costs_no_description(known):
     made = describe({"request_id": "x"}, link, None, Lineage(None, {link: known}, {}, None, log), payload={"a": link})
     assert made.inputs == (Input(field="a", url=link),)
     assert log.lines
+
+
+def test_a_saved_files_description_is_told_by_its_real_path(tmp_path):
+    (tmp_path / "2026").mkdir()
+    (tmp_path / "latest").symlink_to(tmp_path / "2026")
+    folder = Folder.of(Store(f"{tmp_path}/latest"))
+    assert folder.real(f"file://{tmp_path}/latest/a.json") == f"file://{tmp_path}/2026/a.json"
+    assert folder.real("s3://my_aws@bucket/a.json") == "s3://my_aws@bucket/a.json"
+
+
+@pytest.mark.parametrize("written", ["//data/clips", "file:////data/clips"])
+def test_two_slashes_before_a_folder_are_one(written):
+    assert Store(written).folder().path == "/data/clips"
+    assert Store(written).checked(written, None).destination.endswith(("/data/clips", "file:///data/clips"))
+    assert folder_asset(written).uri == "file:///data/clips"
+
+
+@pytest.mark.attack("A link in a folder is named as the author's own pattern, *.png", "it is not followed")
+def test_a_link_that_is_named_as_the_pattern_is_not_followed(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.png").write_bytes(b"")
+    pattern = f"{tmp_path}/in/*.png"
+    written = Named(pattern, is_pattern=True)
+    assert Named(pattern).refusal(written, UPLOAD_ALLOWED_PATHS) is None
+    (tmp_path / "in/*.png").symlink_to(tmp_path / "secret.png")
+    assert "a link leads out" in Named(pattern).refusal(written, UPLOAD_ALLOWED_PATHS)
+    with pytest.raises(UnfitFileError, match="lies in no folder"):
+        stage(pattern, written=written)
