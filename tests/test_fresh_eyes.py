@@ -199,7 +199,7 @@ ObjectStorageToSegmindOperator(task_id="upload", source=[
     assert hashlib.sha256(secret.read_bytes()).hexdigest() not in hashes
 
 
-@pytest.mark.attack("A parameter writes an allowed folder with two slashes, as //data or file:////data", "it is that one")
+@pytest.mark.attack("A parameter writes an allowed folder with two slashes, as //data", "it is that one")
 @pytest.mark.parametrize("slashes", ["/", "file:///"])
 def test_two_slashes_lead_to_no_folder_below_the_workers_own(
     sim, conn_id, run_dag, inbox, monkeypatch, seen, slashes
@@ -233,7 +233,8 @@ def test_backslashes_do_not_lead_up_on_a_share():
     from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named
 
     written = Named("smb://my_smb@server/share/inbox/{{ x }}")
-    assert not Named("smb://my_smb@server/share/inbox/..\\..\\secret\\pin.png").is_allowed(written, UPLOAD_ALLOWED_PATHS)
+    up = Named("smb://my_smb@server/share/inbox/..\\..\\secret\\pin.png")
+    assert up.refusal(written, UPLOAD_ALLOWED_PATHS) is not None
 
 
 # --- money
@@ -427,11 +428,11 @@ def test_a_description_names_only_a_file_beside_it(sim, conn_id, run_dag, inbox,
 
     secret, out = inbox.parent / "secret/pin.png", inbox.parent / "out"
     forged = Sidecar(
-        request_id="abc", index=0, file="../secret/pin.png", size=secret.stat().st_size, type="image/png",
+        request_id="abc", index=0, file="FILE", size=secret.stat().st_size, type="image/png",
         sha256=hashlib.sha256(secret.read_bytes()).hexdigest(), dag_id="d", run_id="r", task_id="t", map_index=-1,
         stored_at="2026-01-01T00:00:00Z",
     )
-    (out / "clip.json").write_bytes(forged.to_json())
+    (out / "clip.json").write_bytes(forged.to_json().replace(b"FILE", b"../secret/pin.png"))
     run = run_dag(f"""
 from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
 

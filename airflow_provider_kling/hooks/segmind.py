@@ -384,7 +384,8 @@ def _pause(state: RetryCallState) -> float:
 
 
 def _data_url(file: Path) -> str:
-    from airflow_provider_kling.storage.sources import UnfitFileError, stage
+    from airflow_provider_kling.storage.opening import UnfitFileError
+    from airflow_provider_kling.storage.sources import stage
 
     try:
         staged = stage(str(file))

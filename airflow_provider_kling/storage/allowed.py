@@ -4,7 +4,8 @@ Which files may be uploaded, and where results may go: what a DAG's author wrote
 A path that stands in the DAG file is the author's business, its links included. One that was filled in (by a run's
 parameter, a task upstream, the name of a file) has to lie below a folder that the author wrote in front of the
 template, or below one of the config's. It has no ``..`` in it, and on a disk its real path counts, so that no link
-leads out. The connection of an object store is a part of the folder.
+leads out. The connection of an object store is a part of the folder. A pattern stands in the DAG file, but not what it
+matches: that has to lie in the folder in front of the pattern's first mark.
 """
 
 from __future__ import annotations
@@ -17,15 +18,27 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 
 from airflow_provider_kling.get_provider_info import CONFIG_SECTION, STORE_ALLOWED_PATHS, UPLOAD_ALLOWED_PATHS
-from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
+from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindSettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["STORE_ALLOWED_PATHS", "UPLOAD_ALLOWED_PATHS", "Named", "authors_folder", "connection_of", "refused"]
+__all__ = [
+    "STORE_ALLOWED_PATHS",
+    "UPLOAD_ALLOWED_PATHS",
+    "Named",
+    "authors_folder",
+    "connection_of",
+    "is_pattern",
+    "on_disk",
+    "plain",
+    "refused",
+]
 
-_MARK = re.compile(r"\{[{%#]")
+_TEMPLATE_MARK = re.compile(r"\{[{%#]")
+_PATTERN_MARK = re.compile(r"\{[{%#]|[*?\[]")
+_DISK = re.compile(r"((?:file|local)://)?/+(.*)", re.DOTALL)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/]*)@)?([^/]*)(.*)", re.DOTALL)
 _ON_THE_WORKER = {"file", "local"}
 #: Files that a message names.
@@ -38,10 +51,13 @@ class Named:
     A file or folder as it is named: by text, and by the connection to its storage where that names none.
 
     Also what the author wrote for it, a template or an XComArg, which is a name of nothing until it is rendered.
+
+    :param is_pattern: of what the author wrote, whether it names files by a pattern.
     """
 
     text: Any
     conn_id: Any = None
+    is_pattern: bool = False
 
     def refusal(self, written: Named, option: str) -> str | None:
         """
@@ -57,7 +73,7 @@ class Named:
         if any(self.lies_in(folder) for folder in folders):
             return None
         if left := next((folder for folder in folders if self._begins_in(folder)), None):
-            return f"'..' or a link leads out of {left.text!r}; name what is in it"
+            return f"'..', a backslash or a link leads out of {left.text!r}; name what is in it"
         number = len(configured)
         entries = "is empty" if not number else f"has {number} {'entry' if number == 1 else 'entries'}"
         return (
@@ -68,20 +84,24 @@ class Named:
 
     def is_written(self, written: Named) -> bool:
         """Whether it stands in the DAG file as it is."""
-        return bool(self.text == written.text and self._connection() == written._connection())
+        return bool(
+            not written.is_pattern and self.text == written.text and self._connection() == written._connection()
+        )
 
     def is_configured(self, option: str) -> bool:
         """Whether it lies in a folder that Airflow's config allows."""
         return any(self.lies_in(folder) for folder in _configured(option))
 
     def folder(self) -> Named:
-        """Return the folder that the author wrote in front of the first template."""
-        return Named(authors_folder(self.text), self.conn_id)
+        """Return the folder that the author wrote in front of the first template, or mark of a pattern."""
+        return Named(_folder_before(_PATTERN_MARK if self.is_pattern else _TEMPLATE_MARK, self.text), self.conn_id)
 
     def lies_in(self, folder: Named) -> bool:
         """Whether it is a folder or lies in it, however deep."""
         own, above = self._location(), folder._location()
         if own is None or above is None or own.store != above.store or ".." in own.path.split("/"):
+            return False
+        if "\\" in own.path and own.store[0] != "file":  # a share takes it for a slash
             return False
         return f"{own.real_path}/".startswith(f"{above.real_path.rstrip('/')}/")
 
@@ -96,13 +116,13 @@ class Named:
         )
 
     def _connection(self) -> str:
-        return "" if _is_local(self.text) else connection_of(self.text, self.conn_id) or ""
+        return "" if on_disk(self.text) else connection_of(self.text, self.conn_id) or ""
 
     def _location(self) -> _Location | None:
         if not isinstance(self.text, str) or "::" in self.text:  # fsspec would open one storage by way of another
             return None
-        if _is_local(self.text):
-            return _Location(("file", "", ""), "/" + self.text.rpartition("://")[2].lstrip("/"))
+        if path := on_disk(self.text):
+            return _Location(("file", "", ""), path)
         if (url := _URL.fullmatch(self.text)) is None or not url[3] or url[1] in _ON_THE_WORKER:
             return None
         return _Location((url[1], self._connection(), url[3]), url[4])
@@ -127,11 +147,24 @@ def authors_folder(written: Any) -> str | None:
     None where there is none: a text without a template names a file and no folder, and neither the root of a disk nor
     a storage without a bucket is one.
     """
-    if not isinstance(written, str) or not is_template(written):
-        return None
-    folder = _MARK.split(written, maxsplit=1)[0].rpartition("/")[0]
-    location = Named(folder)._location()  # noqa: SLF001 is of this module
-    return None if location is None or location.real_path == "/" else folder
+    return _folder_before(_TEMPLATE_MARK, written)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text may stand for files that match it."""
+    return any(mark in text for mark in "*?[")
+
+
+def on_disk(text: Any) -> str | None:
+    """Return the path of a file on the worker's own disk; None of what is elsewhere."""
+    found = _DISK.fullmatch(text) if isinstance(text, str) else None
+    return None if found is None else f"/{found[2]}"
+
+
+def plain(text: str) -> str:
+    """Return a text that names the same with one slash in front of a path, as fsspec takes two for a relative one."""
+    found = _DISK.fullmatch(text)
+    return text if found is None else f"{found[1] or ''}/{found[2]}"
 
 
 def connection_of(text: Any, conn_id: Any = None) -> str | None:
@@ -162,11 +195,12 @@ def _listed(called: list[str]) -> str:
     return shown if len(called) <= _SHOWN else f"{shown} and {len(called) - _SHOWN} more"
 
 
-def _is_local(text: Any) -> bool:
-    if not isinstance(text, str):
-        return False
-    scheme, _, path = text.rpartition("://")
-    return path.startswith("/") and (not scheme or scheme in _ON_THE_WORKER)
+def _folder_before(mark: re.Pattern[str], written: Any) -> str | None:
+    if not isinstance(written, str) or not mark.search(written):
+        return None
+    folder = mark.split(written, maxsplit=1)[0].rpartition("/")[0]
+    location = Named(folder)._location()  # noqa: SLF001 is of this module
+    return None if location is None or location.real_path == "/" else folder
 
 
 def _configured(option: str) -> list[Named]:

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.segmind.errors import SegmindInputError
-from airflow_provider_kling.storage.allowed import authors_folder
+from airflow_provider_kling.storage.allowed import authors_folder, plain
 from airflow_provider_kling.storage.naming import LONGEST_VALUE, render, task_values
 from airflow_provider_kling.versions import add_alias_event, known_asset
 
@@ -60,7 +60,7 @@ def folder_asset(destination: str) -> Asset:
 
     :raises SegmindInputError: Airflow takes no such asset.
     """
-    parts = urlsplit(destination)
+    parts = urlsplit(plain(destination))
     return _asset(f"{parts.scheme or 'file'}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}")
 
 

@@ -7,17 +7,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.payloads.files import files_in, replaced, written_at
+from airflow_provider_kling.payloads.limits import megabytes
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.uploaded import stand_in
 from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, refused
-from airflow_provider_kling.storage.sources import Staged, UnfitFileError, objection, stage
+from airflow_provider_kling.storage.opening import UnfitFileError
+from airflow_provider_kling.storage.sources import Staged, objection, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_kling.payloads.checking import Request
     from airflow_provider_kling.payloads.files import NamedFile
+
+#: The files of one payload, in number and in bytes; no Kling model is known to take more than ten.
+MOST_FILES = 64
+MOST_BYTES = 2 * 1024**3
 
 
 @contextmanager
@@ -35,6 +41,10 @@ def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Sta
         named = files_in(request)
     except ValueError as exc:
         raise KlingPayloadError(f"{label}: {exc}.") from None
+    if (number := len({file.source for file in named})) > MOST_FILES:
+        raise KlingPayloadError(
+            f"{label}: names {number} files, at most {MOST_FILES} are uploaded for one payload. Nothing was uploaded."
+        )
     _refuse_foreign(label, named, written)
     with ExitStack() as at_hand:
         staged: dict[str, Staged] = {}
@@ -43,8 +53,13 @@ def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Sta
             refusal = None
             try:
                 if file.source not in staged:
-                    staged[file.source] = _read(label, file)
+                    staged[file.source] = _read(label, file, written)
                     at_hand.callback(staged[file.source].copy.close)
+                    if sum(each.size for each in staged.values()) > MOST_BYTES:
+                        raise KlingPayloadError(
+                            f"{label}: its files have more than {megabytes(MOST_BYTES)} together, which is the most "
+                            "that is uploaded for one payload. Nothing was uploaded."
+                        )
                 refusal = objection(staged[file.source], file.media)
             except UnfitFileError as exc:
                 refusal = str(exc)
@@ -69,9 +84,9 @@ def _refuse_foreign(label: str, named: list[NamedFile], written: Any) -> None:
         raise KlingPayloadError(f"{label}: {told}", fields=list(dict.fromkeys(str(file.place[0]) for file in foreign)))
 
 
-def _read(label: str, file: NamedFile) -> Staged:
+def _read(label: str, file: NamedFile, written: Any) -> Staged:
     try:
-        return stage(file.source)
+        return stage(file.source, written=Named(written_at(written, file.place)))
     except UnfitFileError:
         raise
     except Exception as exc:

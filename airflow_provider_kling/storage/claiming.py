@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.errors import KlingNameTakenError
-from airflow_provider_kling.storage.lineage import read_sidecar
+from airflow_provider_kling.storage.sidecar import read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,11 +125,15 @@ class Claim:
         there = read_sidecar(self.folder.fs, sidecar)
         if there is not None:
             self.refuse_foreign(there, index, sidecar)
-        elif self.folder.fs.exists(sidecar) and self.folder.fs.size(sidecar):
+        elif self.folder.fs.exists(sidecar) and not self._is_empty_file(sidecar):
             raise KlingNameTakenError(
                 f"{self.folder.url(sidecar)} is there already, and it is not the description of a file. {self.way_out}"
             )
         return there
+
+    def _is_empty_file(self, path: str) -> bool:
+        found = self.folder.fs.info(path)
+        return found["type"] == "file" and not found["size"]
 
     def _undescribed(self, target: str) -> KlingNameTakenError:
         return KlingNameTakenError(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_kling.segmind.errors import KlingStorageError
-from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named
+from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, on_disk
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -62,6 +62,13 @@ class Folder:
             f"destination: a link leads out of {self.root!r}, from {above.text!r} to {os.path.realpath(above.text)!r}. "
             f"Remove it, or add that folder to [kling] {STORE_ALLOWED_PATHS} in Airflow's config."
         )
+
+    def real(self, url: str) -> str:
+        """Return the URL of a file without the links that its folder is reached by, where it is on a disk."""
+        if not isinstance(self.fs, LocalFileSystem) or (path := on_disk(url)) is None:
+            return url
+        folder, _, name = path.rpartition("/")
+        return f"{self.protocol}://{os.path.realpath(folder)}/{name}"
 
     def url(self, path: str, conn: str | None = None) -> str:
         """Return the URL of a path, with the storage connection in it, or with another."""

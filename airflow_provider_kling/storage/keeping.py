@@ -32,10 +32,11 @@ from airflow_provider_kling.storage.asset_events import register_events
 from airflow_provider_kling.storage.claiming import Claim, Owner
 from airflow_provider_kling.storage.finished import finished
 from airflow_provider_kling.storage.folder import Folder
-from airflow_provider_kling.storage.lineage import Lineage, describe, past, read_sidecar
+from airflow_provider_kling.storage.lineage import Lineage, describe, past
 from airflow_provider_kling.storage.media import Shape, shape
 from airflow_provider_kling.storage.naming import Name, render, task_values
-from airflow_provider_kling.storage.sidecar import Sidecar, bare
+from airflow_provider_kling.storage.opening import UnfitFileError, opened
+from airflow_provider_kling.storage.sidecar import Made, Sidecar, bare, read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 READ_BLOCK = 1024**2
 #: How long Segmind keeps a job's files.
 KEPT_FOR = timedelta(days=7)
+#: The files of one job; no Kling model is known to make more than nine.
+MOST_FILES = 16
 #: Seconds after which a file that should be there is looked for again.
 YOUNG_PAUSES = (1.0, 2.0, 4.0)
 
@@ -106,13 +109,23 @@ def keep(
     """
     output = finished(result, hook)
     keeper = _Keeper(context, output, store, hook, log, payload, is_own_job=is_own_job)
+    if len(output["urls"]) > MOST_FILES:
+        log.warning(
+            "Request %s has %d links in its output, more than any Kling model makes files: the first %d are kept.",
+            output["request_id"],
+            len(output["urls"]),
+            MOST_FILES,
+        )
     try:
-        kept = [keeper.keep(index, link) for index, link in enumerate(output["urls"])]
+        kept = [keeper.keep(index, link) for index, link in enumerate(output["urls"][:MOST_FILES])]
     except SegmindError as error:
         error.request_id = error.request_id or output["request_id"]
         raise
     register_events(context, kept, store.destination, log)
-    known = {file.link: {"path": file.path, "sidecar": file.sidecar, "sha256": file.facts["sha256"]} for file in kept}
+    known = {
+        file.link: {"path": file.path, "sidecar": keeper.folder.real(file.sidecar), "sha256": file.facts["sha256"]}
+        for file in kept
+    }
     context["ti"].xcom_push(key=FILES_KEY, value=known)
     return [file.as_xcom() for file in kept]
 
@@ -292,9 +305,9 @@ class _Keeper:
         return None if kind == "voice" else kind
 
     def _measured(self, part: Part, type_: MediaType) -> Shape:
-        with self.fs.open(part.path, "rb", block_size=READ_BLOCK) as file:
+        with opened(self.fs, part.path, block_size=READ_BLOCK) as file:
             try:
-                measured = shape(file)
+                measured = shape(file)  # type: ignore[arg-type]
             except ValueError as exc:
                 from airflow_provider_kling.storage.part import NOT_LOST
 
@@ -305,11 +318,8 @@ class _Keeper:
         return measured or Shape()
 
     def _described(self, index: int, link: str, part: Part, type_: MediaType, target: str, measured: Shape) -> Sidecar:
-        row = None if self.payload is not None and self._model else self._row
-        lineage = Lineage.of_run(self.context, self.hook, self.store.storage_conn_id, self.log)
-        made = describe(self.output, link, row, lineage, payload=self.payload)
         return Sidecar(
-            **dict(made),
+            **dict(self._made(link)),
             index=index,
             file=target.rpartition("/")[2],
             size=part.size,
@@ -320,17 +330,27 @@ class _Keeper:
             duration=measured.duration,
             **asdict(self.owner),
             stored_at=datetime.now(tz=UTC),
-        )
+        ).fitted()
+
+    def _made(self, link: str) -> Made:
+        """Return how the file was made, as far as that can be told: it is paid, and is not lost for its description."""
+        try:
+            row = None if self.payload is not None and self._model else self._row
+            lineage = Lineage.of_run(self.context, self.hook, self.store.storage_conn_id, self.log)
+            return describe(self.output, link, row, lineage, payload=self.payload)
+        except Exception as exc:  # noqa: BLE001 because an answer, an XCom or a history may hold anything
+            self.log.warning("How request %s was made cannot be described: %s", self.request_id, one_line(exc))
+            return Made(request_id=self.request_id, url=bare(link))
 
     def _is_whole(self, there: Sidecar, sidecar: str) -> bool:
         path, whole = f"{sidecar.rpartition('/')[0]}/{there.file}", hashlib.sha256()
         try:
             if self.fs.size(path) != there.size:
                 return False
-            with self.fs.open(path, "rb", block_size=READ_BLOCK) as file:
+            with opened(self.fs, path, block_size=READ_BLOCK) as file:
                 while chunk := file.read(READ_BLOCK):
                     whole.update(chunk)
-        except FileNotFoundError:
+        except (FileNotFoundError, UnfitFileError):
             return False
         return whole.hexdigest() == there.sha256
 

@@ -5,32 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from airflow_provider_kling.segmind.addresses import is_address
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.foreign import read_json
 from airflow_provider_kling.segmind.matching import created_at
+from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.siblings import FILES_KEY, Traceable, siblings
-from airflow_provider_kling.storage.sidecar import Input, Made, Sidecar, bare, without_secrets
+from airflow_provider_kling.storage.allowed import on_disk
+from airflow_provider_kling.storage.opening import open_real
+from airflow_provider_kling.storage.sidecar import (
+    Input,
+    Made,
+    Sidecar,
+    bare,
+    read_document,
+    read_sidecar,
+    without_secrets,
+)
+from airflow_provider_kling.storage.sources import located
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow.providers.common.compat.sdk import Context
-    from fsspec import AbstractFileSystem
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.segmind.schemas import HistoryRow
 
 #: How many jobs a chain is followed back through that were not kept; each costs a look in the history.
 DEEPEST = 10
+#: How many descriptions and jobs are looked at in all; the inputs beyond are told by their links alone.
+MOST_LOOKS = 50
 
 
 @dataclass
 class Lineage:
     """
     Follow the links in a payload to what they are.
+
+    A job is paid by then: whatever cannot be told of its inputs is a line in the log.
 
     :param hook: looks up what earlier jobs of the run were made of.
     :param files: what upstream tasks keep or have uploaded, by its bare link.
@@ -44,55 +57,86 @@ class Lineage:
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     storage_conn_id: str | None = None
     log: Any = None
+    _rows: dict[str, HistoryRow | None] = field(default_factory=dict)
+    _looks: int = 0
 
     @classmethod
     def of_run(cls, context: Context, hook: SegmindHook, storage_conn_id: str | None, log: Any) -> Lineage:
         """Ask the tasks upstream."""
         ti, task = context["ti"], context["task"]
         earlier = {*task.get_flat_relative_ids(upstream=True), task.task_id}
-        upstream = [task_id for task_id in siblings(context["dag"], Traceable) if task_id in earlier]
-        if not upstream:
-            return cls(hook, storage_conn_id=storage_conn_id, log=log)
-        known = _dicts(ti.xcom_pull(task_ids=upstream, key=FILES_KEY))
-        results = _dicts(ti.xcom_pull(task_ids=upstream, key="return_value"))
-        return cls(
-            hook,
-            {bare(link): facts for files in known for link, facts in files.items()},
-            {bare(link): result for result in results if "request_id" in result for link in result.get("urls") or ()},
-            storage_conn_id,
-            log,
+        files: dict[str, Mapping[str, Any]] = {}
+        results: dict[str, Mapping[str, Any]] = {}
+        for task_id in siblings(context["dag"], Traceable):
+            if task_id not in earlier:
+                continue
+            try:
+                for known in _dicts(ti.xcom_pull(task_ids=[task_id], key=FILES_KEY)):
+                    files.update({bare(link): facts for link, facts in known.items()})
+                for result in _dicts(ti.xcom_pull(task_ids=[task_id], key="return_value")):
+                    if "request_id" in result:
+                        results.update({bare(link): result for link in result.get("urls") or ()})
+            except Exception as exc:  # noqa: BLE001 because an XCom may hold what cannot be read, or no files
+                log.warning("What the task %s has made or uploaded cannot be read (%s).", task_id, one_line(exc))
+        return cls(hook, files, results, storage_conn_id, log)
+
+    def inputs(self, payload: Mapping[str, Any] | None, chain: tuple[str, ...] = ()) -> tuple[Input, ...]:
+        """
+        Return the files that went into a payload.
+
+        :param chain: the jobs that led to it, each made of a file of the next.
+        """
+        return tuple(self._traced(name, link, chain) for name, link in _links(payload or {}))
+
+    def _traced(self, name: str, link: str, chain: tuple[str, ...]) -> Input:
+        url = bare(link)
+        try:
+            return self._followed(name, url, chain)
+        except Exception as exc:  # noqa: BLE001 because what cannot be told of an input costs no file
+            self.log.warning("What the input %s is cannot be told (%s).", name, one_line(exc) or type(exc).__name__)
+            return Input(field=name, url=url)
+
+    def _followed(self, name: str, url: str, chain: tuple[str, ...]) -> Input:
+        known = self.files.get(url, {})  # told by a task; text that looks like a file's URL is no reason to read one
+        sidecar, made = known.get("sidecar"), None
+        if sidecar and self._may_look():
+            made = self._read(sidecar)
+        kept = sidecar if made else None
+        sha256 = known.get("sha256") or (made.sha256 if made else None)
+        return Input(
+            field=name,
+            url=url,
+            path=known.get("path"),
+            sidecar=kept,
+            sha256=sha256,
+            made=made or self._made(url, chain),
         )
 
-    def inputs(self, payload: Mapping[str, Any] | None, depth: int = 0) -> tuple[Input, ...]:
-        """Return the files that went into a payload."""
-        return tuple(self._traced(name, link, depth) for name, link in _links(payload or {}))
+    def _made(self, url: str, chain: tuple[str, ...]) -> Made | None:
+        """Return what is known of the job that made a file which was not kept."""
+        result = self.results.get(url)
+        if result is None or result["request_id"] in chain or len(chain) > DEEPEST or not self._may_look():
+            return None
+        request_id = result["request_id"]
+        if request_id not in self._rows:
+            self._rows[request_id] = past(self.hook, request_id, self.log)
+        return describe(result, url, self._rows[request_id], self, chain=chain)
 
-    def _traced(self, name: str, link: str, depth: int) -> Input:
-        url = bare(link)
-        known = self.files.get(url, {})
-        path = known.get("path")  # told by a task; text that looks like a file's URL is no reason to read one
-        sidecar = known.get("sidecar") or (path and _beside(path))
-        made: Made | None = self._read(sidecar) if sidecar else None
-        if made is None and url in self.results and depth < DEEPEST:
-            made = self._made(self.results[url], url, depth)
-        sha256 = known.get("sha256") or (made.sha256 if isinstance(made, Sidecar) else None)
-        kept = sidecar if isinstance(made, Sidecar) else None
-        return Input(field=name, url=url, path=path, sidecar=kept, sha256=sha256, made=made)
-
-    def _made(self, result: Mapping[str, Any], url: str, depth: int) -> Made:
-        row = past(self.hook, result["request_id"], self.log)
-        return describe(result, url, row, self, depth=depth + 1)
+    def _may_look(self) -> bool:
+        self._looks += 1
+        return self._looks <= MOST_LOOKS
 
     def _read(self, sidecar: str) -> Sidecar | None:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
         try:
-            path = ObjectStoragePath(sidecar)
-            if path.conn_id is None and self.storage_conn_id and path.protocol not in {"", "file"}:
-                path = ObjectStoragePath(sidecar, conn_id=self.storage_conn_id)
+            if real := on_disk(sidecar):  # told as its real path, which no link has to be followed for
+                with open_real(real) as file:
+                    return read_document(file)
+            path = located(sidecar, self.storage_conn_id)
             return read_sidecar(path.fs, path.path)
+        except FileNotFoundError:
+            return None
         except Exception as exc:  # noqa: BLE001 because a description that cannot be had costs no file
-            self.log.warning("The description %s of an input cannot be read (%s).", sidecar, type(exc).__name__)
+            self.log.warning("The description %s of an input cannot be read (%s).", sidecar, one_line(exc))
             return None
 
 
@@ -103,7 +147,7 @@ def describe(
     lineage: Lineage,
     *,
     payload: Mapping[str, Any] | None = None,
-    depth: int = 0,
+    chain: tuple[str, ...] = (),
 ) -> Made:
     """
     Return what is known of a job's making.
@@ -111,6 +155,7 @@ def describe(
     :param result: what the sensor returned.
     :param row: what the request history knows of it.
     :param payload: what was sent; by default what the history has.
+    :param chain: the jobs that led to it, each made of a file of the next.
     """
     sent = payload if payload is not None else row.request_body if row else None
     cost, seed = result.get("cost"), result.get("seed")
@@ -123,7 +168,7 @@ def describe(
         metrics=result.get("metrics") or {},
         url=bare(url),
         created_at=created_at(row) if row else None,
-        inputs=lineage.inputs(sent, depth),
+        inputs=lineage.inputs(sent, (*chain, result["request_id"])),
     )
 
 
@@ -134,19 +179,6 @@ def past(hook: SegmindHook, request_id: str, log: Any) -> HistoryRow | None:
     except SegmindError as error:
         log.warning("Request %s is described without its payload: %s", request_id, error)
         return None
-
-
-def read_sidecar(fs: AbstractFileSystem, path: str) -> Sidecar | None:
-    """Return a description, or None where there is none that can be read."""
-    try:
-        return Sidecar.model_validate_json(fs.cat_file(path))
-    except (FileNotFoundError, ValidationError):
-        return None
-
-
-def _beside(path: str) -> str:
-    stem, dot, extension = path.rpartition(".")
-    return f"{stem if dot and '/' not in extension else path}.json"
 
 
 def _links(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -167,5 +199,5 @@ def _links(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
                 yield from _links(inner, f"{name}[{place}]")
 
 
-def _dicts(pulled: Iterable[Any] | None) -> list[Mapping[str, Any]]:
+def _dicts(pulled: Any) -> list[Mapping[str, Any]]:
     return [value for value in pulled or () if isinstance(value, dict)]

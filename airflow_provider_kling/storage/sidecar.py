@@ -5,14 +5,29 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlunsplit
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
 
 from airflow_provider_kling.segmind.addresses import is_address, split
+from airflow_provider_kling.storage.opening import UnfitFileError, opened
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from fsspec import AbstractFileSystem
+
+#: The largest description that is written, and read, in bytes.
+LARGEST = 1024**2
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*)[;,]")
+
+
+def _file_name(name: str) -> str:
+    if name in {"", ".", ".."} or "/" in name or "\\" in name:
+        raise ValueError("is no name of a file beside the description")
+    return name
 
 
 class Made(BaseModel):
@@ -63,7 +78,7 @@ class Sidecar(Made):
     """
 
     index: int
-    file: str
+    file: Annotated[str, AfterValidator(_file_name)]
     size: int
     sha256: str
     type: str
@@ -85,9 +100,50 @@ class Sidecar(Made):
         """Return what an asset event tells: all but where the inputs came from."""
         return self.model_dump(mode="json", exclude={"inputs"}, exclude_none=True)
 
+    def fitted(self) -> Self:
+        """Return it without what makes it too large to be read again, what is farthest from the file first."""
+        fitted = self
+        steps: tuple[dict[str, Any], ...] = (
+            {"inputs": tuple(input_.model_copy(update={"made": None}) for input_ in self.inputs)},
+            {"inputs": ()},
+            {"payload": None, "metrics": {}},
+        )
+        for less in steps:
+            if len(fitted.to_json()) > LARGEST:
+                fitted = fitted.model_copy(update=less)
+        return fitted
+
     def to_json(self) -> bytes:
         """Return it as it is stored."""
         return self.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+
+
+def read_sidecar(fs: AbstractFileSystem, path: str) -> Sidecar | None:
+    """
+    Return a description, or None where there is none: nothing, no ordinary file, one too large, or other text.
+
+    :raises Exception: whatever else the storage raises.
+    """
+    try:
+        with opened(fs, path) as file:
+            return read_document(file)
+    except (FileNotFoundError, UnfitFileError):
+        return None
+
+
+def read_document(file: IO[bytes]) -> Sidecar | None:
+    """Return the description that an open file holds, or None."""
+    document = file.read(LARGEST + 1)
+    try:
+        return Sidecar.model_validate_json(document) if len(document) <= LARGEST else None
+    except ValidationError:
+        return None
+
+
+def beside(place: str) -> str:
+    """Return where the description of a file stands."""
+    stem, dot, extension = place.rpartition(".")
+    return f"{stem if dot and '/' not in extension else place}.json"
 
 
 def without_secrets(payload: Any) -> Any:

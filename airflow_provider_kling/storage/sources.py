@@ -2,12 +2,14 @@
 Files that are to be uploaded: read once, and checked before anything is sent.
 
 A file is copied to a temporary one while its content is hashed. So what was checked is what is uploaded,
-whatever happens to the original meanwhile, and memory stays flat.
+whatever happens to the original meanwhile, and memory stays flat. Whether it may be read is asked once more as it is
+opened, of where it really is then.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,8 +18,16 @@ from typing import IO, TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_kling.payloads.limits import LARGEST_UPLOAD, megabytes
-from airflow_provider_kling.storage.allowed import connection_of
+from airflow_provider_kling.storage.allowed import (
+    UPLOAD_ALLOWED_PATHS,
+    Named,
+    connection_of,
+    is_pattern,
+    on_disk,
+    plain,
+)
 from airflow_provider_kling.storage.media import HEAD, MediaType, Shape, media_type, shape
+from airflow_provider_kling.storage.opening import UnfitFileError, open_real, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +39,13 @@ if TYPE_CHECKING:
 _BLOCK = 1024**2
 
 
-class UnfitFileError(ValueError):
-    """A file cannot be uploaded as it is, and no retry will change that; the message says what it is."""
-
-
 @dataclass(frozen=True, slots=True)
 class Staged:
     """
     A file that was read and is known to be a picture, a video or sound.
 
     :param source: what names it.
+    :param place: where it was read: on a disk its real path.
     :param copy: its content, at hand until it is closed.
     :param size: in bytes.
     :param sha256: of its content.
@@ -46,6 +53,7 @@ class Staged:
     """
 
     source: str
+    place: str
     copy: IO[bytes]
     size: int
     sha256: str
@@ -63,7 +71,8 @@ def located(source: str, conn_id: str | None = None) -> ObjectStoragePath:
 
     connection = connection_of(source, conn_id)
     options = {} if connection is None else {"conn_id": connection}
-    return ObjectStoragePath(f"file://{source}" if source.startswith("/") else source, **options)
+    place = plain(source)
+    return ObjectStoragePath(f"file://{place}" if place.startswith("/") else place, **options)
 
 
 def expanded(source: str, conn_id: str | None = None) -> list[str]:
@@ -73,7 +82,7 @@ def expanded(source: str, conn_id: str | None = None) -> list[str]:
     :raises UnfitFileError: the storage cannot be opened.
     :raises Exception: whatever else the storage raises; a retry may help.
     """
-    if not any(mark in source for mark in "*?["):
+    if not is_pattern(source):
         return [source]
     with _refusals(source):
         path = located(source, conn_id)
@@ -87,28 +96,46 @@ def expanded(source: str, conn_id: str | None = None) -> list[str]:
     ]
 
 
-def stage(source: str, conn_id: str | None = None) -> Staged:
+def stage(source: str, conn_id: str | None = None, written: Named | None = None) -> Staged:
     """
     Read a file once.
 
-    :raises UnfitFileError: it is not there, cannot be opened, is too large, or is no media.
+    :param written: what the author wrote for it; by default the file as it is.
+    :raises UnfitFileError: it is not there, cannot be opened, is too large, is no media, or may not be uploaded: a link
+        has come since that was asked.
     :raises Exception: whatever else its storage raises; a retry may help.
     """
     if not source.isprintable():  # which a URL loses on its way
         raise UnfitFileError("has a line break or a control character in its name; rename it")
-    with _refusals(source):
-        path = located(source, conn_id)
-        path.fs.invalidate_cache()  # it may still list what stood there before
-        found = path.fs.info(path.path)
-        if found["type"] != "file":
-            raise UnfitFileError(f"is a {found['type']}, not a file")
-        _refuse_large(found["size"])
-        with ExitStack() as undo:
-            copy = undo.enter_context(tempfile.TemporaryFile())
-            with path.fs.open(path.path, "rb") as original:
-                staged = _copied(source, original, copy)
-            undo.pop_all()
-            return staged
+    with _refusals(source), ExitStack() as undo:
+        copy = undo.enter_context(tempfile.TemporaryFile())
+        with _original(source, conn_id, written) as (place, original):
+            staged = _copied(source, place, original, copy)
+        undo.pop_all()
+        return staged
+
+
+@contextmanager
+def _original(source: str, conn_id: str | None, written: Named | None) -> Iterator[tuple[str, IO[bytes]]]:
+    """Open a file; yield where it really is, too."""
+    if (path := on_disk(source)) is not None:
+        real = os.path.realpath(path)
+        if written is not None and not Named(source, conn_id).is_written(written):
+            _refuse_foreign(real, written)
+        with open_real(real) as file:
+            _refuse_large(os.fstat(file.fileno()).st_size)
+            yield real, file
+        return
+    elsewhere = located(source, conn_id)
+    elsewhere.fs.invalidate_cache()  # it may still list what stood there before
+    _refuse_large(elsewhere.fs.info(elsewhere.path)["size"])
+    with opened(elsewhere.fs, elsewhere.path) as file:
+        yield source, file
+
+
+def _refuse_foreign(real: str, written: Named) -> None:
+    if reason := Named(real).refusal(written, UPLOAD_ALLOWED_PATHS):
+        raise UnfitFileError(f"may not be uploaded: {reason}")
 
 
 @contextmanager
@@ -146,7 +173,7 @@ def objection(staged: Staged, media: Media) -> str | None:
     return _told(staged, measured)
 
 
-def _copied(source: str, original: IO[bytes], copy: IO[bytes]) -> Staged:
+def _copied(source: str, place: str, original: IO[bytes], copy: IO[bytes]) -> Staged:
     digest, size = hashlib.sha256(), 0
     block = original.read(_BLOCK)
     known = media_type(block[:HEAD])
@@ -158,7 +185,7 @@ def _copied(source: str, original: IO[bytes], copy: IO[bytes]) -> Staged:
         digest.update(block)
         copy.write(block)
         block = original.read(_BLOCK)
-    return Staged(source, copy, size, digest.hexdigest(), known)
+    return Staged(source, place, copy, size, digest.hexdigest(), known)
 
 
 def _refuse_large(size: int | None) -> None:

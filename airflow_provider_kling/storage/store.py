@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindInputError
-from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, connection_of
+from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, connection_of, plain
 from airflow_provider_kling.storage.naming import DEFAULT_NAME, check_template
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Store:
         named = Named(self.destination, self.storage_conn_id)
         if reason := named.refusal(Named(written, written_conn_id), STORE_ALLOWED_PATHS):
             raise SegmindInputError(f"destination: nothing may be saved in {self.destination!r}: {reason}.")
-        return self
+        return replace(self, destination=plain(self.destination))
 
     def folder(self) -> ObjectStoragePath:
         """
@@ -89,7 +89,7 @@ class Store:
 
         try:
             conn_id = connection_of(self.destination, self.storage_conn_id)
-            folder = ObjectStoragePath(self.destination.rstrip("/"), conn_id=conn_id)
+            folder = ObjectStoragePath(plain(self.destination).rstrip("/"), conn_id=conn_id)
             folder.fs  # noqa: B018 finds the filesystem
         except AirflowNotFoundException as exc:
             raise KlingStorageError(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_kling.siblings import FILES_KEY, Uploader, published, siblings
+from airflow_provider_kling.storage.sidecar import beside
 from airflow_provider_kling.versions import task_state_store
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ class Uploads:
                 self._log.info("%s is uploaded already: %s", file.source, own[sha256])
         self._keep(kept)
         # By which the description of what is made of them leads back to these files.
-        behind = {own[sha256]: {"path": file.source, "sha256": sha256} for sha256, file in wanted.items()}
+        behind = {
+            own[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}
+            for sha256, file in wanted.items()
+        }
         self._ti.xcom_push(key=FILES_KEY, value=behind)
         self._ti.xcom_push(key=UPLOADS_KEY, value={host: {sha256: own[sha256] for sha256 in wanted}})
         return {sha256: own[sha256] for sha256 in wanted}

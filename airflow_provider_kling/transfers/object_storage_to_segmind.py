@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -22,8 +23,9 @@ from airflow_provider_kling.retries import MEND, fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.siblings import Uploader
-from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, refused
-from airflow_provider_kling.storage.sources import UnfitFileError, expanded, objection, stage
+from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, is_pattern, refused
+from airflow_provider_kling.storage.opening import UnfitFileError
+from airflow_provider_kling.storage.sources import expanded, objection, stage
 from airflow_provider_kling.storage.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
 
     :param source: an absolute path on the worker, a URL in object storage (``s3://bucket/a.png``,
         ``conn_id@`` in front of the bucket where it needs one), an ``ObjectStoragePath``, or a list of them. One with
-        ``*``, ``?`` or ``[`` that is no file itself is a pattern, which stands for all files that match, sorted.
+        ``*``, ``?`` or ``[`` that is no file itself is a pattern, which stands for all files that match, sorted, and
+        lie in the folder in front of its first mark.
         One that the author did not write, nor a folder above it, has to be in a folder of
         ``[kling] upload_allowed_paths``. (templated)
     :param segmind_conn_id: the connection. (templated)
@@ -118,8 +121,8 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
         media = self._media()
         with ExitStack() as at_hand:
             files = []
-            for source in self._sources():
-                files.append(self._asked(source, stage))
+            for source, written in self._sources():
+                files.append(self._asked(source, partial(stage, written=written)))
                 at_hand.callback(files[-1].copy.close)
             refusals = [(file.source, words) for file in files if (words := objection(file, media))]
             if refusals:
@@ -154,23 +157,22 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
         except ValueError as exc:
             raise SegmindInputError(f"source: {exc}.") from None
 
-    def _sources(self) -> list[str]:
-        """Return the files that the sources stand for."""
-        found = []
+    def _sources(self) -> list[tuple[str, Named]]:
+        """Return the files that the sources stand for, each with what the author wrote for it."""
+        found: list[tuple[str, Named]] = []
         for number, source in enumerate(self._named()):
             if not is_file(source):
                 raise SegmindInputError(
                     f"source: {source!r} names no file; give an absolute path on the worker, or a URL in object "
                     "storage such as 's3://bucket/a.png'. Of a template, check that the task upstream ran."
                 )
-            written = self._written(number)
+            written = replace(self._written(number), is_pattern=is_pattern(source))
             self._refuse_foreign([source], written)
             files = self._asked(source, expanded)
             if not files:
                 raise SegmindInputError(f"source: no file matches {source!r}; nothing was uploaded.")
-            if not self._named_at(source).is_written(written):
-                self._refuse_foreign(files, written)  # a link may lead out of the folder
-            found += files
+            self._refuse_foreign(files, written)  # a link that matches a pattern may lead out of the folder
+            found += [(file, written) for file in files]
         if not found:
             raise SegmindInputError("source: is empty; give at least one file.")
         return found

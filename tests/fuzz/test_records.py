@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import strategies as st
 
 from airflow_provider_kling.records import RecordStore
@@ -19,7 +19,8 @@ from airflow_provider_kling.segmind.reckoning import reckon
 from airflow_provider_kling.segmind.spending import Purse
 from airflow_provider_kling.segmind.steps import Claim, read_claims, read_withdrawn
 from airflow_provider_kling.segmind.submission import Submission, Take, fingerprint, read_record
-from airflow_provider_kling.storage.lineage import Lineage, describe, read_sidecar
+from airflow_provider_kling.storage.lineage import Lineage, describe
+from airflow_provider_kling.storage.sidecar import read_sidecar
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import ID, LINK, any_text, bodies, encoded, json_values, nearly, values
@@ -166,7 +167,9 @@ def test_inputs_that_are_compared(there, here):
 
 @fuzz(body=bodies(SIDECAR, {**SIDECAR, "inputs": [{"field": "image", "url": LINK, "made": SIDECAR}]}))
 def test_a_description_beside_a_file(body):
-    sidecar = read_sidecar(SimpleNamespace(cat_file=lambda _: body), "a.json")
+    fs = MemoryFileSystem()
+    fs.pipe_file("/a.json", body)
+    sidecar = read_sidecar(fs, "/a.json")
     if sidecar is not None:
         sidecar.to_json()
         sidecar.facts()

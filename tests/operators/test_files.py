@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 
 import pytest
@@ -307,3 +308,31 @@ def test_a_path_in_a_model_without_a_class_is_uploaded_and_text_is_sent_as_it_is
     assert run.state == "success"
     body = posts(sim)[-1]["body"]
     assert body == {"image": [sim.uploads()[0]["url"]], "style": "/x/y.png"}
+
+
+DESCRIPTION = {
+    "request_id": "abc", "index": 0, "file": "mug.png", "size": 1, "type": "image/png", "sha256": "f" * 64,
+    "dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "stored_at": "2026-01-01T00:00:00Z",
+    "payload": {"prompt": "an earlier prompt"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reached", ["as it is", "by the author's link"])
+def test_the_description_beside_an_uploaded_file_is_told_of_what_is_made_of_it(
+    sim, conn_id, run_dag, picture, tmp_path, reached
+):
+    file = picture()
+    file.with_suffix(".json").write_text(json.dumps(DESCRIPTION))
+    (tmp_path / "latest").symlink_to(tmp_path)
+    named = file if reached == "as it is" else tmp_path / "latest/mug.png"
+    run = run_dag(f"""
+from airflow_provider_kling.operators.kling import KlingGenerateOperator
+KlingGenerateOperator(
+    task_id="make", payload=O1Image(prompt="@Image1", image_urls=["{named}"]), store="{tmp_path}/out")
+""")
+    (described,) = (tmp_path / "out").rglob("*.json")
+    (told,) = json.loads(described.read_text())["inputs"]
+    assert run.state == "success"
+    assert (told["path"], told["sidecar"]) == (str(named), str(file.with_suffix(".json")))
+    assert told["made"]["payload"] == DESCRIPTION["payload"]
+    assert told["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()

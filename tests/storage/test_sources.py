@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from airflow_provider_kling.payloads.limits import LARGEST_UPLOAD, Media
-from airflow_provider_kling.storage.sources import UnfitFileError, expanded, objection, stage
+from airflow_provider_kling.storage.opening import UnfitFileError
+from airflow_provider_kling.storage.sources import expanded, objection, stage
 
 
 @pytest.fixture

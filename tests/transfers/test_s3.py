@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
+from tests.operators.test_files import DESCRIPTION
 from tests.transfers.conftest import ID, result_of
 
 KEEP = """
@@ -93,6 +94,24 @@ def test_an_object_is_uploaded_by_the_connection_that_the_config_allows_its_fold
     monkeypatch.setenv("AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS", "s3://store@bucket/inbox")
     assert run_dag(PICTURE.replace("{arguments}", arguments)).state == ("success" if allowed else "failed")
     assert len(sim.uploads()) == allowed
+
+
+def test_the_description_beside_an_uploaded_object_is_told_of_what_is_made_of_it(sim, conn_id, s3, run_dag):
+    picture = io.BytesIO()
+    Image.new("RGB", (320, 320)).save(picture, "PNG")
+    s3.put_object(Bucket="bucket", Key="inbox/mug.png", Body=picture.getvalue())
+    s3.put_object(Bucket="bucket", Key="inbox/mug.json", Body=json.dumps(DESCRIPTION).encode())
+    run = run_dag("""
+from airflow_provider_kling.operators.kling import KlingGenerateOperator
+KlingGenerateOperator(
+    task_id="make", payload=O1Image(prompt="@Image1", image_urls=["s3://store@bucket/inbox/mug.png"]),
+    store="s3://store@bucket/made")
+""")
+    assert run.state == "success"
+    (described,) = [key for key in objects(s3) if key.startswith("made/") and key.endswith(".json")]
+    (told,) = json.loads(body(s3, described))["inputs"]
+    assert told["sidecar"] == "s3://store@bucket/inbox/mug.json"
+    assert told["made"]["payload"] == DESCRIPTION["payload"]
 
 
 def keep(run_dag, result, destination="s3://bucket/films", name="{index}.{ext}"):
