@@ -201,9 +201,7 @@ ObjectStorageToSegmindOperator(task_id="upload", source=[
 
 @pytest.mark.attack("A parameter writes an allowed folder with two slashes, as //data", "it is that one")
 @pytest.mark.parametrize("slashes", ["/", "file:///"])
-def test_two_slashes_lead_to_no_folder_below_the_workers_own(
-    sim, conn_id, run_dag, inbox, monkeypatch, seen, slashes
-):
+def test_two_slashes_lead_to_no_folder_below_the_workers_own(sim, conn_id, run_dag, inbox, monkeypatch, seen, slashes):
     """fsspec takes what begins with two slashes for a path below the working directory."""
     monkeypatch.setenv("AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS", str(inbox))
     monkeypatch.setenv("AIRFLOW__KLING__STORE_ALLOWED_PATHS", str(inbox.parent / "out"))
@@ -254,7 +252,10 @@ KlingSubmitOperator.partial(task_id="submit", model="kling-3-text2image").expand
 """
 
 
-@pytest.mark.attack("What is mapped over sets the budget and max_cost of the author's default_args to None", "they hold")
+@pytest.mark.attack(
+    "What is mapped over sets the budget and max_cost of the author's default_args to None",
+    "they hold",
+)
 def test_what_is_mapped_over_takes_no_limit_away(sim, conn_id, run_dag, seen):
     with_limit = run_dag(BUDGET, run_conf={"jobs": [{"payload": {"prompt": "a"}}]})
     assert (with_limit.state, sim.ledger()["jobs"]) == ("failed", [])  # $0.035 is above max_cost
@@ -267,9 +268,13 @@ def test_what_is_mapped_over_takes_no_limit_away(sim, conn_id, run_dag, seen):
 @pytest.mark.attack("What is mapped over names another segmind connection than default_args do", "it is not used")
 def test_what_is_mapped_over_chooses_no_key(sim, set_connection, run_dag, monkeypatch, seen):
     monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim, password="another_teams_key"))
-    tasks = """
+    tasks = (
+        """
 dag.default_args["segmind_conn_id"] = "segmind_default"
-""" + BUDGET.partition("@task")[1] + BUDGET.partition("@task")[2]
+"""
+        + BUDGET.partition("@task")[1]
+        + BUDGET.partition("@task")[2]
+    )
     run = run_dag(tasks, run_conf={"jobs": [{"payload": {"prompt": "a"}, "segmind_conn_id": set_connection()}]})
     seen(f"{run.state}, {len(sim.ledger()['jobs'])} paid")
     assert sim.ledger()["jobs"] == []
@@ -338,13 +343,17 @@ seen >> made
 RESERVED = {
     "an object, as Airflow 2.4 wrote one": {"__type": "os.system", "__var": {"command": "id"}},
     "an object of Airflow's": {
-        "__type": "airflow.sdk.definitions.asset.Asset", "__var": {"name": "a", "uri": "s3://a/b"}
+        "__type": "airflow.sdk.definitions.asset.Asset",
+        "__var": {"name": "a", "uri": "s3://a/b"},
     },
     "a class": {"__classname__": "os.system", "__version__": 1, "__data__": "id"},
 }
 
 
-@pytest.mark.attack("Answer with what Airflow's XComs take for an object of a class", "it is a dict downstream, as told")
+@pytest.mark.attack(
+    "Answer with what Airflow's XComs take for an object of a class",
+    "it is a dict downstream, as told",
+)
 @pytest.mark.parametrize("told", RESERVED.values(), ids=RESERVED)
 @pytest.mark.parametrize("operator", ["sensor", "generate"])
 def test_an_answer_is_no_object_of_a_class_downstream(sim, conn_id, run_dag, seen, told, operator, tmp_path):
@@ -370,7 +379,10 @@ read(wait.output)
     assert (run.task_state("wait"), run.task_state("read")) == ("success", "success")
 
 
-@pytest.mark.attack("Another run adopts a job by its id, as a parameter may tell it, while that job's task is retried", "paid once")
+@pytest.mark.attack(
+    "Another run adopts a job by its id, as a parameter may tell it, while that job's task is retried",
+    "paid once",
+)
 def test_a_job_that_another_run_was_told_to_adopt_is_not_paid_again_by_its_own_task(seen):
     from datetime import timedelta
 
@@ -428,8 +440,16 @@ def test_a_description_names_only_a_file_beside_it(sim, conn_id, run_dag, inbox,
 
     secret, out = inbox.parent / "secret/pin.png", inbox.parent / "out"
     forged = Sidecar(
-        request_id="abc", index=0, file="FILE", size=secret.stat().st_size, type="image/png",
-        sha256=hashlib.sha256(secret.read_bytes()).hexdigest(), dag_id="d", run_id="r", task_id="t", map_index=-1,
+        request_id="abc",
+        index=0,
+        file="FILE",
+        size=secret.stat().st_size,
+        type="image/png",
+        sha256=hashlib.sha256(secret.read_bytes()).hexdigest(),
+        dag_id="d",
+        run_id="r",
+        task_id="t",
+        map_index=-1,
         stored_at="2026-01-01T00:00:00Z",
     )
     (out / "clip.json").write_bytes(forged.to_json().replace(b"FILE", b"../secret/pin.png"))
@@ -445,7 +465,10 @@ SegmindToObjectStorageOperator(
     assert told is None or ".." not in told[0]["path"]
 
 
-@pytest.mark.attack("A submit that was refused stands upstream of a sensor for another job", "the sensor delivers its job")
+@pytest.mark.attack(
+    "A submit that was refused stands upstream of a sensor for another job",
+    "the sensor delivers its job",
+)
 def test_a_withdrawn_claim_upstream_costs_a_sensor_nothing(sim, conn_id, run_dag, seen):
     from airflow_provider_kling.hooks.segmind import SegmindHook
 
@@ -474,7 +497,10 @@ KlingGenerateOperator(task_id="make", model="kling-3-text2image", payload={"prom
     assert "files" not in told
 
 
-@pytest.mark.attack("Answer one wait with what XComs take for an object; another paid job comes after it", "that one is saved")
+@pytest.mark.attack(
+    "Answer one wait with what XComs take for an object; another paid job comes after it",
+    "that one is saved",
+)
 def test_an_answer_upstream_costs_no_other_jobs_file(sim, conn_id, run_dag, inbox, seen):
     from airflow_provider_kling.hooks.segmind import SegmindHook
 
@@ -561,24 +587,40 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
-@pytest.mark.attack("Answer a look in the history with 8 MiB of empty rows, or of numbers in a text", "500 MiB at the most")
+@pytest.mark.attack(
+    "Answer a look in the history with 8 MiB of empty rows, or of numbers in a text",
+    "500 MiB at the most",
+)
 @pytest.mark.parametrize("answer", ["rows", "a body of numbers"])
 @pytest.mark.parametrize("asked", ["one job", "a page"])
 def test_an_answer_takes_no_memory_to_speak_of(seen, answer, asked):
-    told = subprocess.run(
+    told = subprocess.run(  # noqa: S603 it is this interpreter
         [sys.executable, "-c", READ_ALONE, answer, asked], capture_output=True, text=True, timeout=120, check=True
     )
     seen(f"{told.stdout.strip()} MiB")
     assert int(told.stdout) < 500
 
 
-@pytest.mark.attack("A link beside an uploaded picture leads to the description of somebody else's file", "it is not told")
+@pytest.mark.attack(
+    "A link beside an uploaded picture leads to the description of somebody else's file",
+    "it is not told",
+)
 def test_a_link_beside_an_input_tells_nothing_of_where_it_leads(sim, conn_id, run_dag, inbox, seen):
     from airflow_provider_kling.storage.sidecar import Sidecar
 
     private = Sidecar(
-        request_id="abc", index=0, file="pin.png", size=1, type="image/png", sha256="", dag_id="d", run_id="r",
-        task_id="t", map_index=-1, stored_at="2026-01-01T00:00:00Z", payload={"prompt": "a secret prompt"},
+        request_id="abc",
+        index=0,
+        file="pin.png",
+        size=1,
+        type="image/png",
+        sha256="",
+        dag_id="d",
+        run_id="r",
+        task_id="t",
+        map_index=-1,
+        stored_at="2026-01-01T00:00:00Z",
+        payload={"prompt": "a secret prompt"},
     )
     (inbox.parent / "secret/pin.json").write_bytes(private.to_json())
     (inbox / "mug.json").symlink_to(inbox.parent / "secret/pin.json")
