@@ -89,7 +89,7 @@ def test_the_environment_holds_nothing_of_whoever_started_it(monkeypatch):
     with AirflowHome({"AIRFLOW_CONN_OTHER": "http://"}) as home:
         assert home.env["AIRFLOW__CORE__PARALLELISM"] != "99"
         assert home.env["AIRFLOW_CONN_OTHER"] == "http://"
-        assert home.env["AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS"] .endswith(",/data/inbox")
+        assert home.env["AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS"].endswith(",/data/inbox")
         assert "SG_of_somebody" not in " ".join(home.env.values())
 
 
