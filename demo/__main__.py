@@ -77,7 +77,10 @@ def _demo(console: Console) -> None:
         output = _make_output(live)
         home = stack.enter_context(
             AirflowHome(
-                {"AIRFLOW_CONN_SEGMIND_DEFAULT": json.dumps(connection)},
+                {
+                    "AIRFLOW_CONN_SEGMIND_DEFAULT": json.dumps(connection),
+                    "AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS": str(output),  # whose pictures the run's parameters name
+                },
                 logs=output / LOGS,
                 keep=os.environ.get("KEEP") == "1",
             )
