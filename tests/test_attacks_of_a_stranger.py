@@ -565,8 +565,9 @@ ObjectStorageToSegmindOperator.partial(task_id="upload", source="{inbox}/mug.png
 
 #: Reads one answer, as large as it may be, in a process of its own; says how much memory that took at the most.
 READ_ALONE = """
-import resource, sys
+import re, sys
 from datetime import UTC, datetime
+from pathlib import Path
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindError
 
@@ -583,7 +584,8 @@ try:
     call.read(200, {}, body)
 except SegmindError:
     pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not the resources used: those begin with what the process had that has started this one.
+print(int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
