@@ -119,11 +119,11 @@ class Known:
         self.bills |= read_bills((yield AskBills()))
 
     def _add(self, published: Sequence[Any]) -> set[str]:
-        """Take what the siblings show now; return the tasks of which something is known."""
+        """Take what the siblings show now; return the tasks that show something: what is only known may be outdated."""
         gone = read_withdrawn(published)
-        self._claims = {name: claim for name, claim in self._claims.items() if name not in gone}
-        self._claims |= {claim.name: claim for claim in read_claims(published, besides=self.me)}
-        return {without_iteration(task) for _, task in {*self._claims, *gone, self.me}}
+        shown = {claim.name: claim for claim in read_claims(published, besides=self.me)}
+        self._claims = {name: claim for name, claim in self._claims.items() if name not in gone} | shown
+        return {without_iteration(task) for _, task in {*shown, *gone, self.me}}
 
 
 def _check_balance(purse: Purse, check: CheckBalance) -> Generator[Step, Any, None]:
