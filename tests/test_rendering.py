@@ -219,7 +219,8 @@ def test_data_is_told_apart_however_it_is_put_together(sim, conn_id, run_dag, fo
     run = run_dag(TASKS + FEW + f"KlingSubmitOperator.partial(**SUBMIT).expand_kwargs({MAPPED[form]}, strict=False)")
     assert run.state == "failed"
     authors = ["14"] if form == "a list of XComs" else []
-    assert [job["inputs"]["prompt"] for job in sim.ledger()["jobs"]] == [DATA, *authors]
+    # On Airflow 2 the instances of a mapped task may run in any order.
+    assert sorted(job["inputs"]["prompt"] for job in sim.ledger()["jobs"]) == sorted([DATA, *authors])
 
 
 def test_the_author_lets_a_task_upstream_choose_by_name(sim, conn_id, run_dag):
