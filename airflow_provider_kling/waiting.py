@@ -243,7 +243,7 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
 
     def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
         if isinstance(error, (SegmindAuthenticationError, SegmindPermissionError, SegmindSettingsError)):
-            then = "A retry, or clearing this task," if error.retryable else "Mend that, then clear this task: it"
+            then = "A retry, or clearing this task," if error.retryable else "Correct that, then clear this task: it"
             error = error.followed_by(
                 f"The job is not affected: it runs on, and is billed if it completes. {then} waits for the same job "
                 "and sends nothing."

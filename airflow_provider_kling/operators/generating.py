@@ -12,7 +12,7 @@ from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.files import files_in
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.records import record_store
-from airflow_provider_kling.retries import MEND, fail
+from airflow_provider_kling.retries import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.pacing import Durations, Job
 from airflow_provider_kling.segmind.submission import awaited_record, read_record
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result
 
 _BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
-_CHARGED = "It is not submitted again by itself. Mend what it names, then clear this task to submit a new job."
+_CHARGED = "It is not submitted again by itself. Correct what it names, then clear this task to submit a new job."
 _ADOPTED = "Take adopt_request_id away, then clear this task to submit a new job."
 _AGAIN = "A retry, or clearing this task, submits a new job in its place."
 
@@ -132,7 +132,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             store.folder()
             check_assets(context, store)
         except SegmindInputError as error:
-            fail(self, error.followed_by(f"Nothing was uploaded, sent or paid. {MEND}"))
+            fail(self, error.followed_by(f"Nothing was uploaded, sent or paid. {CORRECT_AND_CLEAR}"))
         except SegmindError as error:
             fail(self, error)
 

@@ -14,7 +14,7 @@ from airflow_provider_kling.payloads.checking import check_rendered, check_unren
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.postponing import Postpones
 from airflow_provider_kling.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.retries import MEND, fail
+from airflow_provider_kling.retries import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
@@ -49,7 +49,7 @@ class Submitted:
 __all__ = ["KlingGenerateOperator", "KlingSubmitOperator"]
 
 #: What is left to do after an error that left no job behind.
-_TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: MEND}
+_TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: CORRECT_AND_CLEAR}
 
 
 class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOperator):

@@ -195,8 +195,8 @@ def failure(request_id: str, state: Status, model: str | None = None) -> errors.
         "Content rules blocked it: change the prompt or the pictures (the same ones will be blocked again), then clear "
         "the submit task with its downstream tasks to submit a new job."
         if blocked
-        else "Mend what it names, then clear the submit task with its downstream tasks to submit a new job; clearing "
-        "this task alone shows the same end."
+        else "Correct what it names, then clear the submit task with its downstream tasks to submit a new job; "
+        "clearing this task alone shows the same end."
     )
     what = f"Request {request_id}" + (f" ({model})" if model else "")
     cost = state.metrics.cost

@@ -77,11 +77,10 @@ def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Sta
 
 def _refuse_foreign(label: str, named: list[NamedFile], written: Any) -> None:
     """Refuse, before any is looked at, the files that neither the author nor Airflow's config has named."""
-    files = [(file, Named(file.source), Named(written_at(written, file.place))) for file in named]
-    called = [(f"{file.field}: {file.source!r}", its, authors) for file, its, authors in files]
-    if told := refused(called, UPLOAD_ALLOWED_PATHS):
-        foreign = [file for file, its, authors in files if its.refusal(authors, UPLOAD_ALLOWED_PATHS)]
-        raise KlingPayloadError(f"{label}: {told}", fields=list(dict.fromkeys(str(file.place[0]) for file in foreign)))
+    files = [(file, (Named(file.source), Named(written_at(written, file.place)))) for file in named]
+    if told := refused([(f"{file.field}: {file.source!r}", *names) for file, names in files], UPLOAD_ALLOWED_PATHS):
+        foreign = [file.place[0] for file, (its, authors) in files if its.refusal(authors, UPLOAD_ALLOWED_PATHS)]
+        raise KlingPayloadError(f"{label}: {told}", fields=list(dict.fromkeys(map(str, foreign))))
 
 
 def _read(label: str, file: NamedFile, written: Any) -> Staged:

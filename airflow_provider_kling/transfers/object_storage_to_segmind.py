@@ -19,7 +19,7 @@ from airflow_provider_kling.payloads.paths import is_path, path_text
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.postponing import Postpones
 from airflow_provider_kling.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.retries import MEND, fail
+from airflow_provider_kling.retries import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.siblings import Uploader
@@ -115,7 +115,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
                 return self._upload(context)
             except SegmindError as error:
                 if not self.postponed(context, error):
-                    fail(self, error if error.retryable else error.followed_by(MEND))
+                    fail(self, error if error.retryable else error.followed_by(CORRECT_AND_CLEAR))
 
     def _upload(self, context: Context) -> Any:
         media = self._media()
