@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_kling.segmind.dollars import Dollars, dollars
-from airflow_provider_kling.segmind.foreign import fit_value
+from airflow_provider_kling.segmind.foreign import Text
 from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.schemas import JobStatus
 
@@ -29,8 +29,8 @@ class Bill(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    request_id: str
-    model: str | None = None
+    request_id: Text
+    model: Text | None = None
     cost: Dollars | None = None
     failed: bool = False
 
@@ -122,7 +122,7 @@ def read_bills(published: Iterable[Any]) -> dict[str, Bill]:
     bills = {}
     for value in published:
         try:
-            bill = Bill.model_validate(fit_value(value))
+            bill = Bill.model_validate(value)
         except ValueError:
             continue
         bills[canonical_id(bill.request_id)] = bill

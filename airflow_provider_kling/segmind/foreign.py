@@ -14,12 +14,14 @@ import itertools
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator
+
+from airflow_provider_kling.segmind.hiding import hide, hide_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-from airflow_provider_kling.segmind.hiding import hide, hide_bytes
 
 #: Surrogates, and control characters but tab and line breaks.
 _UNFIT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -49,6 +51,11 @@ def fit_name(name: str) -> str:
     """Return a name in a dict, fit: one that is reserved loses an underscore, ``__type`` becoming ``_type``."""
     fit = fit_text(name)
     return fit[1:] if fit in RESERVED else fit
+
+
+#: A text and a name as others tell them, in a model.
+Text = Annotated[str, AfterValidator(fit_text)]
+Name = Annotated[str, AfterValidator(fit_name)]
 
 
 def fit_value(value: Any) -> Any:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_provider_kling.segmind.clocks import AwareMoment
 from airflow_provider_kling.segmind.dollars import Dollars
-from airflow_provider_kling.segmind.foreign import fit_value
+from airflow_provider_kling.segmind.foreign import Name, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,25 +52,25 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     version: int = RECORD_VERSION
-    fingerprint: str
-    account: str = ""
-    model: str
+    fingerprint: Text
+    account: Text = ""
+    model: Text
     intended_at: AwareMoment
-    price: str = ""
+    price: Text = ""
     high: Dollars | None = None
     funded: bool = False
     unclear: bool = False
     refused: bool = False
-    request_id: str | None = None
+    request_id: Text | None = None
     found: bool = False
     accepted_at: AwareMoment | None = None
     delivered: bool = False
     cost: Dollars | None = None
-    former: tuple[str, ...] = ()
-    seen: tuple[str, ...] = ()
-    ordered: tuple[str, ...] = ()
+    former: tuple[Text, ...] = ()
+    seen: tuple[Text, ...] = ()
+    ordered: tuple[Text, ...] = ()
     former_cost: Dollars = 0.0
-    uploads: dict[str, str] = Field(default_factory=dict)
+    uploads: dict[Name, Text] = Field(default_factory=dict)
 
 
 class Claim(BaseModel):
@@ -78,8 +78,8 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
-    task: str
-    run: str = ""
+    task: Text
+    run: Text = ""
     record: Record
 
     @property
@@ -244,7 +244,7 @@ def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")
     claims = []
     for value in published:
         try:
-            claims.append(Claim.model_validate(fit_value(value)))
+            claims.append(Claim.model_validate(value))
         except ValueError:
             continue
     return [claim for claim in claims if claim.name != besides]
