@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.bills import Bill
+from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.siblings import FILES_KEY, RECORD_KEY
 
 if TYPE_CHECKING:
@@ -56,6 +57,6 @@ def summary(request_id: str, result: Result) -> str:
     if result.url is None:
         return (
             f"Request {request_id} is COMPLETED ({cost}{took}), but no file is recognised in its output; it is in the "
-            f"return value: {result.output}"
+            f"return value: {one_line(result.output)}"
         )
     return f"Request {request_id} is COMPLETED ({cost}{took}): {result.url}"

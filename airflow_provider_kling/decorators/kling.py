@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -59,13 +60,15 @@ class _KlingDecoratedOperator(DecoratedOperator, KlingGenerateOperator):
 
     def execute(self, context: Context) -> Any:
         """Call the function; then as :class:`KlingGenerateOperator`."""
-        context_merge(context, self.op_kwargs)
-        kwargs = determine_kwargs(self.python_callable, self.op_args, context)
+        # A copy: what the function is mapped over may be named as what the submit relies on, such as the task's state.
+        for_function = copy.copy(context)
+        context_merge(for_function, self.op_kwargs)
+        kwargs = determine_kwargs(self.python_callable, self.op_args, for_function)
         returned = self.python_callable(*self.op_args, **kwargs)
         try:
             self.payload, self.model = check_unrendered(returned, self.model)
         except SegmindInputError as error:
-            fail(self, error.followed_by("It is what the function returned; mend that, then clear this task."))
+            fail(self, error.followed_by("It is what the function returned; correct that, then clear this task."))
         return super().execute(context)
 
 

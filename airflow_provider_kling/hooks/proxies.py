@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_kling.segmind.settings import is_this_machine
+
+_WORD = re.compile(r"[a-z]+")
 
 
 def proxy_for(url: str) -> str | None:
@@ -19,11 +22,17 @@ def proxy_for(url: str) -> str | None:
 
 
 def proxy_passwords() -> list[str]:
-    """Return the proxies' passwords, alone and with their users: errors quote a proxy's address."""
+    """
+    Return the proxies' passwords, alone and with their users: errors quote a proxy's address.
+
+    One that could be a word of an address, being nothing but small letters, is no secret by itself: the links of paid
+    files would lose that word.
+    """
     found = []
     for address in getproxies().values():
         # Not urlsplit's work: it refuses the addresses that errors quote.
         user, _, password = address.rpartition("@")[0].rpartition("//")[2].partition(":")
         if password:
-            found += [password, unquote(password), f"{user}:{password}@"]
+            alone = {password, unquote(password)}
+            found += [*(each for each in alone if not _WORD.fullmatch(each)), f"{user}:{password}@"]
     return found

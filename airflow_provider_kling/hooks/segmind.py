@@ -73,6 +73,8 @@ _CHUNK = 64 * 1024
 _A_DAY = timedelta(days=1)
 #: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
 MOST_PAGES = 100
+#: Bytes of them all: four times what ten thousand jobs with long prompts have.
+LARGEST_HISTORY = 64 * 1024**2
 
 
 class SegmindHook(BaseHook):
@@ -224,11 +226,17 @@ class SegmindHook(BaseHook):
         """Yield the rows of a span, page by page, until nothing newer than its begin can follow."""
         seen: set[str] = set()
         oldest = datetime.max.replace(tzinfo=UTC)
-        descends = True
+        descends, size = True, 0
         tomorrow = datetime.now(tz=UTC) + _A_DAY
         for page in range(1, MOST_PAGES + 1):
-            rows = self._send(protocol.history(model=model, since=since, until=until, page=page)).rows
+            answer = self._send(protocol.history(model=model, since=since, until=until, page=page))
             clocks.check(self._clock_ahead)
+            rows, size = answer.rows, size + answer.size
+            if size > LARGEST_HISTORY:
+                raise SegmindResponseError(
+                    f"Segmind's request history of {model} has more than {LARGEST_HISTORY // 1024**2} MiB in {page} "
+                    "pages, and is not read; ask again, or ask Segmind."
+                )
             fresh = [row for row in rows if row.request_id not in seen]
             seen.update(row.request_id for row in rows if row.request_id)
             yield from fresh

@@ -13,6 +13,7 @@ from airflow_provider_kling.operators.spending import budgets
 from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.bills import Bill, bill_of, read_bills
 from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.foreign import one_paragraph
 from airflow_provider_kling.segmind.reckoning import jobs_of, reckon
 from airflow_provider_kling.segmind.steps import read_claims
 from airflow_provider_kling.siblings import RECORD_KEY, Submitter, TellsCost, published, siblings
@@ -68,7 +69,7 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
         limits = [budget.max_cost_per_dag_run for budget in budgets(self.dag)]
         reckoning = reckon(claims, bills, limit=limits[0] if limits else None)
         for line in reckoning.lines():
-            self.log.info("%s", line)
+            self.log.info("%s", one_paragraph(line))
         return reckoning.to_dict()
 
     def _look_up(self, request_id: str, model: str) -> Bill:

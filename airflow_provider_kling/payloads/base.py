@@ -12,6 +12,7 @@ from airflow_provider_kling.payloads.checked import Checked, is_rendered, neares
 from airflow_provider_kling.payloads.estimate import Estimate, estimate
 from airflow_provider_kling.payloads.fields import OptionalPrompt, Seen
 from airflow_provider_kling.payloads.templates import is_template
+from airflow_provider_kling.segmind.foreign import one_paragraph, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,8 @@ class KlingPayload(Checked):
             return None
         known = list(type(self).model_fields)
         hints = [f"{name} (did you mean {meant}?)" if (meant := nearest(name, known)) else name for name in unknown]
-        return f"{self.label()}: not in the part of its page that is known, sent unchecked: {', '.join(hints)}."
+        told = f"{self.label()}: not in the part of its page that is known, sent unchecked: {', '.join(hints)}."
+        return shortened(one_paragraph(told))
 
     def estimate(self) -> Estimate:
         """Return what the job costs, as far as its price is published."""

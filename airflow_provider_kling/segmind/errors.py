@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from airflow_provider_kling.segmind.foreign import fit_text, fit_value
+from airflow_provider_kling.segmind.foreign import fit_value, one_paragraph, shortened
 
 #: Enough of an answer to recognise a proxy's page or a model's complaint, short enough for one line.
 BODY_EXCERPT_CHARS = 300
@@ -73,7 +73,7 @@ class SegmindError(Exception):
         if unknown:
             raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
         # The words of Segmind, of storages and of Airflow are in it: whatever they are, logs and triggers take it.
-        super().__init__(fit_text(message))
+        super().__init__(shortened(one_paragraph(message)))
         self.request_id: str | None = fit_value(request_id)
         self.status_code: int | None = fit_value(status_code)
         self.body: str | None = fit_value(body)
@@ -301,7 +301,8 @@ class KlingNameTakenError(KlingStorageError):
 
 def excerpt(body: bytes) -> str:
     """Return the first part of an answer's body as one printable line."""
-    text = body[: BODY_EXCERPT_CHARS * 4].decode("utf-8", errors="replace")
+    # Without NULs: in a page that is written as UTF-16 a secret would not be found.
+    text = body[: BODY_EXCERPT_CHARS * 4].replace(b"\0", b"").decode("utf-8", errors="replace")
     line = " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
     return line if len(line) <= BODY_EXCERPT_CHARS else line[: BODY_EXCERPT_CHARS - 1] + "…"
 

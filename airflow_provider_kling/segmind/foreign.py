@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Surrogates, and control characters but tab and line breaks.
 _UNFIT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_LINE_BREAKS = re.compile("[\r\n\u2028\u2029]+")
+#: Characters of a message.
+LONGEST_MESSAGE = 8000
 #: Lists and dicts within each other: more than pydantic reads, and few enough to be walked through.
 DEEPEST = 250
 #: Values of a document, those within others included; the public list of models has tens of thousands.
@@ -45,6 +48,18 @@ def first_unfit(text: str) -> re.Match[str] | None:
 def fit_text(text: str) -> str:
     """Return a text without secrets, with the replacement character wherever it cannot be handed on."""
     return _UNFIT.sub("\ufffd", hide(text))
+
+
+def one_paragraph(text: str) -> str:
+    """Return a text, fit, without its line breaks: whoever wrote a part of it begins no line of a log."""
+    return _LINE_BREAKS.sub(" ", fit_text(text))
+
+
+def shortened(text: str) -> str:
+    """Return a text that a log can bear; of a longer one the begin and the end, which says what to do."""
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    return f"{text[: LONGEST_MESSAGE * 3 // 4]} … {text[-LONGEST_MESSAGE // 4 :]}"
 
 
 def fit_name(name: str) -> str:

@@ -21,6 +21,8 @@ HIDDEN = "***"
 #: A shorter one would be found in ordinary words, and whoever wants it can guess it.
 SHORTEST = 6
 _URLSAFE = {"+": "-", "/": "_"}
+#: What HTML and XML write for these.
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 _adding = threading.Lock()
 _known: dict[str, None] = {}
@@ -94,6 +96,8 @@ def _ways(pair: tuple[str, str], escape: str, quoted: str) -> str:
     ways = []
     for char in dict.fromkeys(pair):
         before = quoted if char in "\"'/" else ""
+        if char in _ENTITIES:
+            ways.append(f"&(?:amp;){{0,4}}{_ENTITIES[char]};")
         ways.append(r"\\{1,8}" if quoted and char == "\\" else before + re.escape(char))
         code = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(char):02x}")
         ways += [

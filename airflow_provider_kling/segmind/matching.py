@@ -10,6 +10,7 @@ itself.
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 import uuid
 from contextlib import suppress
@@ -18,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from airflow_provider_kling.segmind.foreign import fit_name, read_json
+from airflow_provider_kling.segmind.foreign import fit_name, fit_value, read_json, read_literal
 from airflow_provider_kling.segmind.uploaded import is_stand_in
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 _EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
 #: Characters from which on a text that begins another one may be that text, cut.
 _SHORTEST_CUT = 32
+#: Signs that a service without Unicode replaces, and by what.
+_NOT_ASCII, _UNKNOWN = re.compile(r"[^\x00-\x7f]+"), r"[?\ufffd]+"
 #: How long after the intent a POST may still be taken up, gateways' own patience included; a longer grace counts.
 SLOWEST_ACCEPTANCE = timedelta(minutes=10)
 
@@ -133,9 +136,11 @@ def _in_time(row: HistoryRow, sent: Sent) -> bool | None:
 
 def _same_inputs(body: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> bool | None:
     """Return whether the inputs are the same; None where no value differs, but some are on one side only."""
-    if body is None:
-        return None
-    there, here = _plain(body), _plain(payload)
+    # What was sent is read as the history is: a secret in it is hidden there, too.
+    return None if body is None else _same_fields(_plain(body), _plain(fit_value(payload)))
+
+
+def _same_fields(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool | None:
     agrees = {_agrees(there[name], here[name]) for name in there.keys() & here.keys()}
     if False in agrees:
         return False
@@ -146,19 +151,27 @@ def _agrees(there: Any, here: Any) -> bool | None:
     """Return whether two plain values are the same; None where no more is known than that a file was sent."""
     if is_stand_in(here):
         return None if isinstance(there, str) and there.startswith(("http://", "https://")) else False
-    if isinstance(here, dict) and isinstance(there, dict) and here.keys() == there.keys():
-        agrees = {_agrees(there[name], here[name]) for name in here}
-    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+    if isinstance(here, dict) and isinstance(there, dict):
+        return _same_fields(there, here)
+    if isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
         agrees = {_agrees(*pair) for pair in zip(there, here, strict=True)}
     elif isinstance(here, str) and isinstance(there, str):
         return True if there == here else None if _is_nearly(there, here) else False
+    elif isinstance(there, str) and isinstance(here, dict | list):  # cut, or written in a way that is not read
+        return None
     else:
         return bool(there == here)
     return False if False in agrees else None if None in agrees else True
 
 
 def _is_nearly(there: str, here: str) -> bool:
-    """Return whether one text may be the other as a service keeps it: cut, or with its signs and spaces evened out."""
+    """
+    Return whether one text may be the other as a service keeps it.
+
+    That is: cut, with its signs and spaces evened out, or with a question mark for what is not ASCII.
+    """
+    if not here.isascii() and re.fullmatch(_UNKNOWN.join(map(re.escape, _NOT_ASCII.split(here))), there):
+        return True
     shorter, longer = sorted((_bare(there), _bare(here)), key=len)
     return shorter == longer != "" or (len(shorter) >= _SHORTEST_CUT and longer.startswith(shorter))
 
@@ -182,10 +195,10 @@ def _plain(value: Any) -> Any:
         case str():
             text = value.strip()
             if text[:1] in {"[", "{"}:
-                try:
-                    return _plain(read_json(text))
-                except (ValueError, RecursionError):
-                    return text
+                for read in (read_json, read_literal):
+                    with suppress(ValueError, RecursionError):
+                        return _plain(read(text))
+                return text
             return text.lower() if text.lower() in {"true", "false"} else _plain_number(text)
         case dict():
             return {fit_name(name): _plain(inner) for name, inner in value.items() if inner is not None}

@@ -206,7 +206,10 @@ def _next(submission: Submission, over: datetime) -> str:
 
 def _row(row: HistoryRow) -> str:
     created = created_at(row)
-    facts = [row.status or "status unknown", "time unknown" if created is None else f"created {_time(created)}"]
+    facts = [
+        one_line(row.status or "status unknown"),
+        "time unknown" if created is None else f"created {_time(created)}",
+    ]
     if row.cost:
         facts.append(f"${row.cost:.3f}")
     return ", ".join(facts)

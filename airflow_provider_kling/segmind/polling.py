@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.orphans import ORPHAN_GRACE
-from airflow_provider_kling.segmind.refusals import failure
+from airflow_provider_kling.segmind.refusals import failure, one_line
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Wait:
 
     def begun(self, usual_latency: float | None, poll_interval: float | None) -> str:
         """Return the log's first line: for what, where that stands, until when, and how long it usually takes."""
-        about = ", ".join(filter(None, [self.model, self.last_status]))
+        about = ", ".join(filter(None, [one_line(self.model or ""), self.last_status]))
         return (
             f"Waiting for request {self.request_id}{f' ({about})' if about else ''} until "
             f"{self.deadline:%Y-%m-%d %H:%M:%S %Z}."

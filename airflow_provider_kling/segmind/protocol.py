@@ -292,7 +292,7 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
         method="GET",
         path="/inference-request/request-history",
         question=Question("read the request history"),
-        reader=_reader(HistoryPage),
+        reader=_read_page,
         host=Host.HISTORY,
         query=query,
         largest_answer=LARGEST_LIST,
@@ -334,6 +334,10 @@ def _past(request_id: str, reader: Callable[[Answer], T]) -> Call[T]:
 
 def _reader(schema: type[M]) -> Callable[[Answer], M]:
     return lambda answer: schema.model_validate_json(answer.body)
+
+
+def _read_page(answer: Answer) -> HistoryPage:
+    return HistoryPage.model_validate_json(answer.body).model_copy(update={"size": len(answer.body)})
 
 
 def _read_generation(answer: Answer) -> Generation:

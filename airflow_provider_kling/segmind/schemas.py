@@ -196,8 +196,10 @@ class HistoryRow(_Answer):
 
     A job with several outputs has a row for each, and every one carries the job's full cost.
     ``request_body`` holds the parameters as sent, or None where they cannot be read. ``request_id`` is empty where the
-    row has none: it may be a job, and hides no other.
+    row has none: it may be a job, and hides no other. What else a row says is left out: thousands are held at once.
     """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     request_id: str = ""
     model_name: SideText = None
@@ -231,9 +233,16 @@ class HistoryRow(_Answer):
 
 
 class HistoryPage(_Answer):
-    """One page of the request history, or the rows of one request."""
+    """
+    One page of the request history, or the rows of one request.
+
+    :param size: bytes of the answer.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     rows: tuple[HistoryRow, ...] = Field(validation_alias=AliasChoices("data", "rows"), max_length=MOST_ROWS)
+    size: int = 0
 
     @model_validator(mode="before")
     @classmethod

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindInputError,
     SegmindRequestNotFoundError,
 )
+from airflow_provider_kling.segmind.foreign import read_json, read_literal
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
 
@@ -53,10 +52,10 @@ def finished(result: Any, hook: SegmindHook) -> dict[str, Any]:
 def _read(result: Any) -> Any:
     if not isinstance(result, str) or not result.lstrip().startswith("{"):
         return as_plain(result) if isinstance(result, Mapping) else result
-    for read in (json.loads, ast.literal_eval):
+    for read in (read_json, read_literal):
         try:
             return read(result)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except ValueError:
             continue
     return result
 

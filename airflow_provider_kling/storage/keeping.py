@@ -197,14 +197,15 @@ class _Keeper:
 
     def _replaced(self, there: Sidecar, name: Name, description: Sidecar) -> None:
         """Tell of the file whose place was taken, and remove it where it has another ending."""
-        self.log.info("It takes the place of the file of request %s, which this task saved before.", there.request_id)
+        former = one_line(there.request_id)
+        self.log.info("It takes the place of the file of request %s, which this task saved before.", former)
         if there.file == description.file or not name.is_name_of(there.file):
             return
-        former = f"{self.folder.path(name.stem).rpartition('/')[0]}/{there.file}"
+        path = f"{self.folder.path(name.stem).rpartition('/')[0]}/{there.file}"
         try:
-            self.fs.rm_file(former)
+            self.fs.rm_file(path)
         except Exception as exc:  # noqa: BLE001 because the new file is there, whatever becomes of the old one
-            self.log.warning("%s could not be removed (%s).", self.folder.url(former), one_line(exc))
+            self.log.warning("%s could not be removed (%s).", one_line(self.folder.url(path)), one_line(exc))
 
     def _way_out(self) -> str:
         return (

@@ -14,6 +14,7 @@ from airflow_provider_kling.siblings import FILES_KEY, Traceable, siblings
 from airflow_provider_kling.storage.allowed import on_disk
 from airflow_provider_kling.storage.opening import open_real
 from airflow_provider_kling.storage.sidecar import (
+    DEEPEST,
     Input,
     Made,
     Sidecar,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.segmind.schemas import HistoryRow
 
-#: How many jobs a chain is followed back through that were not kept; each costs a look in the history.
-DEEPEST = 10
 #: How many descriptions and jobs are looked at in all; the inputs beyond are told by their links alone.
 MOST_LOOKS = 50
 
@@ -93,7 +92,9 @@ class Lineage:
         try:
             return self._followed(name, url, chain)
         except Exception as exc:  # noqa: BLE001 because what cannot be told of an input costs no file
-            self.log.warning("What the input %s is cannot be told (%s).", name, one_line(exc) or type(exc).__name__)
+            self.log.warning(
+                "What the input %s is cannot be told (%s).", one_line(name), one_line(exc) or type(exc).__name__
+            )
             return Input(field=name, url=url)
 
     def _followed(self, name: str, url: str, chain: tuple[str, ...]) -> Input:
@@ -136,7 +137,7 @@ class Lineage:
         except FileNotFoundError:
             return None
         except Exception as exc:  # noqa: BLE001 because a description that cannot be had costs no file
-            self.log.warning("The description %s of an input cannot be read (%s).", sidecar, one_line(exc))
+            self.log.warning("The description %s of an input cannot be read (%s).", one_line(sidecar), one_line(exc))
             return None
 
 

@@ -24,6 +24,8 @@ DEFAULT_NAME = "{dag_id}/{run_id}/{task_id}-{map_index}-{index}.{ext}"
 PLACEHOLDERS = ("dag_id", "run_id", "task_id", "map_index", "index", "request_id", "model")
 #: Longest value in bytes; ids may have 250 characters each, a file's name on most disks 255 bytes in all.
 LONGEST_VALUE = 80
+#: Bytes of a file's or folder's name: as most disks have it, and without the longest ending of a file.
+LONGEST_PART = 255 - len(".jpeg")
 #: Characters of a template; no store takes longer keys, and the search for Jinja's marks takes the square of them.
 LONGEST_NAME = 1024
 
@@ -58,10 +60,11 @@ class Name:
 
     def marked(self, mark: str) -> Name:
         """Return another name beside this one, which holds the mark."""
-        if self.fixed and "." in self.stem.rpartition("/")[2][1:]:
-            stem, _, extension = self.stem.rpartition(".")
-            return Name(f"{stem}-{mark}.{extension}", fixed=True)
-        return Name(f"{self.stem}-{mark}", fixed=self.fixed)
+        folder, slash, last = self.stem.rpartition("/")
+        stem, dot, extension = last.rpartition(".") if self.fixed and "." in last[1:] else (last, "", "")
+        end = f"-{_safe(mark)}{dot}{extension}"
+        room = LONGEST_PART - len(end.encode())
+        return Name(f"{folder}{slash}{_shortened(stem, room)}{end}", fixed=self.fixed)
 
     @property
     def sidecar(self) -> str:
@@ -95,6 +98,12 @@ def render(template: str, values: Mapping[str, str | int]) -> Name:
     _check(template, template)  # what looks like a template now was filled in
     stem = _PLACEHOLDER.sub(lambda found: _safe(values[found[1]]), template.removesuffix(_ENDING))
     _check_path(stem, template)
+    for part in stem.split("/"):
+        if len(part.encode()) > LONGEST_PART:
+            raise SegmindInputError(
+                f"name: {part[:40]!r}… has {len(part.encode())} bytes, at most {LONGEST_PART} are allowed between two "
+                "slashes, so that its description has a name too; shorten it."
+            )
     return Name(stem, fixed=not template.endswith(_ENDING))
 
 
@@ -115,7 +124,11 @@ def _safe(value: str | int) -> str:
     if len(text.encode()) <= LONGEST_VALUE:
         return text
     digest = hashlib.sha256(str(value).encode(errors="backslashreplace")).hexdigest()[:8]
-    return text.encode()[: LONGEST_VALUE - 9].decode(errors="ignore") + f"-{digest}"
+    return f"{_shortened(text, LONGEST_VALUE - 9)}-{digest}"
+
+
+def _shortened(text: str, room: int) -> str:
+    return text.encode()[:room].decode(errors="ignore")
 
 
 def _check(plain: str, template: str) -> None:

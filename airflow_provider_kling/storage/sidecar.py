@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlunsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, JsonValue, Tag, ValidationError
 
 from airflow_provider_kling.segmind.addresses import is_address, split
 from airflow_provider_kling.storage.opening import UnfitFileError, opened
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 
 #: The largest description that is written, and read, in bytes.
 LARGEST = 1024**2
+#: How many files of a chain are described within each other; those before them are named, with their descriptions.
+DEEPEST = 10
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*)[;,]")
+
+
+def _kind(described: Any) -> str:
+    """Tell which of both it is. To try one after the other takes twice as long with each level of a chain."""
+    return "kept" if isinstance(described, Sidecar) or (isinstance(described, dict) and "file" in described) else "made"
 
 
 def _file_name(name: str) -> str:
@@ -67,7 +74,7 @@ class Input(BaseModel):
     path: str | None = None
     sidecar: str | None = None
     sha256: str | None = None
-    made: Sidecar | Made | None = None
+    made: Annotated[Annotated[Sidecar, Tag("kept")] | Annotated[Made, Tag("made")], Discriminator(_kind)] | None = None
 
 
 class Sidecar(Made):
@@ -101,8 +108,8 @@ class Sidecar(Made):
         return self.model_dump(mode="json", exclude={"inputs"}, exclude_none=True)
 
     def fitted(self) -> Self:
-        """Return it without what makes it too large to be read again, what is farthest from the file first."""
-        fitted = self
+        """Return it without what makes it too large or too deep to be read again, the farthest inputs first."""
+        fitted = self.model_copy(update={"inputs": _cut(self.inputs, DEEPEST)})
         steps: tuple[dict[str, Any], ...] = (
             {"inputs": tuple(input_.model_copy(update={"made": None}) for input_ in self.inputs)},
             {"inputs": ()},
@@ -116,6 +123,17 @@ class Sidecar(Made):
     def to_json(self) -> bytes:
         """Return it as it is stored."""
         return self.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+
+
+def _cut(inputs: tuple[Input, ...], levels: int) -> tuple[Input, ...]:
+    """Return inputs described down to so many levels."""
+
+    def cut(made: Made | None) -> Made | None:
+        if made is None or not levels:
+            return None
+        return made.model_copy(update={"inputs": _cut(made.inputs, levels - 1)})
+
+    return tuple(input_.model_copy(update={"made": cut(input_.made)}) for input_ in inputs)
 
 
 def read_sidecar(fs: AbstractFileSystem, path: str) -> Sidecar | None:

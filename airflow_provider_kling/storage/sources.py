@@ -13,7 +13,9 @@ import os
 import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -30,9 +32,10 @@ from airflow_provider_kling.storage.media import HEAD, MediaType, Shape, media_t
 from airflow_provider_kling.storage.opening import UnfitFileError, open_real, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from fsspec import AbstractFileSystem
 
     from airflow_provider_kling.payloads.limits import Media
 
@@ -46,7 +49,8 @@ class Staged:
 
     :param source: what names it.
     :param place: where it was read: on a disk its real path.
-    :param copy: its content, at hand until it is closed.
+    :param copy: its content, at hand until it is closed; see :meth:`content`.
+    :param again: reads the file once more.
     :param size: in bytes.
     :param sha256: of its content.
     :param type: by its first bytes.
@@ -58,6 +62,26 @@ class Staged:
     size: int
     sha256: str
     type: MediaType
+    again: Callable[[], Staged]
+
+    @contextmanager
+    def content(self) -> Iterator[IO[bytes]]:
+        """
+        Yield its content from its beginning, also where the copy is closed, as those of a large batch are.
+
+        :raises UnfitFileError: it has been changed since it was checked.
+        :raises Exception: whatever its storage raises; a retry may help.
+        """
+        if not self.copy.closed:
+            self.copy.seek(0)
+            yield self.copy
+            return
+        staged = self.again()
+        with staged.copy as copy:
+            if staged.sha256 != self.sha256:
+                raise UnfitFileError("has been changed since it was checked")
+            copy.seek(0)
+            yield copy
 
 
 def located(source: str, conn_id: str | None = None) -> ObjectStoragePath:
@@ -88,12 +112,47 @@ def expanded(source: str, conn_id: str | None = None) -> list[str]:
         path = located(source, conn_id)
         if path.fs.exists(path.path):
             return [source]
-        found = path.fs.glob(path.path, detail=True)
+        found = _matching(path.fs, str(path.path))
     scheme, separator, rest = source.rpartition("://")
     connection = rest[: rest.index("@") + 1] if "@" in rest.partition("/")[0] else ""
     return [
         f"{scheme}{separator}{connection}{name}" for name, facts in sorted(found.items()) if facts["type"] == "file"
     ]
+
+
+def _matching(fs: AbstractFileSystem, pattern: str) -> dict[str, Any]:
+    """
+    Return what lies below the folder in front of the first mark and fits a pattern, part by part.
+
+    The filesystems' own ``glob`` tries every way in which stars may share a name, which is as good as endless.
+    """
+    parts = pattern.split("/")
+    first = next(number for number, part in enumerate(parts) if is_pattern(part))
+    folder, wanted = "/".join(parts[:first]), parts[first:]
+    depth = None if "**" in wanted else len(wanted)
+    below = fs.find(folder or "/", maxdepth=depth, detail=True)
+    return {name: facts for name, facts in below.items() if _fits(name[len(folder) :].strip("/").split("/"), wanted)}
+
+
+def _fits(parts: list[str], wanted: list[str]) -> bool:
+    """Whether the parts of a path are those of a pattern, in which ``**`` stands for any number of folders."""
+
+    def passed(places: set[int]) -> set[int]:
+        return {
+            later
+            for place in places
+            for later in range(place, len(wanted) + 1)
+            if all(part == "**" for part in wanted[place:later])
+        }
+
+    places = passed({0})
+    for part in parts:
+        fitting = [place for place in places if place < len(wanted)]
+        places = passed(
+            {place for place in fitting if wanted[place] == "**"}
+            | {place + 1 for place in fitting if fnmatchcase(part, wanted[place])}
+        )
+    return len(wanted) in places
 
 
 def stage(source: str, conn_id: str | None = None, written: Named | None = None) -> Staged:
@@ -110,7 +169,8 @@ def stage(source: str, conn_id: str | None = None, written: Named | None = None)
     with _refusals(source), ExitStack() as undo:
         copy = undo.enter_context(tempfile.TemporaryFile())
         with _original(source, conn_id, written) as (place, original):
-            staged = _copied(source, place, original, copy)
+            size, sha256, type_ = _copied(original, copy)
+        staged = Staged(source, place, copy, size, sha256, type_, partial(stage, source, conn_id, written))
         undo.pop_all()
         return staged
 
@@ -173,7 +233,8 @@ def objection(staged: Staged, media: Media) -> str | None:
     return _told(staged, measured)
 
 
-def _copied(source: str, place: str, original: IO[bytes], copy: IO[bytes]) -> Staged:
+def _copied(original: IO[bytes], copy: IO[bytes]) -> tuple[int, str, MediaType]:
+    """Copy a file; return its size in bytes, its sha256 and its type."""
     digest, size = hashlib.sha256(), 0
     block = original.read(_BLOCK)
     known = media_type(block[:HEAD])
@@ -185,7 +246,7 @@ def _copied(source: str, place: str, original: IO[bytes], copy: IO[bytes]) -> St
         digest.update(block)
         copy.write(block)
         block = original.read(_BLOCK)
-    return Staged(source, place, copy, size, digest.hexdigest(), known)
+    return size, digest.hexdigest(), known
 
 
 def _refuse_large(size: int | None) -> None:

@@ -66,7 +66,8 @@ class Uploads:
             own.update({sha256: others[sha256] for sha256 in wanted.keys() - own.keys() if sha256 in others})
         for sha256, file in wanted.items():
             if sha256 not in own:
-                own[sha256] = self._hook.upload_file(file.copy, file.type.mime)
+                with file.content() as content:
+                    own[sha256] = self._hook.upload_file(content, file.type.mime)
                 self._log.info("Uploaded %s (%s, %d bytes): %s", file.source, file.type.mime, file.size, own[sha256])
                 self._keep(kept)
             else:

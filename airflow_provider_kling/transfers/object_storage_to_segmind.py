@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: The files of a batch whose copies are kept from their check to their upload, in number and in bytes.
+MOST_AT_HAND, MOST_BYTES_AT_HAND = 64, 512 * 1024**2
 #: Stands for the files of a payload that is checked before there are any addresses.
 ANY_ADDRESS = "https://segmind.com/file"
 
@@ -120,15 +122,23 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
     def _upload(self, context: Context) -> Any:
         media = self._media()
         with ExitStack() as at_hand:
-            files = []
-            for source, written in self._sources():
-                files.append(self._asked(source, partial(stage, written=written)))
-                at_hand.callback(files[-1].copy.close)
-            refusals = [(file.source, words) for file in files if (words := objection(file, media))]
+            files, refusals, size = [], [], 0
+            for number, (source, written) in enumerate(self._sources(), 1):
+                file = self._asked(source, partial(stage, written=written))
+                at_hand.callback(file.copy.close)
+                files.append(file)
+                if words := objection(file, media):
+                    refusals.append((file.source, words))
+                size += file.size
+                if number > MOST_AT_HAND or size > MOST_BYTES_AT_HAND:  # it is read once more when it is uploaded
+                    file.copy.close()
             if refusals:
                 told = "; ".join(f"{source!r} {words}" for source, words in refusals)
                 raise SegmindInputError(f"source: {told}; {self.model} takes {media}. Nothing was uploaded.")
-            addresses = Uploads(context, self.hook, self.log).addresses(files)
+            try:
+                addresses = Uploads(context, self.hook, self.log).addresses(files)
+            except UnfitFileError as exc:
+                raise SegmindInputError(f"source: a file {exc}. A retry uploads none of the others again.") from exc
             found = [addresses[file.sha256] for file in files]
             if self.payload is not None:
                 payload_class = get_payload_class(str(self.model))

@@ -36,6 +36,7 @@ def verdict(found):
         {**PAYLOAD, "duration": 5.0},
         {**PAYLOAD, "keep_audio": "true"},
         {**PAYLOAD, "elements": json.dumps(PAYLOAD["elements"])},
+        {**PAYLOAD, "elements": str(PAYLOAD["elements"])},
         {**PAYLOAD, "end_image_url": None},
     ],
 )
@@ -78,6 +79,10 @@ def test_what_differs_in_model_time_or_a_value_is_another_job(fields):
         {"request_body": {**PAYLOAD, "prompt": "A  fox."}},
         {"request_body": {**PAYLOAD, "prompt": "a&nbsp;fox"}},
         {"request_body": {**PAYLOAD, "elements": [{"frontal_image_url": "https%3A%2F%2Fx/y"}]}},
+        # a list as a text that is cut, or written in another way, and a part of a list's part
+        {"request_body": {**PAYLOAD, "elements": json.dumps(PAYLOAD["elements"])[:20]}},
+        {"request_body": {**PAYLOAD, "elements": "frontal_image_url=https://x/y"}},
+        {"request_body": {**PAYLOAD, "elements": [{}]}},
     ],
 )
 def test_what_cannot_be_read_whole_may_be_it(fields):
@@ -89,6 +94,12 @@ def test_a_text_that_came_back_cut_may_be_it_unless_little_is_left():
     sent = Sent("kling-o1", {"prompt": prompt}, [Window.after(NOW, ORPHAN_GRACE)])
     for length, count in ((len(prompt) - 1, 1), (45, 1), (20, 0)):
         assert len(matches(sent, [row(request_body={"prompt": prompt[:length]})]).possible) == count
+
+
+def test_a_text_whose_signs_were_replaced_by_question_marks_may_be_it():
+    sent = Sent("kling-o1", {"prompt": "一只 fox 狐狸!"}, [Window.after(NOW, ORPHAN_GRACE)])
+    for prompt, count in (("?? fox ??!", 1), ("\ufffd fox \ufffd!", 1), ("?????? fox ??????!", 1), ("?? owl ??!", 0)):
+        assert len(matches(sent, [row(request_body={"prompt": prompt})]).possible) == count
 
 
 def test_the_window_follows_the_grace_where_that_is_longer():
@@ -135,7 +146,7 @@ def verdict_on_files(body, addresses):
         ({"image_urls": ["https://s/1.png", "https://x/other"]}, "other", "other"),
         ({"image_urls": ["https://s/1.png"]}, "other", "other"),
         ({"image_urls": [7, "https://x/y"]}, "other", "other"),
-        ({"elements": [{"frontal_image_url": "https://s/1.png", "reference_image_urls": []}]}, "other", "other"),
+        ({"elements": [{"frontal_image_url": "https://s/1.png", "reference_image_urls": []}]}, "possible", "possible"),
         ({"prompt": "an owl"}, "other", "other"),
     ],
 )
