@@ -55,9 +55,7 @@ print([name.rpartition("/")[2] for name in expanded(sys.argv[1])])
 """
 
 
-@pytest.mark.attack(
-    "A pattern of many stars, or a long name where an author's pattern looks", "at once"
-)
+@pytest.mark.attack("A pattern of many stars, or a long name where an author's pattern looks", "at once")
 @pytest.mark.parametrize("pattern", ["*?" * 14 + "!", "*_*_*_*_*_*.png"])
 def test_no_pattern_holds_a_worker(tmp_path, pattern):
     names = ["IMG_20261129_a_quite_ordinary_product_name.png", "_" * 240 + ".jpg"]
@@ -287,9 +285,7 @@ with DAG("many_{tmp_path.name}", schedule=None) as dag:
     assert len(sim.uploads()) == 4
 
 
-@pytest.mark.attack(
-    "Sparse files of 199 MB in a folder that is uploaded", "512 MiB of copies at once"
-)
+@pytest.mark.attack("Sparse files of 199 MB in a folder that is uploaded", "512 MiB of copies at once")
 def test_a_batch_of_large_files_takes_little_room(sim, conn_id, run_dag, tmp_path):
     Image.new("RGB", (320, 320)).save(tmp_path / "a.png")
     for number in range(6):
