@@ -277,6 +277,7 @@ def test_every_model_runs_end_to_end_with_an_example_of_its_own(sim, conn_id, ru
     """).xcom("done", "url")
     run = run_dag(f"""
         from airflow_provider_kling import payloads
+        from airflow_provider_kling.operators.kling import KlingGenerateOperator
         from airflow_provider_kling.payloads import table
 
         VALUES = {{
@@ -293,10 +294,9 @@ def test_every_model_runs_end_to_end_with_an_example_of_its_own(sim, conn_id, ru
                 required += ["image_url", "video_url"]
             return payload_class(**{{name: VALUES.get(name, PICTURES[0]) for name in required or ["voice_url"]}})
 
-        submit = KlingSubmitOperator.partial(task_id="submit").expand(
+        KlingGenerateOperator.partial(task_id="done", deferrable=False, poll_interval=0.2).expand(
             payload=[example(slug) for slug in payloads.known_slugs()]
         )
-        KlingSensor.partial(task_id="done", mode="poke", poll_interval=0.5).expand(request_id=submit.output)
     """)
     assert run.state == "success"
     jobs = sim.ledger()["jobs"][1:]

@@ -1,4 +1,4 @@
-"""A file of two gigabytes, made while it is sent, is kept in the memory of a small one."""
+"""A file of half a gigabyte, made while it is sent, is kept in the memory of a small one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 large = fetch(f"{url}/large.mp4", sys.argv[2])
 print("GREW", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, small, large)
 """
-LARGE = 2 * 1024**3
+LARGE = 512 * 1024**2
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        """Serve a film, or one with nothing behind it up to two gigabytes, as its format allows."""
+        """Serve a film, or one with nothing behind it up to half a gigabyte, as its format allows."""
         padding = LARGE - len(self.film) if "large" in self.path else 0
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.film) + padding))
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
             padding -= self.connection.send(memoryview(nothing)[:padding])
 
 
-def test_two_gigabytes_need_no_more_memory_than_three_megabytes(film, tmp_path):
+def test_half_a_gigabyte_needs_no_more_memory_than_three_megabytes(film, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"film": film}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
