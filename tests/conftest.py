@@ -60,15 +60,15 @@ if TYPE_CHECKING:
     from airflow_provider_kling.simulator import Simulator
 
 #: The longest tests: one that begins last keeps one core busy and leaves the others idle.
-LONGEST = ("test_submission_machine", "test_spending_machine")
+LONGEST = ("test_rules", "test_kling_image_to_video_to_edit", "test_airflow_home", "test_submission_machine")
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Choose no workers for a part of the tests: it ends before they would have started. Else keep all cores busy."""
     part = config.option.keyword or any(Path(argument.partition("::")[0]).is_file() for argument in config.args)
-    # One more than there are cores: many a test waits for a second or two.
-    return 0 if part else (os.cpu_count() or 1) + 1
+    # Twice as many as there are cores: many a test waits for a second or two.
+    return 0 if part else 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -132,7 +132,8 @@ def test_an_id_a_slug_and_an_amount(value):
 @fuzz(
     host=st.one_of(st.none(), any_text, st.sampled_from(["https://api.segmind.com", "localhost:1", "http://[::1]:80"])),
     port=st.one_of(st.none(), st.integers(-1, 70_000)),
-    password=st.one_of(st.none(), any_text, st.just("SG_1111")),
+    # A process hides every key that it has read, for all tests that follow: a short one is not hidden, and no word.
+    password=st.one_of(st.none(), any_text.map(lambda text: text[:5]), st.just("SG_1111")),
     extra=st.one_of(
         st.none(),
         any_text,
