@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.simulator import Simulator
 
 #: The longest tests: one that begins last keeps one core busy and leaves the others idle.
-LONGEST = ("test_rules", "test_kling_image_to_video_to_edit", "test_airflow_home", "test_submission_machine")
+LONGEST = ("test_kling_image_to_video_to_edit", "test_airflow_home", "test_submission_machine")
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's

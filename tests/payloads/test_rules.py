@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 import subprocess
 import sys
+import time
 import warnings
+import wave
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kling import payloads
+from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.operators.kling import KlingSubmitOperator
 from airflow_provider_kling.payloads import (
     CreateVoice,
@@ -24,9 +29,11 @@ from airflow_provider_kling.payloads import (
     V3TextToVideo,
     V16TextToVideo,
     V25TurboVideo,
+    get_payload_class,
+    known_slugs,
     table,
 )
-from airflow_provider_kling.payloads.checking import check_rendered
+from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.segmind.errors import KlingPayloadError
 from airflow_provider_kling.simulator.catalogue import Catalogue
 
@@ -259,49 +266,34 @@ def test_importing_the_operator_builds_no_model_and_one_family_does_not_build_an
         assert len(json.loads(found.stdout.strip().splitlines()[-1].replace("'", '"'))) == built
 
 
-def test_every_model_runs_end_to_end_with_an_example_of_its_own(sim, conn_id, run_dag, tmp_path):
-    import math
-    import struct
-    import wave
-
-    from airflow_provider_kling.hooks.segmind import SegmindHook
-
+def test_every_model_runs_end_to_end_with_an_example_of_its_own(sim, conn_id, pictures, tmp_path):
     sound = tmp_path / "voice.wav"
     with wave.open(str(sound), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(b"".join(struct.pack("<h", int(9000 * math.sin(n / 5))) for n in range(8000)))
-    (sound_url,) = SegmindHook(conn_id).upload([sound])
-    video_url = run_dag("""
-        submit = KlingSubmitOperator(task_id="submit", payload=O1ReferenceToVideo(prompt="x", image_urls=PICTURES))
-        KlingSensor(task_id="done", request_id=submit.output, poll_interval=0.2)
-    """).xcom("done", "url")
-    run = run_dag(f"""
-        from airflow_provider_kling import payloads
-        from airflow_provider_kling.operators.kling import KlingGenerateOperator
-        from airflow_provider_kling.payloads import table
+    hook = SegmindHook(conn_id)
+    (sound_url,) = hook.upload([sound])
+    values = {"prompt": "a fox", "image_urls": pictures, "audio_url": sound_url, "voice_url": sound_url}
 
-        VALUES = {{
-            "prompt": "a fox", "image_urls": PICTURES, "video_url": {video_url!r}, "audio_url": {sound_url!r},
-            "voice_url": {sound_url!r},
-        }}
+    def submitted(slug):
+        payload_class = get_payload_class(slug)
+        required = [row.name for row in table.parameters(payload_class) if row.required]
+        if table.prompt_or_shots(payload_class):
+            required.append("prompt")
+        if "motion-control" in slug:
+            required += ["image_url", "video_url"]
+        example = payload_class(**{name: values.get(name, pictures[0]) for name in required or ["voice_url"]})
+        request = check_rendered(*check_unrendered(example, None))
+        return hook.submit(request.model, request.parameters).request_id
 
-        def example(slug):
-            payload_class = payloads.get_payload_class(slug)
-            required = [row.name for row in table.parameters(payload_class) if row.required]
-            if table.prompt_or_shots(payload_class):
-                required.append("prompt")
-            if "motion-control" in slug:
-                required += ["image_url", "video_url"]
-            return payload_class(**{{name: VALUES.get(name, PICTURES[0]) for name in required or ["voice_url"]}})
+    def result(request_id):
+        while not hook.get_status(request_id).status.is_terminal:
+            time.sleep(0.02)
+        return hook.get_result(request_id)
 
-        KlingGenerateOperator.partial(task_id="done", deferrable=False, poll_interval=0.2).expand(
-            payload=[example(slug) for slug in payloads.known_slugs()]
-        )
-    """)
-    assert run.state == "success"
-    jobs = sim.ledger()["jobs"][1:]
-    assert {job["model"] for job in jobs} == set(payloads.known_slugs())
-    assert {job["status"] for job in jobs} == {"COMPLETED"}
-    results = [run.xcom("done", map_index=index) for index in range(38)]
-    assert sum(bool(result["url"]) for result in results) == 37  # a voice is no file
-    assert all(result["cost"] > 0 for result in results)
+    values["video_url"] = result(submitted("kling-o1-reference-image-to-video")).url
+    jobs = {slug: submitted(slug) for slug in known_slugs()}
+    results = {slug: result(request_id) for slug, request_id in jobs.items()}
+    assert {found.status for found in results.values()} == {"COMPLETED"}
+    assert sum(bool(found.url) for found in results.values()) == len(results) - 1  # a voice is no file
+    assert all(found.metrics.cost > 0 for found in results.values())
