@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.bills import Bill
+from airflow_provider_kling.segmind.foreign import shortened
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.siblings import FILES_KEY, RECORD_KEY
 
 if TYPE_CHECKING:
     from airflow_provider_kling.segmind.errors import KlingGenerationFailedError
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 #: The XCom by which the tasks of a run know what a job cost.
 BILL_KEY = "kling_bill"
 #: What only this provider tells, so that an answer is not believed: the saved files of a result, and, where an author
-#: has each key of a result pushed, what tasks tell each other.
-_OURS = frozenset({"files", "return_value", BILL_KEY, FILES_KEY, RECORD_KEY})
+#: has each key of a result pushed, what tasks tell each other, or Airflow.
+_OURS = re.compile(r"files|return_value|submitted_at|kling_.*|_link_.*|skipmixin_key", re.DOTALL)
 
 
 def xcoms(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def xcoms(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
     is for tasks that count what the run costs.
     """
     answer = result.model_dump(mode="json", exclude_none=True)
-    answer = {name: value for name, value in answer.items() if name not in _OURS}
+    answer = {name: value for name, value in answer.items() if not _OURS.fullmatch(name)}
     facts = {
         "url": result.url,
         "urls": list(result.urls),
@@ -59,4 +60,4 @@ def summary(request_id: str, result: Result) -> str:
             f"Request {request_id} is COMPLETED ({cost}{took}), but no file is recognised in its output; it is in the "
             f"return value: {one_line(result.output)}"
         )
-    return f"Request {request_id} is COMPLETED ({cost}{took}): {result.url}"
+    return f"Request {request_id} is COMPLETED ({cost}{took}): {shortened(result.url)}"

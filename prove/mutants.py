@@ -245,7 +245,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "numbers and their texts differ",
         _MATCHING,
-        '            return f"{value:.12g}"\n',
+        "            return _plain_number(repr(value))\n",
         "            return value\n",
     ),
     Mutant(

@@ -71,6 +71,10 @@ SLOWEST_UPLOAD = 125_000
 #: Bytes of an answer that are read at a time.
 _CHUNK = 64 * 1024
 _A_DAY = timedelta(days=1)
+#: Later than any row's time.
+_EVER = datetime(2200, 1, 2, tzinfo=UTC)
+#: A page of fewer rows is the last one, however few Segmind puts on a page.
+_NO_WHOLE_PAGE = 10
 #: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
 MOST_PAGES = 100
 #: Bytes of them all: four times what ten thousand jobs with long prompts have.
@@ -216,7 +220,7 @@ class SegmindHook(BaseHook):
         while True:
             first = max(since, last - protocol.HISTORY_SPAN)
             for row in self._read_history(model, first, last):
-                if row.model_name == model and created_within(row, since, until or now + _A_DAY) is not False:
+                if row.model_name in {model, None} and created_within(row, since, until or now + _A_DAY) is not False:
                     found.setdefault(row.request_id or f"row {len(found)}", row)
             if first == since:
                 return list(found.values())
@@ -227,7 +231,8 @@ class SegmindHook(BaseHook):
         seen: set[str] = set()
         oldest = datetime.max.replace(tzinfo=UTC)
         descends, size = True, 0
-        tomorrow = datetime.now(tz=UTC) + _A_DAY
+        first: tuple[HistoryRow, ...] = ()
+        before: tuple[HistoryRow, ...] = ()
         for page in range(1, MOST_PAGES + 1):
             answer = self._send(protocol.history(model=model, since=since, until=until, page=page))
             clocks.check(self._clock_ahead)
@@ -244,10 +249,13 @@ class SegmindHook(BaseHook):
                 descends = descends and created <= oldest
                 oldest = min(oldest, created)
             # Newest first, as asked for: what follows is older still.
-            passed = descends and any(created_within(row, since, tomorrow) is False for row in fresh)
-            again = not any(row.request_id for row in fresh)  # the same page
-            if len(rows) < protocol.HISTORY_PAGE_SIZE or again or passed:
+            passed = descends and any(created_within(row, since, _EVER) is False for row in fresh)
+            first = first or rows
+            # Segmind may have pages of fewer rows than are asked for, and the rows may have no ids.
+            last = len(rows) < min(len(first), protocol.HISTORY_PAGE_SIZE) or len(rows) < _NO_WHOLE_PAGE
+            if last or passed or not fresh or rows == before:
                 return
+            before = rows
         raise SegmindResponseError(
             f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; ask again, or ask Segmind."
         )

@@ -16,6 +16,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -33,8 +34,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 _EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
 #: Characters from which on a text that begins another one may be that text, cut.
 _SHORTEST_CUT = 32
-#: Signs that a service without Unicode replaces, and by what.
-_NOT_ASCII, _UNKNOWN = re.compile(r"[^\x00-\x7f]+"), r"[?\ufffd]+"
+#: Signs that a service without Unicode replaces, and by what it does.
+_NOT_ASCII = re.compile(r"[?\x80-\U0010ffff]+")
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 #: How long after the intent a POST may still be taken up, gateways' own patience included; a longer grace counts.
 SLOWEST_ACCEPTANCE = timedelta(minutes=10)
 
@@ -81,7 +83,8 @@ def matches(sent: Sent, rows: Iterable[HistoryRow]) -> Matches:
     certain: dict[str, HistoryRow] = {}
     possible: dict[str, HistoryRow] = {}
     for number, row in enumerate(rows):
-        agrees = (row.model_name == sent.model, _in_time(row, sent), _same_inputs(row.request_body, sent.payload))
+        model = None if row.model_name is None else row.model_name == sent.model
+        agrees = (model, _in_time(row, sent), _same_inputs(row.request_body, sent.payload))
         if False not in agrees:
             found = certain if None not in agrees and row.request_id else possible
             found.setdefault(canonical_id(row.request_id) or f"row {number}", row)
@@ -170,7 +173,7 @@ def _is_nearly(there: str, here: str) -> bool:
 
     That is: cut, with its signs and spaces evened out, or with a question mark for what is not ASCII.
     """
-    if not here.isascii() and re.fullmatch(_UNKNOWN.join(map(re.escape, _NOT_ASCII.split(here))), there):
+    if not here.isascii() and _NOT_ASCII.sub("?", here) == _NOT_ASCII.sub("?", there):
         return True
     shorter, longer = sorted((_bare(there), _bare(here)), key=len)
     return shorter == longer != "" or (len(shorter) >= _SHORTEST_CUT and longer.startswith(shorter))
@@ -191,7 +194,7 @@ def _plain(value: Any) -> Any:
         case bool():
             return str(value).lower()
         case int() | float():
-            return f"{value:.12g}"
+            return _plain_number(repr(value))
         case str():
             text = value.strip()
             if text[:1] in {"[", "{"}:
@@ -209,7 +212,4 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_number(text: str) -> str:
-    try:
-        return f"{float(text):.12g}" if text[:1].isdigit() or text[:1] in {"-", "."} else text
-    except ValueError:
-        return text
+    return str(Fraction(text)) if _NUMBER.fullmatch(text) else text

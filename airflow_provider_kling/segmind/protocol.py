@@ -6,8 +6,8 @@ async hook cannot drift apart, and each rule is tested without a socket.
 
 What must not be relaxed:
 
-* A job is judged by the ``status`` in the body. FAILED comes as 422, and a body that names a state
-  counts whatever the code is.
+* A job is judged by the ``status`` in the body. FAILED comes as 422; an answer with any other error code is a gateway's
+  own, whatever state its body names, and so is one that names another job.
 * Addresses are built from the request id. An address in an answer is data and is never called.
 * A paid call that was sent and has no clear answer raises :class:`SegmindAmbiguousSubmitError`.
 """
@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.foreign import fit_body, fit_text
 from airflow_provider_kling.segmind.identifiers import checked_request_id, checked_slug
+from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.refusals import (
     About,
     Answer,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Status")
 M = TypeVar("M", bound="BaseModel")
 
 #: Rows asked for in one page of the history; the API's own maximum.
@@ -134,7 +136,7 @@ class Call(Generic[T]):
         """
         fit_headers = {name.lower(): fit_text(value) for name, value in headers.items()}
         answer = Answer(status_code, fit_headers, fit_body(body))
-        if status_code >= HTTPStatus.MULTIPLE_CHOICES and not self._names_a_state(answer):
+        if status_code >= HTTPStatus.MULTIPLE_CHOICES and not self._tells_of_a_job(answer):
             raise refusal(self.question, answer)
         try:
             return self.reader(answer)
@@ -167,9 +169,11 @@ class Call(Generic[T]):
             sent=True,
         )
 
-    def _names_a_state(self, answer: Answer) -> bool:
-        """Whether the body of an error answer is a job's status all the same."""
+    def _tells_of_a_job(self, answer: Answer) -> bool:
+        """Whether an error answer is a job's status all the same."""
         if self.question.about is not About.REQUEST or self.host is not Host.API:
+            return False
+        if answer.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:
             return False
         try:
             Status.model_validate_json(answer.body)
@@ -210,7 +214,7 @@ def status(request_id: str) -> Call[Status]:
         method="GET",
         path=f"/v2/requests/{known}/status",
         question=Question(f"ask for the status of request {known}", about=About.REQUEST, subject=known),
-        reader=_reader(Status),
+        reader=_about(known, _reader(Status)),
     )
 
 
@@ -221,7 +225,7 @@ def result(request_id: str) -> Call[Result]:
         method="GET",
         path=f"/v2/requests/{known}",
         question=Question(f"fetch the result of request {known}", about=About.REQUEST, subject=known),
-        reader=_reader(Result),
+        reader=_about(known, _reader(Result)),
     )
 
 
@@ -301,12 +305,12 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
 
 def past_request(request_id: str) -> Call[Result]:
     """``GET /inference-request/request-history/{id}`` on the history host: a request of any age, and its output."""
-    return _past(request_id, lambda answer: HistoryPage.model_validate_json(answer.body).as_result())
+    return _past(request_id, lambda page: page.as_result())
 
 
 def past_rows(request_id: str) -> Call[HistoryPage]:
     """Ask as :func:`past_request` does, for what the account sent and when: one row for each output."""
-    return _past(request_id, _reader(HistoryPage))
+    return _past(request_id, lambda page: page)
 
 
 def model_list() -> Call[ModelList]:
@@ -321,13 +325,17 @@ def model_list() -> Call[ModelList]:
     )
 
 
-def _past(request_id: str, reader: Callable[[Answer], T]) -> Call[T]:
+def _past(request_id: str, told: Callable[[HistoryPage], T]) -> Call[T]:
     known = checked_request_id(request_id)
+
+    def read(answer: Answer) -> T:
+        return told(HistoryPage.model_validate_json(answer.body).about(known))
+
     return Call(
         method="GET",
         path=f"/inference-request/request-history/{known}",
         question=Question(f"look up request {known} in the history", about=About.REQUEST, subject=known),
-        reader=reader,
+        reader=read,
         host=Host.HISTORY,
     )
 
@@ -336,7 +344,26 @@ def _reader(schema: type[M]) -> Callable[[Answer], M]:
     return lambda answer: schema.model_validate_json(answer.body)
 
 
+def _about(request_id: str, reader: Callable[[Answer], S]) -> Callable[[Answer], S]:
+    """Return a reader that takes no answer which names another job."""
+
+    def read(answer: Answer) -> S:
+        state = reader(answer)
+        named = (state.model_extra or {}).get("request_id")
+        if isinstance(named, str) and named and canonical_id(named) != canonical_id(request_id):
+            raise ValueError(f"it is about request {named}")
+        return state
+
+    return read
+
+
 def _read_page(answer: Answer) -> HistoryPage:
+    document = json.loads(answer.body)
+    if isinstance(document, dict):
+        document = document.get("data", document.get("rows"))
+    if not isinstance(document, list):
+        # Which is not the same as an empty one.
+        raise ValueError("no list of requests in it")  # noqa: TRY004 is how a reader says so
     return HistoryPage.model_validate_json(answer.body).model_copy(update={"size": len(answer.body)})
 
 

@@ -29,6 +29,7 @@ from airflow_provider_kling.segmind.clocks import Moment
 from airflow_provider_kling.segmind.dollars import MOST, Dollars
 from airflow_provider_kling.segmind.foreign import TOO_LARGE, read_json, read_literal
 from airflow_provider_kling.segmind.identifiers import is_request_id
+from airflow_provider_kling.segmind.matching import canonical_id
 
 #: Rows of the history in one answer, at the most: several times as many as are asked for.
 MOST_ROWS = 500
@@ -251,6 +252,22 @@ class HistoryPage(_Answer):
         if isinstance(answer, dict):
             answer = next((answer[key] for key in ("data", "rows") if key in answer), answer)
         return {"rows": [answer] if isinstance(answer, dict) else answer}
+
+    def about(self, request_id: str) -> HistoryPage:
+        """
+        Return it with the rows of that request; one without an id is one where it names its model.
+
+        :raises ValueError: there are others only, or what is no row: that is not the same as none.
+        """
+        wanted = canonical_id(request_id)
+        rows = tuple(
+            row
+            for row in self.rows
+            if canonical_id(row.request_id) == wanted or (not row.request_id and row.model_name is not None)
+        )
+        if self.rows and not rows:
+            raise ValueError("no row of the request in it")
+        return self.model_copy(update={"rows": rows})
 
     def as_result(self) -> Result:
         """

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.foreign import TOO_LARGE, first_unfit
+from airflow_provider_kling.segmind.uploaded import is_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,8 +45,10 @@ def _fault(value: Any, besides: Callable[[Any], bool]) -> str | None:
     match value:
         case str():
             unfit = first_unfit(value)
-            where = unfit and f"U+{ord(unfit[0]):04X} as character {unfit.start() + 1}"
-            return where and f"holds {where}, a control character or half of an emoji; remove it"
+            if unfit:
+                where = f"U+{ord(unfit[0]):04X} as character {unfit.start() + 1}"
+                return f"holds {where}, a control character or half of an emoji; remove it"
+            return "stands for an uploaded file to this provider; write another text" if is_stand_in(value) else None
         case int():  # true and false are such numbers too
             fits = -TOO_LARGE <= value < TOO_LARGE
             return None if fits else "is a number of more than 64 bits; use a smaller one"

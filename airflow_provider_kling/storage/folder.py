@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_kling.segmind.errors import KlingStorageError
+from airflow_provider_kling.segmind.errors import KlingNameTakenError
 from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, on_disk
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Folder:
         """
         Return the path of a file in it.
 
-        :raises KlingStorageError: on a disk, a link in the folder leads out of it.
+        :raises KlingNameTakenError: on a disk, a link in the folder leads out of it.
         """
         path = f"{self.root}/{below}"
         above = Named(path.rpartition("/")[0])
@@ -58,7 +58,7 @@ class Folder:
             return path
         if above.is_configured(STORE_ALLOWED_PATHS):
             return path
-        raise KlingStorageError(
+        raise KlingNameTakenError(
             f"destination: a link leads out of {self.root!r}, from {above.text!r} to {os.path.realpath(above.text)!r}. "
             f"Remove it, or add that folder to [kling] {STORE_ALLOWED_PATHS} in Airflow's config."
         )

@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_kling.payloads import get_payload_class
@@ -23,6 +24,7 @@ from airflow_provider_kling.segmind.errors import (
     KlingFileExpiredError,
     KlingNameTakenError,
     SegmindError,
+    SegmindInputError,
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.segmind.matching import created_at
@@ -159,18 +161,28 @@ class _Keeper:
         self._claim = Claim(self.folder, self.owner, self.request_id, "" if is_own_job else self._way_out())
 
     def keep(self, index: int, link: str) -> Kept:
-        """Keep one file."""
-        name = self._name(index)
+        """
+        Keep one file.
+
+        A task that has paid for it saves it under another name where its own is taken, or cannot be any file's: beside
+        that, or else right in the destination.
+        """
+        if not self.is_own_job:
+            return self._keep_as(self._name(index), index, link)
+        last = Name.of(f"{self.request_id}-{index}")
         try:
-            return self._keep_as(name, index, link)
-        except KlingNameTakenError as error:
-            if not self.is_own_job:
-                raise
-            beside = name.marked(f"{self.request_id}-{index}")
-            self.log.warning(
-                "%sThe file is saved beside it, as %r.", error, self.folder.url(self.folder.path(beside.stem))
-            )
-        return self._keep_as(beside, index, link)
+            name = self._name(index)
+            names = [name, name.marked(last.stem), last]
+        except SegmindInputError as error:  # its id makes it too long
+            self.log.warning("%s", error)
+            names = [last]
+        for name, other in pairwise(names):
+            try:
+                return self._keep_as(name, index, link)
+            except KlingNameTakenError as error:
+                beside = f"{self.folder.url(self.folder.root)}/{other.stem}"
+                self.log.warning("%s The file is saved beside it, as %r.", str(error).strip(), beside)
+        return self._keep_as(last, index, link)
 
     def _keep_as(self, name: Name, index: int, link: str) -> Kept:
         sidecar = self.folder.path(name.sidecar)

@@ -49,6 +49,11 @@ class Name:
     stem: str
     fixed: bool = False
 
+    @classmethod
+    def of(cls, value: str) -> Name:
+        """Return a name in the destination itself, made of what is safe in a value."""
+        return cls(_safe(value))
+
     def file(self, extension: str) -> str:
         """Return the path of the file."""
         return self.stem if self.fixed else f"{self.stem}.{extension}"
@@ -146,6 +151,8 @@ def _check_path(path: str, template: str) -> None:
         raise SegmindInputError(f"name: {template!r} is absolute; it is a path below the destination.")
     if unsafe := _UNSAFE_IN_TEMPLATE.search(path):
         raise SegmindInputError(f"name: {template!r} holds {unsafe[0]!r}, which is not safe in the name of a file.")
+    if not path.isprintable():
+        raise SegmindInputError(f"name: {template!r} holds a sign that cannot be seen, or ends a line; remove it.")
     parts = path.split("/")
     if any(part in {"", ".", ".."} for part in parts):
         raise SegmindInputError(

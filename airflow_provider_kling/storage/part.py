@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_kling.segmind.errors import KlingStorageError
+from airflow_provider_kling.segmind.errors import KlingNameTakenError, KlingStorageError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.storage.media import HEAD
 
@@ -29,6 +29,7 @@ NOT_LOST = (
     "The job is not lost: Segmind keeps its file for seven days after it was made, and a retry of this task, or "
     "clearing it, fetches it and pays nothing."
 )
+_NO_SUCH_NAME = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -208,6 +209,11 @@ def storing(place: str) -> Iterator[None]:
         if exc.errno in _FULL:
             raise KlingStorageError(
                 f"There is no room at {place!r} ({one_line(exc)}); free some, or choose another destination. {NOT_LOST}"
+            ) from exc
+        if exc.errno in _NO_SUCH_NAME:
+            raise KlingNameTakenError(
+                f"{place!r} is no name for a file ({one_line(exc)}): it is too long, or a file stands where it needs a "
+                f"folder, or the other way round. Choose another name. {NOT_LOST}"
             ) from exc
         raise KlingStorageError(
             f"{place!r} cannot be used ({one_line(exc) or type(exc).__name__}); check that the bucket or folder "

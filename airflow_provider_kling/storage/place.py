@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.storage.store import Store
 
+#: As long as Segmind's ids are.
+_ANY_REQUEST = "0" * 36
 _UNPAID = "Nothing was uploaded, sent or paid."
 _WAY_OUT = (
     f"{_UNPAID} Move it away, or put {{request_id}}, {{run_id}}, {{map_index}} or another placeholder into name=."
@@ -31,8 +33,8 @@ def check_place(context: Context, store: Store, model: str) -> None:
     """
     Refuse a place in which the file of a job could not be saved: a name that is another's, a folder that is not taken.
 
-    The folder is tried with a small hidden file, which is removed at once. Only the first output's name is looked at,
-    and none that holds ``{request_id}``, which nobody knows yet and nobody else can have.
+    The folder is tried with a small hidden file, which is removed at once. Only the first output's name is looked at;
+    of one that holds ``{request_id}``, which nobody knows yet and nobody else can have, the folder and the length.
 
     :param context: of the task that will save it.
     :param store: its templates are rendered.
@@ -44,12 +46,12 @@ def check_place(context: Context, store: Store, model: str) -> None:
     folder = Folder.of(store)
     try:
         _check_connection(folder.conn.removesuffix("@"))
-        where = folder.root
-        if "{request_id}" not in store.name:
-            name = render(store.name, {**task_values(context), "index": 0, "request_id": "", "model": model})
-            sidecar = folder.path(name.sidecar)
-            where = sidecar.rpartition("/")[0]
-            folder.fs.invalidate_cache(where)
+        values = {**task_values(context), "index": 0, "request_id": _ANY_REQUEST, "model": model}
+        name = render(store.name, values)
+        sidecar = folder.path(name.sidecar)
+        where = sidecar.rpartition("/")[0]
+        folder.fs.invalidate_cache(where)
+        if _ANY_REQUEST not in name.stem:
             targets = [folder.path(file) for file in _files(name, model)]
             Claim(folder, Owner.of(context), None, _WAY_OUT).refuse_taken(sidecar, targets)
         _try_to_write(folder, where)

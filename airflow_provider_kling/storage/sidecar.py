@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The largest description that is written, and read, in bytes.
 LARGEST = 1024**2
+#: The largest one that is written with lines and spaces.
+LARGEST_FOR_PEOPLE = 64 * 1024
 #: How many files of a chain are described within each other; those before them are named, with their descriptions.
 DEEPEST = 10
 
@@ -111,18 +114,25 @@ class Sidecar(Made):
         """Return it without what makes it too large or too deep to be read again, the farthest inputs first."""
         fitted = self.model_copy(update={"inputs": _cut(self.inputs, DEEPEST)})
         steps: tuple[dict[str, Any], ...] = (
-            {"inputs": tuple(input_.model_copy(update={"made": None}) for input_ in self.inputs)},
+            {"inputs": _cut(self.inputs, 0)},
             {"inputs": ()},
             {"payload": None, "metrics": {}},
         )
         for less in steps:
-            if len(fitted.to_json()) > LARGEST:
+            if read_document(io.BytesIO(fitted.to_json())) is None:
                 fitted = fitted.model_copy(update=less)
         return fitted
 
     def to_json(self) -> bytes:
-        """Return it as it is stored."""
-        return self.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+        """Return it as it is stored: for people, unless it is so large or deep that spaces would be most of it."""
+        try:
+            written = self.model_dump_json(exclude_none=True).encode()
+        except ValueError:  # of values too deep to be written
+            return b""
+        if len(written) > LARGEST_FOR_PEOPLE:
+            return written + b"\n"
+        indented = self.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+        return indented if len(indented) <= LARGEST else written + b"\n"
 
 
 def _cut(inputs: tuple[Input, ...], levels: int) -> tuple[Input, ...]:

@@ -48,7 +48,6 @@ def test_the_same_inputs_are_the_same_however_they_are_written(body):
     "fields",
     [
         {"model_name": "kling-o1-image-to-video"},
-        {"model_name": None},
         {"request_body": {**PAYLOAD, "prompt": "an owl"}},
         {"request_body": {**PAYLOAD, "duration": 10}},
         {"request_body": {"prompt": "an owl"}},
@@ -67,6 +66,7 @@ def test_what_differs_in_model_time_or_a_value_is_another_job(fields):
     "fields",
     [
         {"request_body": None},
+        {"model_name": None},
         {"request_body": "cut off: {'prompt"},
         {"request_body": {"prompt": "a fox"}},
         {"request_body": {**PAYLOAD, "mode": "pro"}},
