@@ -27,8 +27,8 @@ KEY = "SG_5eed1e55c0ffee42"
 def finished(tmp_path_factory, empty_db):
     """Run the example once; return the simulator, the home and the output."""
     home = tmp_path_factory.mktemp("airflow")
-    shutil.copytree(EXAMPLES, home / "dags")
-    example = home / "dags/kling_image_to_video_to_edit.py"
+    (home / "dags").mkdir()
+    example = Path(shutil.copy(EXAMPLES / "kling_image_to_video_to_edit.py", home / "dags"))
     example.write_text(example.read_text().replace("file:///tmp/kling", (home / "files").as_uri()))
     shutil.copy(empty_db, home / "airflow.db")
     with Simulator(time_scale=100, height=144, api_key=KEY) as sim:
