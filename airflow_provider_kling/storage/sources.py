@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from airflow_provider_kling.payloads.limits import Media
 
 _BLOCK = 1024**2
+#: Characters of a pattern: as many as a path has.
+LONGEST_PATTERN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def expanded(source: str, conn_id: str | None = None) -> list[str]:
     """
     if not is_pattern(source):
         return [source]
+    if len(source) > LONGEST_PATTERN:
+        raise UnfitFileError(f"has {len(source)} characters; a pattern has at most {LONGEST_PATTERN}")
     with _refusals(source):
         path = located(source, conn_id)
         if path.fs.exists(path.path):
@@ -136,14 +140,11 @@ def _matching(fs: AbstractFileSystem, pattern: str) -> dict[str, Any]:
 
 def _fits(parts: list[str], wanted: list[str]) -> bool:
     """Whether the parts of a path are those of a pattern, in which ``**`` stands for any number of folders."""
+    # Those in a row are one, so that no place is passed twice.
+    wanted = [part for part, before in zip(wanted, ["", *wanted], strict=False) if (part, before) != ("**", "**")]
 
     def passed(places: set[int]) -> set[int]:
-        return {
-            later
-            for place in places
-            for later in range(place, len(wanted) + 1)
-            if all(part == "**" for part in wanted[place:later])
-        }
+        return places | {place + 1 for place in places if wanted[place : place + 1] == ["**"]}
 
     places = passed({0})
     for part in parts:

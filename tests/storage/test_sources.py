@@ -6,6 +6,7 @@ import hashlib
 import os
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 from airflow_provider_kling.payloads.limits import LARGEST_UPLOAD, Media
@@ -103,3 +104,29 @@ def test_a_pattern_stands_for_the_files_that_match_sorted(tmp_path):
     assert expanded(f"file://{tmp_path}/*.png") == [f"file://{name}" for name in names]
     assert expanded(names[0]) == [names[0]]
     assert expanded(f"{tmp_path}/*.gif") == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.png", ["a.png"]),
+        ("?.png", ["a.png"]),
+        ("[!b].png", ["a.png"]),
+        ("*/*.png", ["one/b.png"]),
+        ("**/*.png", ["a.png", "one/b.png", "one/two/c.png"]),
+        ("**/**/*.png", ["a.png", "one/b.png", "one/two/c.png"]),
+        ("one/**", ["one/b.png", "one/two/c.png"]),
+        ("**/two/*", ["one/two/c.png"]),
+        ("*.jpg", []),
+        ("none/*.png", []),
+    ],
+)
+def test_a_pattern_stands_for_the_files_that_fsspec_finds_by_it(tmp_path, pattern, found):
+    (tmp_path / "one/two").mkdir(parents=True)
+    for name in ("a.png", "one/b.png", "one/two/c.png"):
+        (tmp_path / name).touch()
+    assert expanded(f"{tmp_path}/{pattern}") == [f"{tmp_path}/{name}" for name in found]
+    globbed = LocalFileSystem().glob(f"{tmp_path}/{pattern}", detail=True)
+    assert sorted(name for name, facts in globbed.items() if facts["type"] == "file") == expanded(
+        f"{tmp_path}/{pattern}"
+    )
