@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.versions import mapped_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,19 +59,20 @@ class RendersAuthorsTemplates:
         # (Whoever renders an operator by hand, as a unit test does, may have no DAG at hand: then nothing is mapped.)
         if parent is self:
             if (dag := context.get("dag")) is not None:
-                self._tell_apart(dag.task_dict[context["ti"].task_id], context["ti"].map_index or 0, seen_oids)
+                self._tell_apart(dag.task_dict[context["ti"].task_id], context, seen_oids)
             template_fields = [name for name in template_fields if name not in self.filled_in]
             self.written = {name: getattr(self, name, None) for name in template_fields}
         super()._do_render_template_fields(  # type: ignore[misc] # of Airflow's operators
             parent, template_fields, context, jinja_env, seen_oids, **kwargs
         )
 
-    def _tell_apart(self, mapped: Any, index: int, seen_oids: set[int]) -> None:
+    def _tell_apart(self, mapped: Any, context: Context, seen_oids: set[int]) -> None:
         """
         Learn which of its arguments a task that may be mapped was mapped over.
 
         :raises SegmindInputError: data has chosen what it may not.
         """
+        index = context["ti"].map_index or 0
         if expanded := getattr(mapped, "op_kwargs_expand_input", None):  # of a function
             given: Mapping[str, Any] = vars(self)["op_kwargs"]
             names = _filled_in(expanded.value, index, given, mapped.partial_kwargs["op_kwargs"])
@@ -79,7 +81,9 @@ class RendersAuthorsTemplates:
             unmapped = mapped._get_unmap_kwargs({}, strict=False)  # noqa: SLF001 Airflow's own, since 2.3
             self.filled_in = _filled_in(expanded.value, index, self._made_with, unmapped)
             if not isinstance(expanded.value, Mapping):
-                self._refuse_choices(self.filled_in - self.open_to_data)
+                # Airflow merges params into what the author gave, and changes that as well: only the mapping tells.
+                asks = not _is_authors(expanded.value, index) and "params" in mapped_over(expanded, context)
+                self._refuse_choices((self.filled_in | ({"params"} if asks else set())) - self.open_to_data)
 
     def _refuse_choices(self, names: frozenset[str]) -> None:
         if names:
@@ -103,11 +107,16 @@ def _filled_in(written: Any, map_index: int, given: Mapping[str, Any], unmapped:
     """
     if isinstance(written, Mapping):  # .expand(payload=…)
         return frozenset(name for name, value in written.items() if not _is_literal(value))
-    if _is_literal(written) and isinstance(written[map_index], Mapping):  # .expand_kwargs([{"payload": …}, …])
+    if _is_authors(written, map_index):
         return frozenset()
-    # Airflow copies params each time; whoever starts a run chooses them anyway.
+    # Airflow copies params each time.
     names = given.keys() - {"params", "_airflow_from_mapped"}
     return frozenset(name for name in names if name not in unmapped or given[name] is not unmapped[name])
+
+
+def _is_authors(written: Any, map_index: int) -> bool:
+    """Whether a mapping stands in the DAG file, as in ``.expand_kwargs([{"payload": …}, …])``."""
+    return _is_literal(written) and isinstance(written[map_index], Mapping)
 
 
 def _is_literal(value: Any) -> bool:

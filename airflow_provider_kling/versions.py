@@ -231,6 +231,18 @@ def mapped_instances(context: Context) -> int:
     return max(1, count or 1)
 
 
+def mapped_over(expand_input: Any, context: Context) -> Mapping[str, Any]:
+    """Return what a task is mapped over by ``expand_kwargs()``: its arguments by their names."""
+    if _VERSION >= (3, 0):
+        found: Mapping[str, Any] = expand_input.resolve(context)[0]
+        return found
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        in_session: Mapping[str, Any] = expand_input.resolve(context, session)[0]
+        return in_session
+
+
 def running_instances(context: Context, task_ids: Sequence[str], *, retried: bool) -> list[str]:
     """
     Return which instances of the tasks run now in this run: ``submit`` or ``submit[3]``.

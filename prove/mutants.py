@@ -245,8 +245,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "numbers and their texts differ",
         _MATCHING,
-        "            return _plain_number(repr(value))\n",
-        "            return value\n",
+        "            return bool(_of_text(there) == _of_text(here))\n",
+        "            return False\n",
     ),
     Mutant(
         "other inputs do not tell jobs apart",

@@ -33,7 +33,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindResponseError,
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
-from airflow_provider_kling.segmind.matching import created_at, created_within, id_forms
+from airflow_provider_kling.segmind.matching import created_at, created_within, id_forms, is_of_model
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
@@ -73,8 +73,6 @@ _CHUNK = 64 * 1024
 _A_DAY = timedelta(days=1)
 #: Later than any row's time.
 _EVER = datetime(2200, 1, 2, tzinfo=UTC)
-#: A page of fewer rows is the last one, however few Segmind puts on a page.
-_NO_WHOLE_PAGE = 10
 #: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
 MOST_PAGES = 100
 #: Bytes of them all: four times what ten thousand jobs with long prompts have.
@@ -220,7 +218,8 @@ class SegmindHook(BaseHook):
         while True:
             first = max(since, last - protocol.HISTORY_SPAN)
             for row in self._read_history(model, first, last):
-                if row.model_name in {model, None} and created_within(row, since, until or now + _A_DAY) is not False:
+                in_time = created_within(row, since, until or now + _A_DAY)
+                if False not in {is_of_model(row, model), in_time}:
                     found.setdefault(row.request_id or f"row {len(found)}", row)
             if first == since:
                 return list(found.values())
@@ -231,7 +230,6 @@ class SegmindHook(BaseHook):
         seen: set[str] = set()
         oldest = datetime.max.replace(tzinfo=UTC)
         descends, size = True, 0
-        first: tuple[HistoryRow, ...] = ()
         before: tuple[HistoryRow, ...] = ()
         for page in range(1, MOST_PAGES + 1):
             answer = self._send(protocol.history(model=model, since=since, until=until, page=page))
@@ -250,10 +248,8 @@ class SegmindHook(BaseHook):
                 oldest = min(oldest, created)
             # Newest first, as asked for: what follows is older still.
             passed = descends and any(created_within(row, since, _EVER) is False for row in fresh)
-            first = first or rows
-            # Segmind may have pages of fewer rows than are asked for, and the rows may have no ids.
-            last = len(rows) < min(len(first), protocol.HISTORY_PAGE_SIZE) or len(rows) < _NO_WHOLE_PAGE
-            if last or passed or not fresh or rows == before:
+            # Not where a page is short: Segmind may have smaller ones than are asked for.
+            if passed or not fresh or rows == before:
                 return
             before = rows
         raise SegmindResponseError(

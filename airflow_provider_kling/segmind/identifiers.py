@@ -17,13 +17,18 @@ def is_request_id(text: str) -> bool:
     return _REQUEST_ID.fullmatch(text) is not None
 
 
+def is_slug(text: Any) -> bool:
+    """Whether it can be the slug of a model."""
+    return isinstance(text, str) and _SLUG.fullmatch(text) is not None and ".." not in text
+
+
 def checked_slug(model: Any) -> str:
     """Return the slug, or say what a slug looks like: a path or a space in it would call another address."""
-    if not isinstance(model, str) or not _SLUG.fullmatch(model) or ".." in model:
+    if not is_slug(model):
         raise SegmindInputError(
             f"model: {model!r} is not a model slug; use the last part of the model's page address, such as 'kling-o1'."
         )
-    return model
+    return str(model)
 
 
 def checked_request_id(request_id: Any) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from airflow_provider_kling.segmind.foreign import fit_name, fit_value, read_json, read_literal
+from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.uploaded import is_stand_in
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 CLOCK_SKEW = timedelta(minutes=5)
 #: How far a local time may be ahead of UTC, and behind it.
 _EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
+#: Characters of a text that are compared but for its signs: a sign may stand for eighteen letters.
+_LONGEST_COMPARED = 20_000
 #: Characters from which on a text that begins another one may be that text, cut.
 _SHORTEST_CUT = 32
 #: Signs that a service without Unicode replaces, and by what it does.
@@ -82,9 +85,12 @@ def matches(sent: Sent, rows: Iterable[HistoryRow]) -> Matches:
     """Return the rows that are, or may be, what was sent; a job has one row for each output and counts once."""
     certain: dict[str, HistoryRow] = {}
     possible: dict[str, HistoryRow] = {}
+    # What was sent is read as the history is: a secret in it is hidden there, too.
+    payload = _plain(fit_value(sent.payload))
     for number, row in enumerate(rows):
-        model = None if row.model_name is None else row.model_name == sent.model
-        agrees = (model, _in_time(row, sent), _same_inputs(row.request_body, sent.payload))
+        agrees = [is_of_model(row, sent.model), _in_time(row, sent)]
+        if False not in agrees:
+            agrees.append(_same_inputs(row.request_body, payload))
         if False not in agrees:
             found = certain if None not in agrees and row.request_id else possible
             found.setdefault(canonical_id(row.request_id) or f"row {number}", row)
@@ -103,6 +109,12 @@ def id_forms(request_id: str) -> tuple[str, ...]:
     """Return an id in the two forms in which the history may know it, the given one first."""
     canonical = canonical_id(request_id)
     return tuple(dict.fromkeys((request_id, canonical, canonical.replace("-", ""))))
+
+
+def is_of_model(row: HistoryRow, model: str) -> bool | None:
+    """Return whether a row is of a model; None where it names none that can be."""
+    name = (row.model_name or "").strip()
+    return name.casefold() == model.casefold() if is_slug(name) else None
 
 
 def created_at(row: HistoryRow) -> datetime | None:
@@ -139,8 +151,7 @@ def _in_time(row: HistoryRow, sent: Sent) -> bool | None:
 
 def _same_inputs(body: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> bool | None:
     """Return whether the inputs are the same; None where no value differs, but some are on one side only."""
-    # What was sent is read as the history is: a secret in it is hidden there, too.
-    return None if body is None else _same_fields(_plain(body), _plain(fit_value(payload)))
+    return None if body is None else _same_fields(_plain(body), payload)
 
 
 def _same_fields(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool | None:
@@ -151,20 +162,25 @@ def _same_fields(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool | No
 
 
 def _agrees(there: Any, here: Any) -> bool | None:
-    """Return whether two plain values are the same; None where no more is known than that a file was sent."""
+    """Return whether two plain values are the same; None where one may be the other, kept in another way or cut."""
     if is_stand_in(here):
         return None if isinstance(there, str) and there.startswith(("http://", "https://")) else False
-    if isinstance(here, dict) and isinstance(there, dict):
-        return _same_fields(there, here)
-    if isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-        agrees = {_agrees(*pair) for pair in zip(there, here, strict=True)}
-    elif isinstance(here, str) and isinstance(there, str):
-        return True if there == here else None if _is_nearly(there, here) else False
-    elif isinstance(there, str) and isinstance(here, dict | list):  # cut, or written in a way that is not read
-        return None
-    else:
-        return bool(there == here)
-    return False if False in agrees else None if None in agrees else True
+    match there, here:
+        case dict(), dict():
+            return _same_fields(there, here)
+        case list(), list():
+            agrees = {_agrees(*pair) for pair in zip(there, here, strict=False)}
+            if False in agrees or len(there) > len(here):
+                return False
+            return True if len(there) == len(here) and None not in agrees else None
+        case str(), str():
+            return True if there == here else None if _is_nearly(there, here) else False
+        case Fraction(), Fraction():
+            return True if there == here else None if _is_rounded(there, here) else False
+        case (str(), Fraction() | bool()) | (Fraction() | bool(), str()):
+            return bool(_of_text(there) == _of_text(here))
+        case _:  # such as a list as a text that is cut, or a number for true
+            return True if type(there) is type(here) and bool(there == here) else None
 
 
 def _is_nearly(there: str, here: str) -> bool:
@@ -176,11 +192,14 @@ def _is_nearly(there: str, here: str) -> bool:
     if not here.isascii() and _NOT_ASCII.sub("?", here) == _NOT_ASCII.sub("?", there):
         return True
     shorter, longer = sorted((_bare(there), _bare(here)), key=len)
+    if _of_text(there) == _of_text(here):  # such as 5 and 5.0
+        return True
     return shorter == longer != "" or (len(shorter) >= _SHORTEST_CUT and longer.startswith(shorter))
 
 
 def _bare(text: str) -> str:
-    """Return the letters and digits of a text, whatever its encoding for HTML or an address."""
+    """Return the letters and digits of a text's begin, whatever its encoding for HTML or an address."""
+    text = text[:_LONGEST_COMPARED]
     with suppress(ValueError):  # of a character whose number has thousands of digits
         text = html.unescape(text)
     # Without the marks on letters: to sort many of them, as normalising does, takes minutes.
@@ -192,17 +211,16 @@ def _plain(value: Any) -> Any:
     """Return a value as it compares: ``5``, ``5.0`` and ``"5"`` are one, and so are a list and its JSON text."""
     match value:
         case bool():
-            return str(value).lower()
+            return value
         case int() | float():
-            return _plain_number(repr(value))
+            return _of_text(repr(value))
         case str():
             text = value.strip()
             if text[:1] in {"[", "{"}:
                 for read in (read_json, read_literal):
                     with suppress(ValueError, RecursionError):
                         return _plain(read(text))
-                return text
-            return text.lower() if text.lower() in {"true", "false"} else _plain_number(text)
+            return text
         case dict():
             return {fit_name(name): _plain(inner) for name, inner in value.items() if inner is not None}
         case list() | tuple():
@@ -211,5 +229,13 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _plain_number(text: str) -> str:
-    return str(Fraction(text)) if _NUMBER.fullmatch(text) else text
+def _of_text(value: Any) -> Any:
+    """Return the number, or true or false, that a text stands for; any other text, and what is none, as it is."""
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    return Fraction(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
+def _is_rounded(there: Fraction, here: Fraction) -> bool:
+    """Whether a number may be the other one, kept with fewer digits; whole ones are not rounded."""
+    return here.denominator != 1 and abs(there - here) <= abs(here) / 10**6

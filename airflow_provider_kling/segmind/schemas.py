@@ -135,7 +135,7 @@ class Result(Status):
     def _collect_urls(cls, answer: Any) -> Any:
         if not isinstance(answer, dict):
             return answer
-        places = ("output", "video", "images", "image", "audio", "urls")
+        places = ("output", "video", "videos", "images", "image", "audio", "files", "result", "urls")
         found = [url for place in places for url in _urls(answer.get(place))]
         return {**answer, "urls": tuple(dict.fromkeys(found))}
 
@@ -342,6 +342,19 @@ def _urls(node: Any) -> list[str]:
     if isinstance(node, list):
         return [url for item in node for url in _urls(item)]
     if isinstance(node, dict):
-        keys = ("url", "video_url", "image_url", "video", "image", "images", "output", "value", "data")
+        keys = (
+            "url",
+            "video_url",
+            "image_url",
+            "video",
+            "image",
+            "images",
+            "output",
+            "value",
+            "data",
+            "videos",
+            "files",
+            "result",
+        )
         return [url for key in keys for url in _urls(node.get(key))]
     return []

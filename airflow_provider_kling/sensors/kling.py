@@ -18,6 +18,7 @@ from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
+from airflow_provider_kling.segmind.identifiers import checked_slug
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.steps import read_claims
 from airflow_provider_kling.sensors.source import StartsInTriggerer, for_triggerer, needs_worker_at_end, source_of
@@ -165,7 +166,8 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
 
     def _awaited(self, context: Context) -> Awaited:  # noqa: ARG002 the arguments tell it
         submitted_at = None if renders_to_nothing(self.submitted_at) else self.submitted_at
-        return Awaited(self.request_id, self.model, submitted_at)
+        model = None if renders_to_nothing(self.model) else checked_slug(self.model)
+        return Awaited(self.request_id, model, submitted_at)
 
     def _traced(self, context: Context, awaited: Awaited) -> Awaited:
         ti = context["ti"]

@@ -83,7 +83,9 @@ class Named:
         )
 
     def is_written(self, written: Named) -> bool:
-        """Whether it stands in the DAG file as it is."""
+        """Whether it stands in the DAG file as it is; what renders to the very text of its template does not."""
+        if isinstance(written.text, str) and _TEMPLATE_MARK.search(written.text):
+            return False
         return bool(
             not written.is_pattern and self.text == written.text and self._connection() == written._connection()
         )

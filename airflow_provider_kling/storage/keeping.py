@@ -118,11 +118,17 @@ def keep(
             len(output["urls"]),
             MOST_FILES,
         )
-    try:
-        kept = [keeper.keep(index, link) for index, link in enumerate(output["urls"][:MOST_FILES])]
-    except SegmindError as error:
-        error.request_id = error.request_id or output["request_id"]
-        raise
+    kept, errors = [], []
+    for index, link in enumerate(output["urls"][:MOST_FILES]):
+        try:
+            kept.append(keeper.keep(index, link))
+        except SegmindError as error:  # the others are paid for, too
+            error.request_id = error.request_id or output["request_id"]
+            errors.append(error)
+    for failed in errors:
+        if not kept or failed.retryable:
+            raise failed
+        log.warning("%s The other files of request %s are saved.", failed, output["request_id"])
     register_events(context, kept, store.destination, log)
     known = {
         file.link: {"path": file.path, "sidecar": keeper.folder.real(file.sidecar), "sha256": file.facts["sha256"]}

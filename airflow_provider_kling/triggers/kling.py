@@ -13,8 +13,9 @@ from airflow_provider_kling.delivery import summary, xcoms
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.links.kling import KlingOutputLink
-from airflow_provider_kling.payloads.templates import rendered_time, renders_to_nothing
+from airflow_provider_kling.payloads.templates import rendered_time
 from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.pacing import Job
 from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.refusals import one_line
@@ -105,7 +106,7 @@ class KlingTrigger(BaseTrigger):
             durations, now = hook.pool.durations, datetime.now(tz=UTC)
             handover = Handover(self, deferred=self.deadline is not None)
             submitted = rendered_time(self.submitted_at) or now
-            model = None if renders_to_nothing(self.model) else self.model
+            model = self.model if is_slug(self.model) else None  # a text from elsewhere is not kept here
             expectation = durations.expect(model, self.usual_latency)
             deadline = datetime.fromisoformat(self.deadline) if self.deadline else now + timedelta(seconds=self.timeout)
             job = Job(submitted.timestamp(), expectation, interval=self.poll_interval)
