@@ -126,7 +126,7 @@ def keep(
             error.request_id = error.request_id or output["request_id"]
             errors.append(error)
     for failed in errors:
-        if not kept or failed.retryable:
+        if not kept or failed.retryable or not isinstance(failed, KlingDownloadError):
             raise failed
         log.warning("%s The other files of request %s are saved.", failed, output["request_id"])
     register_events(context, kept, store.destination, log)
