@@ -46,6 +46,16 @@ KlingSubmitOperator(
 """
 
 
+def posts_of(run_dag, monkeypatch, told_as, **besides):
+    """Return how many POSTs a submit sends whose first reply is lost."""
+    with forgetful(told_as, **besides) as (url, posts):
+        extra = {"history_host": url, "requests_per_minute": 60_000}
+        connection = {"conn_type": "segmind", "host": url, "password": KEY, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", json.dumps(connection))
+        run_dag(SUBMIT)
+    return len(posts)
+
+
 @pytest.mark.attack("The history tells numbers, lists and texts in another shape", "no second bill")
 @pytest.mark.parametrize(
     "told_as",
@@ -59,33 +69,13 @@ KlingSubmitOperator(
     ids=["float32", "bool as 1", "list cut", "list as object", "text in an object"],
 )
 def test_a_row_that_is_told_otherwise_pays_nothing_twice(run_dag, monkeypatch, told_as):
-    with forgetful(told_as) as (url, posts):
-        extra = {"history_host": url, "requests_per_minute": 60_000}
-        connection = {"conn_type": "segmind", "host": url, "password": KEY, "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", json.dumps(connection))
-        run_dag(SUBMIT)
-    assert len(posts) == 1
+    assert posts_of(run_dag, monkeypatch, told_as) == 1
 
 
 @pytest.mark.attack("A row's model is no model's name, or in another case", "no second bill")
 @pytest.mark.parametrize("model", ["", " ", {}, "KLING-2.6"], ids=repr)
 def test_a_row_whose_model_cannot_be_read_is_not_overlooked(run_dag, monkeypatch, model):
-    from tests import test_attacks_of_a_second_stranger as second
-
-    tell = second._Forgetful._tell
-
-    def told(self, document):
-        for row in document.get("data", ()):
-            row["model_name"] = model
-        tell(self, document)
-
-    monkeypatch.setattr(second._Forgetful, "_tell", told)  # of the server, which is no part of the project
-    with forgetful(lambda body: body) as (url, posts):
-        extra = {"history_host": url, "requests_per_minute": 60_000}
-        connection = {"conn_type": "segmind", "host": url, "password": KEY, "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", json.dumps(connection))
-        run_dag(SUBMIT)
-    assert len(posts) == 1
+    assert posts_of(run_dag, monkeypatch, lambda body: body, model_name=model) == 1
 
 
 @pytest.mark.attack("The history has pages of a few rows, or uneven ones", "it is read to its end")

@@ -171,7 +171,7 @@ class _Forgetful(BaseHTTPRequestHandler):
             }
             for number, (model, body, created) in enumerate(self.server.posts, 1)
         ]
-        self._tell({"data": rows})
+        self._tell({"data": [{**row, **self.server.besides} for row in rows]})
 
     def _tell(self, document):
         body = json.dumps(document).encode()
@@ -182,9 +182,10 @@ class _Forgetful(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def forgetful(told_as):
+def forgetful(told_as, **besides):
+    """Yield the address of a Segmind that tells inputs as that function does, and other parts of a row as given."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Forgetful)
-    server.posts, server.told_as = [], told_as
+    server.posts, server.told_as, server.besides = [], told_as, besides
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", server.posts

@@ -75,7 +75,7 @@ _A_DAY = timedelta(days=1)
 _EVER = datetime(2200, 1, 2, tzinfo=UTC)
 #: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
 MOST_PAGES = 100
-#: Bytes of them all: four times what ten thousand jobs with long prompts have.
+#: Bytes of them all.
 LARGEST_HISTORY = 64 * 1024**2
 
 

@@ -18,7 +18,7 @@ from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
-from airflow_provider_kling.segmind.identifiers import checked_slug
+from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.steps import read_claims
 from airflow_provider_kling.sensors.source import StartsInTriggerer, for_triggerer, needs_worker_at_end, source_of
@@ -50,7 +50,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     ``soft_fail`` skips the task when the deadline passes; a FAILED job fails it all the same.
 
     :param request_id: what :class:`KlingSubmitOperator` returned. (templated)
-    :param model: the model's slug, for the log. (templated)
+    :param model: the model's slug, for the log; what is none counts as not told. (templated)
     :param segmind_conn_id: the connection; the one that submitted. (templated)
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
@@ -166,7 +166,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
 
     def _awaited(self, context: Context) -> Awaited:  # noqa: ARG002 the arguments tell it
         submitted_at = None if renders_to_nothing(self.submitted_at) else self.submitted_at
-        model = None if renders_to_nothing(self.model) else checked_slug(self.model)
+        model = self.model if is_slug(self.model) else None  # as in the triggerer
         return Awaited(self.request_id, model, submitted_at)
 
     def _traced(self, context: Context, awaited: Awaited) -> Awaited:

@@ -81,7 +81,7 @@ class Staged:
         staged = self.again()
         with staged.copy as copy:
             if staged.sha256 != self.sha256:
-                raise UnfitFileError("has been changed since it was checked")
+                raise UnfitFileError(f"{self.source!r} has been changed since it was checked")
             copy.seek(0)
             yield copy
 

@@ -138,7 +138,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
             try:
                 addresses = Uploads(context, self.hook, self.log).addresses(files)
             except UnfitFileError as exc:
-                raise SegmindInputError(f"source: a file {exc}. A retry uploads none of the others again.") from exc
+                raise SegmindInputError(f"source: {exc}. Clear this task once nobody writes there.") from exc
             found = [addresses[file.sha256] for file in files]
             if self.payload is not None:
                 payload_class = get_payload_class(str(self.model))
