@@ -52,7 +52,7 @@ conform: $(READY) ## Measure what is assumed of Segmind, on the simulator (LIVE=
 	@LIVE="$(LIVE)" YES="$(YES)" RATE_LIMIT="$(RATE_LIMIT)" REQUESTS_PER_MINUTE="$(REQUESTS_PER_MINUTE)" $(RUN) -m conform
 
 attack: $(READY) ## Try what docs/security.md speaks of, on loopback only, as a table of what is expected and what is seen
-	@$(RUN) -m pytest tests -m attack -p tests.attack_table -q -r "" --numprocesses 3 --dist loadgroup $(ARGS)
+	@$(RUN) -m pytest tests -m attack -p tests.attack_table -q -r "" --numprocesses auto --dist loadgroup $(ARGS)
 
 fuzz: $(READY) ## Feed odd bytes to all that reads any, for two minutes (SECONDS=…, EXAMPLES=… in all)
 	@SECONDS="$(SECONDS)" EXAMPLES="$(EXAMPLES)" $(RUN) -m tests.fuzz

@@ -67,8 +67,8 @@ LONGEST = ("test_kling_image_to_video_to_edit", "test_airflow_home", "test_submi
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Choose no workers for a part of the tests: it ends before they would have started. Else keep all cores busy."""
     part = config.option.keyword or any(Path(argument.partition("::")[0]).is_file() for argument in config.args)
-    # Twice as many as there are cores: many a test waits for a second or two.
-    return 0 if part else 2 * (os.cpu_count() or 1)
+    # Many a test waits for a second or two: of the time of a worker two thirds are waiting.
+    return 0 if part else 3 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
