@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.bills import Bill
-from airflow_provider_kling.segmind.foreign import shortened
+from airflow_provider_kling.budget.costs import Bill
 from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import shortened
 
 if TYPE_CHECKING:
     from airflow_provider_kling.segmind.errors import KlingGenerationFailedError

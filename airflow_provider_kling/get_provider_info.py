@@ -124,7 +124,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "Segmind",
                 "python-modules": [
                     "airflow_provider_kling.operators.kling",
-                    "airflow_provider_kling.operators.generating",
+                    "airflow_provider_kling.operators.generate",
                     "airflow_provider_kling.operators.cost",
                 ],
             }

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.delivery import BILL_KEY
-from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.versions import in_loop_of, xcoms_of_previous_iteration
+from airflow_provider_kling.xcoms import RECORD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from collections import deque
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.pacing import (
+from airflow_provider_kling.polling.schedule import (
     Budget,
     Durations,
     Expectation,

@@ -19,7 +19,7 @@ import aiohttp
 import psutil
 import requests
 
-from airflow_provider_kling.hooks.pool import SIZE
+from airflow_provider_kling.hooks.session_pool import SIZE
 from airflow_provider_kling.triggers.kling import KlingTrigger
 from bench import peers
 from bench.report import verdict, verdicts

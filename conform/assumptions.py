@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.matching import CLOCK_SKEW, Sent, Window, matches
-from airflow_provider_kling.segmind.orphans import ORPHAN_GRACE
-from airflow_provider_kling.segmind.pacing import LONGEST_RESET
+from airflow_provider_kling.polling.schedule import LONGEST_RESET
+from airflow_provider_kling.submission.history_match import CLOCK_SKEW, Sent, Window, matches
+from airflow_provider_kling.submission.policy import ORPHAN_GRACE
 from conform import judgements
 from conform.answers import is_of, read_row
 

@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.matching import Sent, Window, matches
 from airflow_provider_kling.segmind.schemas import HistoryRow
+from airflow_provider_kling.submission.history_match import Sent, Window, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

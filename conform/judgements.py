@@ -13,10 +13,10 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.matching import CLOCK_SKEW, SLOWEST_ACCEPTANCE, canonical_id, created_at
-from airflow_provider_kling.segmind.pacing import LONGEST_RESET
+from airflow_provider_kling.polling.schedule import LONGEST_RESET
 from airflow_provider_kling.segmind.refusals import rate_limit_reset
 from airflow_provider_kling.segmind.schemas import HistoryPage, HistoryRow, JobStatus, Result
+from airflow_provider_kling.submission.history_match import CLOCK_SKEW, SLOWEST_ACCEPTANCE, canonical_id, created_at
 from conform.answers import clock_difference, date_of, has_ended, is_of, read_row, rows_in, state_of
 from conform.inputs import differences, excerpt, form
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.matching import id_forms
-from airflow_provider_kling.segmind.orphans import ORPHAN_GRACE
+from airflow_provider_kling.submission.history_match import id_forms
+from airflow_provider_kling.submission.policy import ORPHAN_GRACE
 from conform.answers import has_ended, is_of, rows_in
 from conform.observed import Job, Observations, Span
 from conform.wire import Wire

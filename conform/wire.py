@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3 import HTTPResponse
 
-from airflow_provider_kling.segmind.foreign import fit_body, fit_text
+from airflow_provider_kling.segmind.sanitize import fit_body, fit_text
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 from conform.observed import Reply
 

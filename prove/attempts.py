@@ -20,7 +20,7 @@ from prove.liveness import live_names
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from airflow_provider_kling.segmind.steps import Record, Step
+    from airflow_provider_kling.submission.steps import Record, Step
 
 _SIMPLE = {type(None), bool, int, float, str}
 #: Local names that are the same in each state of an attempt: its settings and its clock.

@@ -7,7 +7,7 @@ of another task is tried between them, only what may happen to their own task: i
 
 from __future__ import annotations
 
-from airflow_provider_kling.segmind import steps
+from airflow_provider_kling.submission import steps
 from prove.assumptions import GRACE, SECOND, SLOWEST_POST, SLOWEST_STORE, since_start
 from prove.state import LETTERS, State
 from prove.tasks import DONE, IDLE, RETURNED, RUNNING, WAITING, Task, record

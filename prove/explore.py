@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.submission import Submission
+from airflow_provider_kling.submission.attempt import Submission
 from prove.promises import check_always, check_end
 from prove.state import Violation
 from prove.tasks import STUCK

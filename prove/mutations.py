@@ -28,7 +28,7 @@ _PROVE = ("-m", "prove", "--first")
 _PYTEST = ("-m", "pytest", "-q", "-x", "-o", f"cache_dir={ROOT / '.pytest_cache'}")
 _TESTS = (
     *_PYTEST,
-    *("tests/segmind/test_submission.py", "tests/segmind/test_spending.py", "tests/test_records.py"),
+    *("tests/submission/test_attempt.py", "tests/budget/test_guard.py", "tests/submission/test_record_store.py"),
 )
 _MACHINE = (*_PYTEST, "tests/segmind/test_submission_machine.py", "-k", "World]")
 #: Histories of the state machine, which only has what the others leave; its own counts need that many.

@@ -7,13 +7,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind import steps
+from airflow_provider_kling.budget.guard import Funds, Purse
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
-from airflow_provider_kling.segmind.matching import canonical_id
-from airflow_provider_kling.segmind.resuming import resumes_at
 from airflow_provider_kling.segmind.schemas import Receipt
-from airflow_provider_kling.segmind.spending import Funds, Purse
-from airflow_provider_kling.segmind.submission import Submission, account, fingerprint
+from airflow_provider_kling.submission import steps
+from airflow_provider_kling.submission.attempt import Submission, account, fingerprint
+from airflow_provider_kling.submission.history_match import canonical_id
+from airflow_provider_kling.submission.resume import resumes_at
 from prove import history
 from prove.assumptions import (
     GRACE,

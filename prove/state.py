@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_kling.segmind.submission import Submission
+from airflow_provider_kling.submission.attempt import Submission
 from prove.tasks import DONE, STUCK, Task
 
 if TYPE_CHECKING:

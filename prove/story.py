@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind import steps
-from airflow_provider_kling.segmind.submission import Submission
+from airflow_provider_kling.submission import steps
+from airflow_provider_kling.submission.attempt import Submission
 from prove.assumptions import SECOND, moment
 from prove.naming import short
 from prove.promises import check_always, check_end
@@ -16,7 +16,7 @@ from prove.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow_provider_kling.segmind.steps import Record
+    from airflow_provider_kling.submission.steps import Record
     from prove.scenarios import Scenario
 
 _TOLD = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from airflow_provider_kling.segmind.submission import Submission
+from airflow_provider_kling.submission.attempt import Submission
 from prove.promises import check_always, check_end
 from prove.scenarios import FOX, OWL, Scenario, Wish
 from prove.state import Violation

@@ -10,16 +10,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
     SegmindRateLimitError,
     SegmindServerError,
 )
-from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.schemas import Receipt
-from airflow_provider_kling.segmind.submission import awaited_record
+from airflow_provider_kling.submission import steps
+from airflow_provider_kling.submission.attempt import awaited_record
+from airflow_provider_kling.submission.history_match import canonical_id
 from prove.assumptions import LATEST_ROW, SECOND, SLOWEST_POST, moment
 from prove.attempts import Throw
 from prove.history import Job

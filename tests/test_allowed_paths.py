@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_kling.segmind.errors import SegmindInputError, SegmindSettingsError
-from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named
+from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named
 from airflow_provider_kling.storage.store import Store
 
 UPLOADS = "AIRFLOW__KLING__UPLOAD_ALLOWED_PATHS"

@@ -100,7 +100,7 @@ import json, os
 from datetime import UTC, datetime, timedelta
 from tests.hostile import hostile
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.segmind.matching import Sent, Window, matches
+from airflow_provider_kling.submission.history_match import Sent, Window, matches
 now = datetime.now(UTC)
 rows = ROWS
 body = json.dumps({"data": [
@@ -212,7 +212,7 @@ def test_a_sensors_model_stays_in_no_triggerer(monkeypatch):
     import asyncio
     from datetime import UTC, datetime, timedelta
 
-    from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+    from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
     from airflow_provider_kling.triggers.kling import KlingTrigger
     from tests.hostile import hostile
 

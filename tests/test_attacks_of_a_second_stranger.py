@@ -50,7 +50,7 @@ def alone(code, *arguments, seconds=60, env=None):
 
 MATCHED = """
 import sys
-from airflow_provider_kling.storage.sources import expanded
+from airflow_provider_kling.uploads.source_files import expanded
 print([name.rpartition("/")[2] for name in expanded(sys.argv[1])])
 """
 
@@ -378,7 +378,7 @@ def test_a_nested_description_holds_no_worker(facts):
 
 
 LITERAL = """
-from airflow_provider_kling.storage.finished import finished
+from airflow_provider_kling.storage.finished_job import finished
 from airflow_provider_kling.segmind.errors import SegmindError
 text = "{'request_id': 'a', 'urls': ['https://a.b/c'], 'x': (" + "1," * 4_000_000 + ")}"
 try:

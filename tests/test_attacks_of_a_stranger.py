@@ -111,7 +111,7 @@ LARGE = {
 @pytest.mark.attack("Answer a wait's look with 8 MiB that take long to read", "other triggers of the process go on")
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
 def test_a_large_answer_does_not_hold_the_triggerers_event_loop(monkeypatch, seen, body):
-    from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+    from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
 
     pauses = []
 
@@ -140,8 +140,8 @@ def test_a_large_answer_does_not_hold_the_triggerers_event_loop(monkeypatch, see
 
 @pytest.mark.attack("Tell of one job that it took 1e300 seconds", "other jobs of its model are looked at in time")
 def test_one_wild_duration_does_not_stop_the_looks_at_other_jobs(seen):
+    from airflow_provider_kling.polling.schedule import Durations, Job
     from airflow_provider_kling.segmind import protocol
-    from airflow_provider_kling.segmind.pacing import Durations, Job
 
     told = protocol.result("abc").read(
         200, {}, b'{"status": "COMPLETED", "output": "https://a.b/c.mp4", "metrics": {"total_time": 1e300}}'
@@ -228,7 +228,7 @@ KlingGenerateOperator(
 
 @pytest.mark.attack("Backslashes lead up from an allowed folder of a share (smb://)", "it is not uploaded")
 def test_backslashes_do_not_lead_up_on_a_share():
-    from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named
+    from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named
 
     written = Named("smb://my_smb@server/share/inbox/{{ x }}")
     up = Named("smb://my_smb@server/share/inbox/..\\..\\secret\\pin.png")
@@ -386,7 +386,7 @@ read(wait.output)
 def test_a_job_that_another_run_was_told_to_adopt_is_not_paid_again_by_its_own_task(seen):
     from datetime import timedelta
 
-    from airflow_provider_kling.segmind.steps import Claim
+    from airflow_provider_kling.submission.steps import Claim
     from tests.segmind.test_submission import ACCEPTED, IDS, NOW, Play, row
 
     theirs = Play(adopt=IDS[0], at=NOW + timedelta(minutes=1))

@@ -13,13 +13,13 @@ from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.addresses import is_link
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.foreign import fit_body
-from airflow_provider_kling.segmind.matching import _agrees
 from airflow_provider_kling.segmind.refusals import rate_limit_reset
+from airflow_provider_kling.segmind.sanitize import fit_body
 from airflow_provider_kling.segmind.schemas import HistoryRow, Result
 from airflow_provider_kling.storage.lineage import _links
-from airflow_provider_kling.storage.naming import check_template
+from airflow_provider_kling.storage.names import check_template
 from airflow_provider_kling.storage.sidecar import bare
+from airflow_provider_kling.submission.history_match import _agrees
 
 LENGTH = 200_000
 #: Seconds of a processor; what takes the square takes minutes.

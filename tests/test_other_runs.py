@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TASKS = """
-    from airflow_provider_kling.siblings import claims_of_other_runs
+    from airflow_provider_kling.xcoms import claims_of_other_runs
 
     submit = KlingSubmitOperator.partial(task_id="submit").expand(
         payload=[O1Image(prompt="@Image1", image_urls=PICTURES)] * {count}

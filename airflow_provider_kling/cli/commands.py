@@ -17,8 +17,8 @@ from airflow_provider_kling.payloads.checked import nearest
 from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.estimate import Estimate
 from airflow_provider_kling.payloads.table import parameters, parts, prompt_or_shots
-from airflow_provider_kling.segmind.dollars import dollars
 from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.money import dollars
 
 if TYPE_CHECKING:
     import argparse

@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from airflow_provider_kling.operators.generating import KlingGenerateOperator
+from airflow_provider_kling.operators.failure import fail
+from airflow_provider_kling.operators.generate import KlingGenerateOperator
 from airflow_provider_kling.payloads.checking import check_unrendered
-from airflow_provider_kling.retries import fail
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.storage.asset_events import outlets_for
 from airflow_provider_kling.storage.store import as_store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kling import __version__
 from airflow_provider_kling.get_provider_info import CONN_TYPE
 from airflow_provider_kling.hooks.proxies import proxy_passwords
-from airflow_provider_kling.segmind import hiding
+from airflow_provider_kling.segmind import redaction as hiding
 from airflow_provider_kling.segmind.errors import SegmindConnectionMissingError, SegmindSettingsError
 from airflow_provider_kling.segmind.settings import Settings
 from airflow_provider_kling.versions import mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from airflow_provider_kling.segmind.foreign import fit_text
+from airflow_provider_kling.segmind.sanitize import fit_text
 
 
 def hide_in_logs(*loggers: str) -> None:

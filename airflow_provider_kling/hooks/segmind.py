@@ -21,9 +21,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_kling.get_provider_info import CONN_TYPE, CONNECTION_FIELDS, DEFAULT_CONN_ID, UI_FIELD_BEHAVIOUR
-from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.hooks.connection import identity, missing, read_settings
-from airflow_provider_kling.segmind import clocks, protocol
+from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
+from airflow_provider_kling.segmind import clock as clocks
+from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
     SegmindError,
@@ -33,8 +34,8 @@ from airflow_provider_kling.segmind.errors import (
     SegmindResponseError,
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
-from airflow_provider_kling.segmind.matching import created_at, created_within, id_forms, is_of_model
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
+from airflow_provider_kling.submission.history_match import created_at, created_within, id_forms, is_of_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     import requests
     from tenacity import RetryCallState
 
-    from airflow_provider_kling.hooks.session import SegmindSession
+    from airflow_provider_kling.hooks.segmind_session import SegmindSession
     from airflow_provider_kling.segmind.protocol import Call
     from airflow_provider_kling.segmind.schemas import (
         Credits,
@@ -134,7 +135,7 @@ class SegmindHook(BaseHook):
 
     @cached_property
     def _session(self) -> SegmindSession:
-        from airflow_provider_kling.hooks.session import SegmindSession
+        from airflow_provider_kling.hooks.segmind_session import SegmindSession
 
         return SegmindSession(self.settings, identity())
 
@@ -329,8 +330,8 @@ class SegmindHook(BaseHook):
         import requests
         from urllib3.exceptions import HTTPError
 
-        from airflow_provider_kling.hooks.bodies import Body, BodyError
-        from airflow_provider_kling.hooks.session import TrackedBody, reason, was_sent
+        from airflow_provider_kling.hooks.response_body import Body, BodyError
+        from airflow_provider_kling.hooks.segmind_session import TrackedBody, reason, was_sent
 
         tracked = TrackedBody(body) if body is not None else None
         try:
@@ -396,8 +397,8 @@ def _pause(state: RetryCallState) -> float:
 
 
 def _data_url(file: Path) -> str:
-    from airflow_provider_kling.storage.opening import UnfitFileError
-    from airflow_provider_kling.storage.sources import stage
+    from airflow_provider_kling.storage.open_files import UnfitFileError
+    from airflow_provider_kling.uploads.source_files import stage
 
     try:
         staged = stage(str(file))

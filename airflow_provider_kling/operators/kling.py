@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
+from airflow_provider_kling.operators.deferral import Postpones
+from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
+from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
-from airflow_provider_kling.postponing import Postpones
-from airflow_provider_kling.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.retries import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
     SegmindInputError,
 )
 from airflow_provider_kling.segmind.identifiers import checked_request_id
-from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
-from airflow_provider_kling.siblings import Submitter, batch_name, instance_name
+from airflow_provider_kling.submission.policy import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR
+from airflow_provider_kling.xcoms import Submitter, batch_name, instance_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.budget import KlingBudget
     from airflow_provider_kling.hooks.segmind import SegmindHook
-    from airflow_provider_kling.operators.generating import KlingGenerateOperator
+    from airflow_provider_kling.operators.generate import KlingGenerateOperator
     from airflow_provider_kling.payloads.base import KlingPayload
     from airflow_provider_kling.payloads.checking import Request
-    from airflow_provider_kling.segmind.submission import Submission
+    from airflow_provider_kling.submission.attempt import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         self.deferrable = deferrable
         self.adopt_request_id = adopt_request_id
         if max_cost is not None or budget is not None:
-            from airflow_provider_kling.operators.spending import check_limits
+            from airflow_provider_kling.budget.limits import check_limits
 
             check_limits(max_cost, budget, model=self.model, payload=self.payload)
         self.max_cost = max_cost
@@ -146,7 +146,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
 
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; return the request id."""
-        from airflow_provider_kling.operators.submitting import conclude_when_counted
+        from airflow_provider_kling.operators.submission_driver import conclude_when_counted
 
         request_id = self._submit(context).request_id
         conclude_when_counted(context, self.log)
@@ -173,8 +173,8 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             )
         elif warning := request.payload.unknown_parameters():
             self.log.warning("%s", warning)
-        from airflow_provider_kling.operators.attaching import read_files
-        from airflow_provider_kling.operators.submitting import SubmissionDriver
+        from airflow_provider_kling.operators.submission_driver import SubmissionDriver
+        from airflow_provider_kling.uploads.submit_files import read_files
 
         required = renders_to_nothing(self.adopt_request_id)
         with read_files(context, request, self.written.get("payload"), required=required) as (wanted, files):
@@ -196,8 +196,8 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         """Refuse to submit what could not be saved; this one saves nothing."""
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
-        from airflow_provider_kling.operators.spending import purse_for
-        from airflow_provider_kling.segmind.submission import Submission, account, fingerprint
+        from airflow_provider_kling.budget.limits import purse_for
+        from airflow_provider_kling.submission.attempt import Submission, account, fingerprint
 
         price = expectation = ""
         if request.payload is not None:
@@ -238,7 +238,7 @@ def as_span(name: str, value: float | timedelta) -> timedelta:
 def __getattr__(name: str) -> Any:
     """Load :class:`KlingGenerateOperator` where a DAG uses it; a class of Airflow's is slow to build."""
     if name == "KlingGenerateOperator":
-        from airflow_provider_kling.operators.generating import KlingGenerateOperator
+        from airflow_provider_kling.operators.generate import KlingGenerateOperator
 
         return KlingGenerateOperator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from airflow_provider_kling.payloads.checked import Checked, is_rendered, neares
 from airflow_provider_kling.payloads.estimate import Estimate, estimate
 from airflow_provider_kling.payloads.fields import OptionalPrompt, Seen
 from airflow_provider_kling.payloads.templates import is_template
-from airflow_provider_kling.segmind.foreign import one_paragraph, shortened
+from airflow_provider_kling.segmind.sanitize import one_paragraph, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from pydantic import (
 from airflow_provider_kling.payloads.paths import is_path
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingPayloadError
-from airflow_provider_kling.segmind.sendable import unsendable
+from airflow_provider_kling.segmind.json_values import unsendable
 
 _RENDERED = {"rendered": True}
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.dollars import dollars
+from airflow_provider_kling.segmind.money import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

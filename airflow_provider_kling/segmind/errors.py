@@ -31,14 +31,14 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
 
 ``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload.
 None here derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip; how one ends a
-task for good is in :mod:`airflow_provider_kling.retries`.
+task for good is in :mod:`airflow_provider_kling.operators.failure`.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from airflow_provider_kling.segmind.foreign import fit_value, one_paragraph, shortened
+from airflow_provider_kling.segmind.sanitize import fit_value, one_paragraph, shortened
 
 #: Enough of an answer to recognise a proxy's page or a model's complaint, short enough for one line.
 BODY_EXCERPT_CHARS = 300

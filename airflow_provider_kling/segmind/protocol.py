@@ -26,9 +26,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.foreign import fit_body, fit_text
 from airflow_provider_kling.segmind.identifiers import checked_request_id, checked_slug
-from airflow_provider_kling.segmind.matching import canonical_id
+from airflow_provider_kling.segmind.json_values import unsendable
 from airflow_provider_kling.segmind.refusals import (
     About,
     Answer,
@@ -38,6 +37,7 @@ from airflow_provider_kling.segmind.refusals import (
     refusal,
     unreadable,
 )
+from airflow_provider_kling.segmind.sanitize import fit_body, fit_text
 from airflow_provider_kling.segmind.schemas import (
     Credits,
     Generation,
@@ -48,7 +48,7 @@ from airflow_provider_kling.segmind.schemas import (
     Status,
     Uploaded,
 )
-from airflow_provider_kling.segmind.sendable import unsendable
+from airflow_provider_kling.submission.history_match import canonical_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.foreign import fit_text
+from airflow_provider_kling.segmind.sanitize import fit_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,11 +25,11 @@ from pydantic import (
 )
 
 from airflow_provider_kling.segmind.addresses import is_link
-from airflow_provider_kling.segmind.clocks import Moment
-from airflow_provider_kling.segmind.dollars import MOST, Dollars
-from airflow_provider_kling.segmind.foreign import TOO_LARGE, read_json, read_literal
+from airflow_provider_kling.segmind.clock import Moment
 from airflow_provider_kling.segmind.identifiers import is_request_id
-from airflow_provider_kling.segmind.matching import canonical_id
+from airflow_provider_kling.segmind.money import MOST, Dollars
+from airflow_provider_kling.segmind.sanitize import TOO_LARGE, read_json, read_literal
+from airflow_provider_kling.submission.history_match import canonical_id
 
 #: Rows of the history in one answer, at the most: several times as many as are asked for.
 MOST_ROWS = 500

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-from airflow_provider_kling.segmind import hiding
+from airflow_provider_kling.segmind import redaction as hiding
 from airflow_provider_kling.segmind.errors import SegmindSettingsError
 
 if TYPE_CHECKING:

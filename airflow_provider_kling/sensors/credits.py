@@ -15,16 +15,16 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_kling.budget import checked_cost
+from airflow_provider_kling.budget.kling_budget import checked_cost
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.operators.failure import fail
+from airflow_provider_kling.operators.job_wait import NO_TRIGGERER, TRIGGER_GRACE
+from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.payloads.templates import is_template
-from airflow_provider_kling.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.retries import fail
+from airflow_provider_kling.polling.balance_wait import Decision, Enough, TopUp, reached
+from airflow_provider_kling.polling.job_wait import GiveUp, LookAgain
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
-from airflow_provider_kling.segmind.funding import Decision, Enough, TopUp, reached
-from airflow_provider_kling.segmind.polling import GiveUp, LookAgain
 from airflow_provider_kling.triggers.credits import KlingCreditsTrigger
-from airflow_provider_kling.waiting import NO_TRIGGERER, TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,16 +15,21 @@ from airflow.providers.common.compat.sdk import (
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
+from airflow_provider_kling.operators.job_wait import TRIGGER_GRACE, Awaited, WaitsForJob
+from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.payloads.templates import renders_to_nothing
-from airflow_provider_kling.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
 from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.segmind.steps import read_claims
-from airflow_provider_kling.sensors.source import StartsInTriggerer, for_triggerer, needs_worker_at_end, source_of
-from airflow_provider_kling.siblings import RECORD_KEY, Submitter, siblings
+from airflow_provider_kling.sensors.start_in_triggerer import (
+    StartsInTriggerer,
+    for_triggerer,
+    needs_worker_at_end,
+    source_of,
+)
+from airflow_provider_kling.submission.steps import read_claims
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER, delete_xcoms
-from airflow_provider_kling.waiting import TRIGGER_GRACE, Awaited, WaitsForJob
+from airflow_provider_kling.xcoms import RECORD_KEY, Submitter, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

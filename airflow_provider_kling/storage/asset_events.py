@@ -18,8 +18,8 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.segmind.errors import SegmindInputError
-from airflow_provider_kling.storage.allowed import authors_folder, plain
-from airflow_provider_kling.storage.naming import LONGEST_VALUE, render, task_values
+from airflow_provider_kling.storage.allowed_paths import authors_folder, plain
+from airflow_provider_kling.storage.names import LONGEST_VALUE, render, task_values
 from airflow_provider_kling.versions import add_alias_event, known_asset
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_kling.storage.keeping import Kept
+    from airflow_provider_kling.storage.save import Kept
     from airflow_provider_kling.storage.store import Store
 
 

@@ -21,7 +21,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_kling.hooks.proxies import proxy_for
-from airflow_provider_kling.hooks.session import reason
+from airflow_provider_kling.hooks.segmind_session import reason
+from airflow_provider_kling.media.measure import HEAD, MediaType, media_type
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingDownloadRefusedError,
@@ -30,17 +31,16 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
-from airflow_provider_kling.storage.hosts import shown
-from airflow_provider_kling.storage.media import HEAD, MediaType, media_type
-from airflow_provider_kling.storage.part import NOT_LOST
-from airflow_provider_kling.storage.session import checked_session
+from airflow_provider_kling.storage.download_hosts import shown
+from airflow_provider_kling.storage.download_session import checked_session
+from airflow_provider_kling.storage.partial_file import NOT_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_kling.hooks.adapters import Deadline
-    from airflow_provider_kling.storage.hosts import Hosts
-    from airflow_provider_kling.storage.part import Part
+    from airflow_provider_kling.hooks.http_session import Deadline
+    from airflow_provider_kling.storage.download_hosts import Hosts
+    from airflow_provider_kling.storage.partial_file import Part
 
 #: Bytes read at once; a connection that breaks loses less than that, and one that brings less in the timeout is broken
 #: off: whoever sends a byte a minute would keep a worker for good.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_kling.segmind.errors import KlingNameTakenError
-from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, on_disk
+from airflow_provider_kling.storage.allowed_paths import STORE_ALLOWED_PATHS, Named, on_disk
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

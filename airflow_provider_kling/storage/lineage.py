@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.addresses import is_address
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.foreign import read_json
-from airflow_provider_kling.segmind.matching import created_at
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.siblings import FILES_KEY, Traceable, siblings
-from airflow_provider_kling.storage.allowed import on_disk
-from airflow_provider_kling.storage.opening import open_real
+from airflow_provider_kling.segmind.sanitize import read_json
+from airflow_provider_kling.storage.allowed_paths import on_disk
+from airflow_provider_kling.storage.open_files import open_real
 from airflow_provider_kling.storage.sidecar import (
     DEEPEST,
     Input,
@@ -23,7 +21,9 @@ from airflow_provider_kling.storage.sidecar import (
     read_sidecar,
     without_secrets,
 )
-from airflow_provider_kling.storage.sources import located
+from airflow_provider_kling.submission.history_match import created_at
+from airflow_provider_kling.uploads.source_files import located
+from airflow_provider_kling.xcoms import FILES_KEY, Traceable, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ from urllib.parse import urlunsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, JsonValue, Tag, ValidationError
 
 from airflow_provider_kling.segmind.addresses import is_address, split
-from airflow_provider_kling.storage.opening import UnfitFileError, opened
+from airflow_provider_kling.storage.open_files import UnfitFileError, opened
 
 if TYPE_CHECKING:
     from typing import IO

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindInputError
-from airflow_provider_kling.storage.allowed import STORE_ALLOWED_PATHS, Named, connection_of, plain
-from airflow_provider_kling.storage.naming import DEFAULT_NAME, check_template
+from airflow_provider_kling.storage.allowed_paths import STORE_ALLOWED_PATHS, Named, connection_of, plain
+from airflow_provider_kling.storage.names import DEFAULT_NAME, check_template
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.operators.deferral import Postpones
+from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
+from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.addresses import is_file
 from airflow_provider_kling.payloads.checking import check_unrendered
@@ -17,16 +20,13 @@ from airflow_provider_kling.payloads.files import lone_file, media_of, written_a
 from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.paths import is_path, path_text
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
-from airflow_provider_kling.postponing import Postpones
-from airflow_provider_kling.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.retries import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.siblings import Uploader
-from airflow_provider_kling.storage.allowed import UPLOAD_ALLOWED_PATHS, Named, is_pattern, refused
-from airflow_provider_kling.storage.opening import UnfitFileError
-from airflow_provider_kling.storage.sources import expanded, objection, stage
-from airflow_provider_kling.storage.uploads import Uploads
+from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named, is_pattern, refused
+from airflow_provider_kling.storage.open_files import UnfitFileError
+from airflow_provider_kling.uploads.source_files import expanded, objection, stage
+from airflow_provider_kling.uploads.uploader import Uploads
+from airflow_provider_kling.xcoms import Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.retries import fail
+from airflow_provider_kling.operators.failure import fail
+from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.siblings import Traceable
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
-from airflow_provider_kling.storage.keeping import keep
-from airflow_provider_kling.storage.naming import DEFAULT_NAME
+from airflow_provider_kling.storage.names import DEFAULT_NAME
+from airflow_provider_kling.storage.save import keep
 from airflow_provider_kling.storage.store import DEFAULT_MAX_BYTES, Store
+from airflow_provider_kling.xcoms import Traceable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
-from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
+from airflow_provider_kling.polling.balance_wait import Enough, TopUp
+from airflow_provider_kling.polling.job_wait import GiveUp, LookAgain
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.funding import Enough, TopUp
-from airflow_provider_kling.segmind.polling import GiveUp, LookAgain
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.kling import SETTINGS_GRACE
-from airflow_provider_kling.triggers.last_look import within
+from airflow_provider_kling.triggers.last_poll import within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

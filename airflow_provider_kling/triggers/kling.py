@@ -11,16 +11,16 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kling.delivery import summary, xcoms
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
-from airflow_provider_kling.hooks.aio import SegmindAsyncHook
+from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads.templates import rendered_time
+from airflow_provider_kling.polling.job_wait import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
+from airflow_provider_kling.polling.schedule import Job
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.identifiers import is_slug
-from airflow_provider_kling.segmind.pacing import Job
-from airflow_provider_kling.segmind.polling import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.triggers.handover import Handover
-from airflow_provider_kling.triggers.last_look import within
+from airflow_provider_kling.triggers.last_poll import within
 from airflow_provider_kling.versions import push_from_trigger
 
 if TYPE_CHECKING:

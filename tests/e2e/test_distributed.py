@@ -15,7 +15,7 @@ import requests
 from airflow import __version__ as airflow_version
 
 from airflow_provider_kling.payloads import get_payload_class
-from airflow_provider_kling.segmind.pacing import Durations, Job
+from airflow_provider_kling.polling.schedule import Durations, Job
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json, needs_task_state
 from tests.e2e.chains import GENERATES, HEADER, PAIRS, assert_one_chain, dag_file, jobs_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from airflow_provider_kling.segmind import hiding
+from airflow_provider_kling.segmind import redaction as hiding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

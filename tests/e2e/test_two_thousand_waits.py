@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_kling.payloads import get_payload_class
-from airflow_provider_kling.segmind.pacing import Durations, Job
+from airflow_provider_kling.polling.schedule import Durations, Job
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json
 from tests.e2e import turns

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.dollars import MOST
-from airflow_provider_kling.segmind.foreign import first_unfit
+from airflow_provider_kling.segmind.money import MOST
+from airflow_provider_kling.segmind.sanitize import first_unfit
 
 if TYPE_CHECKING:
     from airflow_provider_kling.segmind.errors import SegmindError

@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
+from airflow_provider_kling.budget.costs import bill_of
 from airflow_provider_kling.delivery import bill_of_failure, summary, xcoms
-from airflow_provider_kling.hooks.bodies import Body, BodyError
-from airflow_provider_kling.segmind import clocks, protocol
+from airflow_provider_kling.hooks.response_body import Body, BodyError
+from airflow_provider_kling.polling.balance_wait import TopUp
+from airflow_provider_kling.polling.job_wait import Done, GiveUp, Wait
+from airflow_provider_kling.segmind import clock as clocks
+from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.addresses import is_link
-from airflow_provider_kling.segmind.bills import bill_of
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindRateLimitError
-from airflow_provider_kling.segmind.funding import TopUp
 from airflow_provider_kling.segmind.identifiers import is_request_id
-from airflow_provider_kling.segmind.polling import Done, GiveUp, Wait
 from airflow_provider_kling.segmind.refusals import rate_limit_reset
-from airflow_provider_kling.segmind.resuming import resumes_at
 from airflow_provider_kling.segmind.schemas import (
     Credits,
     Generation,
@@ -28,6 +28,7 @@ from airflow_provider_kling.segmind.schemas import (
     Status,
     Uploaded,
 )
+from airflow_provider_kling.submission.resume import resumes_at
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import ID, LINK, bodies, header_values, headers, statuses

@@ -7,12 +7,12 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
+from airflow_provider_kling.media.measure import HEAD, extensions, media_type, shape
 from airflow_provider_kling.segmind.addresses import is_address, is_link
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.foreign import first_unfit
-from airflow_provider_kling.storage.hosts import Hosts
-from airflow_provider_kling.storage.media import HEAD, extensions, media_type, shape
-from airflow_provider_kling.storage.naming import PLACEHOLDERS, check_template, render
+from airflow_provider_kling.segmind.sanitize import first_unfit
+from airflow_provider_kling.storage.download_hosts import Hosts
+from airflow_provider_kling.storage.names import PLACEHOLDERS, check_template, render
 from airflow_provider_kling.storage.sidecar import bare
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_told

@@ -7,7 +7,7 @@ import warnings
 
 from hypothesis import strategies as st
 
-from airflow_provider_kling.budget import checked_cost
+from airflow_provider_kling.budget.kling_budget import checked_cost
 from airflow_provider_kling.payloads import get_payload_class, known_slugs
 from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.files import files_in
@@ -16,9 +16,9 @@ from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.segmind.identifiers import checked_request_id, checked_slug
 from airflow_provider_kling.segmind.settings import Settings
-from airflow_provider_kling.segmind.submission import fingerprint
 from airflow_provider_kling.storage.lineage import _links
 from airflow_provider_kling.storage.sidecar import _bared, bare
+from airflow_provider_kling.submission.attempt import fingerprint
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import LINK, any_text, encoded, json_values, nearly, scalars, values

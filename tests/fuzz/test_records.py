@@ -8,19 +8,19 @@ from datetime import UTC, datetime, timedelta
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import strategies as st
 
-from airflow_provider_kling.records import RecordStore
-from airflow_provider_kling.segmind import outlook
-from airflow_provider_kling.segmind.bills import read_bills, tally
+from airflow_provider_kling.budget.costs import read_bills, tally
+from airflow_provider_kling.budget.guard import Purse
+from airflow_provider_kling.budget.run_cost import reckon
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError
 from airflow_provider_kling.segmind.identifiers import is_request_id
-from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, matches
 from airflow_provider_kling.segmind.protocol import history
-from airflow_provider_kling.segmind.reckoning import reckon
-from airflow_provider_kling.segmind.spending import Purse
-from airflow_provider_kling.segmind.steps import Claim, read_claims, read_withdrawn
-from airflow_provider_kling.segmind.submission import Submission, Take, fingerprint, read_record
 from airflow_provider_kling.storage.lineage import Lineage, describe
 from airflow_provider_kling.storage.sidecar import read_sidecar
+from airflow_provider_kling.submission import messages as outlook
+from airflow_provider_kling.submission.attempt import Submission, Take, fingerprint, read_record
+from airflow_provider_kling.submission.history_match import Sent, Window, canonical_id, matches
+from airflow_provider_kling.submission.record_store import RecordStore
+from airflow_provider_kling.submission.steps import Claim, read_claims, read_withdrawn
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import ID, LINK, any_text, bodies, encoded, json_values, nearly, values

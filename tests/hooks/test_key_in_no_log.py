@@ -11,8 +11,8 @@ import pickle
 
 import pytest
 
-from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
 from airflow_provider_kling.segmind.errors import SegmindError
 from tests.conftest import AIRFLOW_3
 from tests.hostile import hostile

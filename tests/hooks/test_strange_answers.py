@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_kling.hooks.aio import SegmindAsyncHook
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.segmind.clocks import ahead
+from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
+from airflow_provider_kling.segmind.clock import ahead
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.refusals import rate_limit_reset
 from tests.hostile import hostile

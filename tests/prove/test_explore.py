@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_kling.segmind.steps import Keep
-from airflow_provider_kling.segmind.submission import Absent, NotYet, Submission
+from airflow_provider_kling.submission.attempt import Absent, NotYet, Submission
+from airflow_provider_kling.submission.steps import Keep
 from prove import __main__ as command
 from prove.attempts import plain
 from prove.explore import explore

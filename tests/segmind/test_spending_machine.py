@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_kling.segmind import steps
-from airflow_provider_kling.segmind.spending import Funds, Purse
+from airflow_provider_kling.budget.guard import Funds, Purse
+from airflow_provider_kling.submission import steps
 from tests.segmind.test_submission_machine import EXAMPLES, HUNTS, MODEL, STEPS, Job, Task, World
 
 PRICE = 1.0

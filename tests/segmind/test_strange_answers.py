@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_kling.budget.costs import read_bills, tally
 from airflow_provider_kling.delivery import xcoms
-from airflow_provider_kling.segmind import clocks, protocol
-from airflow_provider_kling.segmind.bills import read_bills, tally
+from airflow_provider_kling.segmind import clock as clocks
+from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindClockError,
@@ -17,9 +18,9 @@ from airflow_provider_kling.segmind.errors import (
     SegmindInputError,
     SegmindResponseError,
 )
-from airflow_provider_kling.segmind.matching import Sent, Window, matches
-from airflow_provider_kling.segmind.steps import read_claims
-from airflow_provider_kling.segmind.submission import read_record
+from airflow_provider_kling.submission.attempt import read_record
+from airflow_provider_kling.submission.history_match import Sent, Window, matches
+from airflow_provider_kling.submission.steps import read_claims
 
 ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)

@@ -23,19 +23,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_kling.records import RecordStore
-from airflow_provider_kling.segmind import steps
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
     SegmindServerError,
 )
+from airflow_provider_kling.segmind.placeholders import filled_in, stand_in
 from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
-from airflow_provider_kling.segmind.submission import Submission, fingerprint, read_record
-from airflow_provider_kling.segmind.uploaded import filled_in, stand_in
+from airflow_provider_kling.submission import steps
+from airflow_provider_kling.submission.attempt import Submission, fingerprint, read_record
+from airflow_provider_kling.submission.record_store import RecordStore
 
 if TYPE_CHECKING:
-    from airflow_provider_kling.segmind.steps import Record
+    from airflow_provider_kling.submission.steps import Record
 
 MODEL = "kling-o1"
 GRACE = 600

@@ -21,8 +21,8 @@ from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 from airflow_provider_kling.storage.download import Download
-from airflow_provider_kling.storage.hosts import Hosts
-from airflow_provider_kling.storage.part import Part
+from airflow_provider_kling.storage.download_hosts import Hosts
+from airflow_provider_kling.storage.partial_file import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError
-from airflow_provider_kling.storage.hosts import Hosts
-from airflow_provider_kling.storage.session import checked_session
+from airflow_provider_kling.storage.download_hosts import Hosts
+from airflow_provider_kling.storage.download_session import checked_session
 from tests.hostile import hostile
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

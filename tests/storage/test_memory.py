@@ -11,9 +11,9 @@ FETCH = """
 import logging, resource, sys
 from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_kling.storage.download import Download
-from airflow_provider_kling.storage.hosts import Hosts
-from airflow_provider_kling.storage.media import shape
-from airflow_provider_kling.storage.part import Part
+from airflow_provider_kling.storage.download_hosts import Hosts
+from airflow_provider_kling.media.measure import shape
+from airflow_provider_kling.storage.partial_file import Part
 
 def fetch(link, folder):
     part, _ = Download(

@@ -1,0 +1,133 @@
+"""What the jobs of a run cost: bills where they are known, and what may still be billed where they are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from airflow_provider_kling.segmind.money import Dollars, dollars
+from airflow_provider_kling.segmind.sanitize import Text
+from airflow_provider_kling.segmind.schemas import JobStatus
+from airflow_provider_kling.submission.history_match import canonical_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from airflow_provider_kling.segmind.schemas import Status
+    from airflow_provider_kling.submission.steps import Claim, Record
+
+
+class Bill(BaseModel):
+    """
+    What a finished job cost, as the task that waited for it tells.
+
+    :param cost: in US dollars; None where Segmind does not say. A FAILED job that was not charged costs 0.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    request_id: Text
+    model: Text | None = None
+    cost: Dollars | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """
+    What the jobs of a run cost, in US dollars.
+
+    :param billed: the jobs whose bill is known, and those that a cleared task had before.
+    :param in_flight: the others, at the most.
+    :param unpriced: the tasks whose job may cost anything.
+    """
+
+    billed: float = 0.0
+    billed_jobs: int = 0
+    in_flight: float = 0.0
+    in_flight_jobs: int = 0
+    unpriced: tuple[Claim, ...] = ()
+
+    @property
+    def total(self) -> float:
+        """What is gone or may be."""
+        return self.billed + self.in_flight
+
+    def __str__(self) -> str:
+        return (
+            f"{dollars(self.billed)} is billed ({_jobs(self.billed_jobs)}), up to {dollars(self.in_flight)} is in "
+            f"flight ({_jobs(self.in_flight_jobs)})"
+        )
+
+
+def is_asking(record: Record) -> bool:
+    """Whether the submission is between its intent and Segmind's answer: it may still not be sent."""
+    return record.request_id is None and not record.unclear
+
+
+def tally(claims: Iterable[Claim], bills: Mapping[str, Bill], prices: Mapping[str, float]) -> Spent:
+    """Add up what the jobs behind some claims cost or may cost."""
+    billed = in_flight = 0.0
+    billed_jobs = in_flight_jobs = 0
+    unpriced = []
+    for claim in claims:
+        record = claim.record
+        billed += record.former_cost
+        billed_jobs += len(record.former)
+        cost = cost_of(record, bills)
+        high = prices.get(record.model) if record.high is None else record.high
+        if cost is not None:
+            billed += cost
+            billed_jobs += 1
+        elif high is None:
+            unpriced.append(claim)
+        elif high or record.request_id is not None:
+            in_flight += high
+            in_flight_jobs += 1
+    return Spent(billed, billed_jobs, in_flight, in_flight_jobs, tuple(unpriced))
+
+
+def former_cost(record: Record | None, bills: Mapping[str, Bill], *, gone: bool) -> float:
+    """
+    Return what a task's earlier jobs in this run cost, once it submits a new one.
+
+    :param gone: whether it is known that the record's intent has become no job.
+    """
+    if record is None:
+        return 0.0
+    cost = 0.0 if gone else cost_of(record, bills)
+    return record.former_cost + ((record.high or 0.0) if cost is None else cost)
+
+
+def cost_of(record: Record, bills: Mapping[str, Bill]) -> float | None:
+    """Return what a task's job was billed, where a bill or, after a clear that has deleted that, the record tells."""
+    if record.request_id is None:
+        return None
+    bill = bills.get(canonical_id(record.request_id))
+    return record.cost if bill is None or bill.cost is None else bill.cost
+
+
+def bill_of(request_id: str, model: str | None, job: Status) -> Bill:
+    """Return the bill of a job as Segmind tells of it: one that FAILED costs nothing unless it says so."""
+    failed = job.status is JobStatus.FAILED
+    known = job.metrics.cost if job.status.is_terminal else None
+    return Bill(request_id=request_id, model=model, cost=known or 0.0 if failed else known, failed=failed)
+
+
+def read_bills(published: Iterable[Any]) -> dict[str, Bill]:
+    """Return bills by their jobs; what is no bill is none."""
+    bills = {}
+    for value in published:
+        try:
+            bill = Bill.model_validate(value)
+        except ValueError:
+            continue
+        bills[canonical_id(bill.request_id)] = bill
+    return bills
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"

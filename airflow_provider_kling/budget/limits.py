@@ -1,0 +1,89 @@
+"""What an operator's ``max_cost`` and ``budget`` mean for a submission: the figures, and who shares them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.budget.guard import Purse, too_dear
+from airflow_provider_kling.budget.kling_budget import KlingBudget, checked_cost
+from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
+from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.segmind.money import over
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import DAG
+
+    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.payloads.estimate import Estimate
+
+#: The parameters on which an estimate depends.
+_PRICED_BY = ("duration", "multi_prompt")
+
+
+def check_limits(max_cost: Any, budget: Any, *, model: Any, payload: Any) -> None:
+    """
+    Refuse what is known to cost too much while the DAG file is parsed.
+
+    :param payload: the payload as a dict or a template.
+    :raises SegmindInputError: a limit is no limit, or the payload's price is above it.
+    """
+    if budget is not None and not isinstance(budget, KlingBudget):
+        raise SegmindInputError(f"budget: {budget!r} is not a KlingBudget, as KlingBudget(max_cost_per_dag_run=5) is.")
+    if max_cost is None or is_template(max_cost):
+        return
+    limit = checked_cost("max_cost", max_cost)
+    payload_class = None if is_template(model) else get_payload_class(model)
+    known = isinstance(payload, Mapping) and not any(is_template(payload.get(name)) for name in _PRICED_BY)
+    if payload_class is None or not known:
+        return
+    estimate = payload_class(**payload).estimate()
+    high = _high(model, estimate, budget)
+    if high is not None and over(high, limit):
+        raise too_dear(model, str(estimate), high, limit)
+
+
+def purse_for(
+    batch: str, request: Request, *, max_cost: Any, budget: KlingBudget | None, blind: bool = False
+) -> tuple[float | None, Purse | None]:
+    """
+    Return what a job costs at the most, and the purse that limits it where anything does.
+
+    :param batch: see :func:`airflow_provider_kling.xcoms.batch_name`.
+    :param blind: whether nothing tells what earlier iterations of the task's loop cost.
+    :raises SegmindInputError: ``max_cost`` has rendered to something that is no price.
+    """
+    estimate = request.payload.estimate() if request.payload else None
+    high = _high(request.model, estimate, budget)
+    ceiling = None if renders_to_nothing(max_cost) else checked_cost("max_cost", max_cost)
+    if ceiling is None and budget is None:
+        return high, None
+    return high, Purse(
+        model=request.model,
+        high=high,
+        price=str(estimate or ""),
+        max_cost=ceiling,
+        limit=budget.max_cost_per_dag_run if budget else None,
+        prices=budget.prices if budget else {},
+        batch=batch,
+        blind=blind,
+        chance=random.random,
+    )
+
+
+def budgets(dag: DAG) -> list[KlingBudget]:
+    """Return the budgets that tasks of a DAG have, the tightest first."""
+    found = []
+    for task in dag.task_dict.values():
+        budget = getattr(task, "budget", None) or getattr(task, "partial_kwargs", {}).get("budget")
+        if isinstance(budget, KlingBudget):
+            found.append(budget)
+    return sorted(found, key=lambda budget: budget.max_cost_per_dag_run)
+
+
+def _high(model: str, estimate: Estimate | None, budget: KlingBudget | None) -> float | None:
+    """Return what a job costs at the most: as the user says, else as it is published; None where nobody knows."""
+    published = estimate.high if estimate else None
+    return published if budget is None else budget.prices.get(model, published)

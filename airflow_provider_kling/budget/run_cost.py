@@ -1,0 +1,110 @@
+"""What the jobs of a run cost in the end, as a table and as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.budget.costs import is_asking
+from airflow_provider_kling.segmind.money import dollars
+from airflow_provider_kling.submission.history_match import canonical_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow_provider_kling.budget.costs import Bill
+    from airflow_provider_kling.submission.steps import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """
+    What a run cost.
+
+    :param bills: of its jobs, by request id.
+    :param unclear: the tasks of which nobody knows whether their submit was accepted.
+    :param limit: the tightest budget of its tasks.
+    """
+
+    bills: Mapping[str, Bill]
+    unclear: tuple[str, ...] = ()
+    limit: float | None = None
+
+    @property
+    def total(self) -> float:
+        """What is known to be billed, in US dollars."""
+        return round(sum(bill.cost or 0.0 for bill in self.bills.values()), 6)
+
+    @property
+    def unknown(self) -> list[str]:
+        """The jobs whose cost is not known."""
+        return [request_id for request_id, bill in self.bills.items() if bill.cost is None]
+
+    def by_model(self) -> dict[str, dict[str, Any]]:
+        """Return the number of jobs and their cost for each model, the dearest first."""
+        sums: dict[str, dict[str, Any]] = {}
+        for bill in self.bills.values():
+            row = sums.setdefault(bill.model or "unknown model", {"jobs": 0, "cost": 0.0})
+            row["jobs"] += 1
+            row["cost"] = round(row["cost"] + (bill.cost or 0.0), 6)
+        return dict(sorted(sums.items(), key=lambda item: (-item[1]["cost"], item[0])))
+
+    def lines(self) -> Iterator[str]:
+        """Yield the log's table."""
+        rows = [*self.by_model().items(), ("total", {"jobs": len(self.bills), "cost": self.total})]
+        width = max(len(name) for name, _ in rows)
+        yield "What the Kling jobs of this run cost:"
+        for name, row in rows:
+            jobs = "job " if row["jobs"] == 1 else "jobs"
+            yield f"  {name:<{width}}  {row['jobs']:>4} {jobs}  {dollars(row['cost']):>9}"
+        if failed := sum(bill.failed for bill in self.bills.values()):
+            yield f"FAILED: {failed} of them."
+        if self.unknown:
+            yield f"Not known yet, and not in the total: {', '.join(self.unknown)}."
+        if self.unclear:
+            yield f"Whether these tasks have a job that is billed is not known: {', '.join(self.unclear)}."
+        if self.limit is not None:
+            yield f"Budget of the run: {dollars(self.limit)}, left: {dollars(max(0.0, self.limit - self.total))}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain JSON."""
+        budget = {} if self.limit is None else {"limit": self.limit, "left": round(self.limit - self.total, 6)}
+        return {
+            "total": self.total,
+            "jobs": len(self.bills),
+            "failed": sum(bill.failed for bill in self.bills.values()),
+            "by_model": self.by_model(),
+            "by_request": {request_id: bill.cost for request_id, bill in self.bills.items()},
+            "unknown": self.unknown,
+            **budget,
+        }
+
+
+def jobs_of(claims: Sequence[Claim]) -> dict[str, str]:
+    """Return every job that the tasks have had in the run, with its model."""
+    return {
+        canonical_id(job): claim.record.model
+        for claim in claims
+        for job in (*claim.record.former, claim.record.request_id)
+        if job is not None
+    }
+
+
+def reckon(claims: Sequence[Claim], bills: Mapping[str, Bill], *, limit: float | None) -> Reckoning:
+    """
+    Return what a run cost.
+
+    :param bills: of all jobs that the claims name, and of others that the run waited for.
+    """
+    models = jobs_of(claims)
+    named = {
+        request_id: bill.model_copy(update={"model": models.get(request_id, bill.model)})
+        for request_id, bill in bills.items()
+    }
+    unclear = tuple(claim.task for claim in claims if claim.record.request_id is None and not is_free(claim))
+    return Reckoning(named, unclear, limit)
+
+
+def is_free(claim: Claim) -> bool:
+    """Whether it is known that no job came of the claim's last intent."""
+    return claim.record.high == 0.0 and not (claim.record.refused or is_asking(claim.record))

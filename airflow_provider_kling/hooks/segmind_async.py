@@ -1,0 +1,116 @@
+"""
+The hook for triggers: the protocol over ``aiohttp``, one pool for all that wait on a connection.
+
+It only reads. Paid requests are sent by workers, never by a trigger, which may run twice.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
+from airflow_provider_kling.hooks.session_pool import Pool
+from airflow_provider_kling.segmind import protocol
+from airflow_provider_kling.segmind.errors import SegmindBadRequestError, SegmindRequestNotFoundError
+from airflow_provider_kling.segmind.identifiers import checked_request_id
+from airflow_provider_kling.submission.history_match import id_forms
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from airflow_provider_kling.polling.schedule import Job
+    from airflow_provider_kling.segmind.protocol import Call
+    from airflow_provider_kling.segmind.schemas import Credits, Result, Status
+
+T = TypeVar("T")
+
+
+class SegmindAsyncHook(BaseHook):
+    """
+    Read from Segmind on an event loop, as a trigger does; use it with ``async with``.
+
+    All hooks of one connection on one loop share a session and the connection's requests per minute.
+    Each call is sent once: the caller decides after a failure, see
+    :mod:`airflow_provider_kling.polling.job_wait`.
+
+    :param segmind_conn_id: a connection of type ``segmind``.
+    """
+
+    def __init__(self, segmind_conn_id: str = DEFAULT_CONN_ID) -> None:
+        super().__init__()
+        self.segmind_conn_id = segmind_conn_id
+        self._pool: Pool | None = None
+
+    async def __aenter__(self) -> Self:
+        self.pool  # noqa: B018 joins it
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def pool(self) -> Pool:
+        """What all hooks of this connection share on this event loop."""
+        if self._pool is None:
+            self._pool = Pool.join(self.segmind_conn_id)
+        return self._pool
+
+    async def close(self) -> None:
+        """Leave the pool; the last one closes its connections."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.leave()
+
+    async def look(self, request_id: str, job: Job | None = None) -> Status:
+        """
+        Return where a job stands, and with it the :class:`Result` where one request tells both.
+
+        Whether the result's address answers for a job in progress is not published. The first look finds
+        it out for the connection.
+
+        :param job: how urgent the look is, where requests per minute are scarce.
+        """
+        pool = self.pool
+        if pool.result_tells_status is not False:
+            try:
+                answer = await self._send(protocol.result(request_id), job)
+            except (SegmindRequestNotFoundError, SegmindBadRequestError):
+                if pool.result_tells_status:
+                    raise
+                state = await self._send(protocol.status(request_id), job)
+                if not state.status.is_terminal:
+                    pool.result_tells_status = False
+                return state
+            if not answer.status.is_terminal:
+                pool.result_tells_status = True
+            return answer
+        return await self._send(protocol.status(request_id), job)
+
+    async def get_status(self, request_id: str) -> Status:
+        """Return where a job stands; FAILED is an answer, not an error."""
+        return await self._send(protocol.status(request_id))
+
+    async def get_result(self, request_id: str) -> Result:
+        """Return a job's output, ``urls`` being its files; for a job that runs or FAILED there are none."""
+        return await self._send(protocol.result(request_id))
+
+    async def find_request(self, request_id: str) -> Result:
+        """Return what the request history tells of a job of any age: its state, its file and its cost."""
+        forms = id_forms(checked_request_id(request_id))
+        for form in forms[:-1]:
+            with suppress(SegmindRequestNotFoundError):
+                return await self._send(protocol.past_request(form))
+        return await self._send(protocol.past_request(forms[-1]))
+
+    async def get_credits(self) -> Credits:
+        """Return the balance in US dollars."""
+        return await self._send(protocol.credit_balance())
+
+    async def _send(self, call: Call[T], job: Job | None = None) -> T:
+        return await self.pool.send(call, job)

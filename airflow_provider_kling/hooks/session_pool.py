@@ -1,0 +1,275 @@
+"""
+What all waits of one connection share on one event loop: connections, settings, budget and experience.
+
+What must not be relaxed:
+
+* The session is opened at the first use and closed with the last user.
+* The connection is resolved once, and again only after its key was refused.
+* No request goes out without a turn of the budget, and a 429 stops all of them until the limit is reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_kling.hooks.connection import identity, missing, read_settings
+from airflow_provider_kling.hooks.logs import hide_in_logs
+from airflow_provider_kling.hooks.proxies import proxy_for
+from airflow_provider_kling.hooks.response_body import Body, BodyError
+from airflow_provider_kling.polling.schedule import (
+    LONGEST_RESET,
+    Budget,
+    Durations,
+    Expectation,
+    Job,
+    in_turn,
+    longest_unseen,
+)
+from airflow_provider_kling.segmind.errors import (
+    SegmindAuthenticationError,
+    SegmindConnectionError,
+    SegmindRateLimitError,
+)
+from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from airflow_provider_kling.segmind.protocol import Call
+    from airflow_provider_kling.segmind.settings import Settings
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: Connections to Segmind that a process keeps open for one Airflow connection.
+SIZE = 20
+#: Seconds for which an idle one is kept.
+KEEPALIVE = 75.0
+#: Seconds without requests after a 429 that does not say when the limit is reset.
+UNTOLD_RESET = 60.0
+#: Bytes of an answer that are read at once: a longer one would hold the event loop, and is read in a thread.
+READ_AT_ONCE = 16 * 1024
+#: Seconds of turns that are handed out together.
+GRANT_EVERY = 0.5
+
+
+class Pool:
+    """
+    The shared side of one Airflow connection on one event loop.
+
+    :param conn_id: the Airflow connection.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self.conn_id = conn_id
+        self.durations = Durations()
+        #: Whether the address of the result answers for a job in progress too; None while nobody has tried.
+        self.result_tells_status: bool | None = None
+        self.users = 0
+        self._settings: Settings | None = None
+        self._resolving = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[str, str | None] = {}
+        self._free = asyncio.Semaphore(SIZE)
+        self._budget: Budget | None = None
+        self._waiting: dict[int, tuple[Job, asyncio.Future[None]]] = {}
+        self._granting: asyncio.Task[None] | None = None
+
+    @classmethod
+    def join(cls, conn_id: str) -> Pool:
+        """Return the running loop's pool for a connection, with one user more."""
+        pools = _POOLS.setdefault(asyncio.get_running_loop(), {})
+        if conn_id not in pools:
+            pools[conn_id] = cls(conn_id)
+        pools[conn_id].users += 1
+        return pools[conn_id]
+
+    @property
+    def time_scale(self) -> float:
+        """How many times as fast as Segmind the connection's simulator is; 1 until the connection is known."""
+        return self._settings.time_scale if self._settings else 1.0
+
+    async def leave(self) -> None:
+        """Count one user less; the last one closes the session. What was learned stays, and what was used up."""
+        self.users -= 1
+        if self.users == 0:
+            session, self._session, self._settings = self._session, None, None
+            self._proxies.clear()
+            if session is not None:
+                await session.close()
+
+    async def send(self, call: Call[T], job: Job | None = None) -> T:
+        """
+        Send a call when it is its turn, and read the answer.
+
+        :param job: whom it is about, for its place among those who wait for a turn; None goes first.
+        :raises SegmindError: as :meth:`Call.read` says.
+        """
+        settings = self._settings or await self._resolve(None)
+        await self._turn(job or _at_once())
+        try:
+            return await self._send_once(call, settings)
+        except SegmindAuthenticationError:
+            renewed = await self._resolve(settings)
+            if renewed == settings:
+                raise
+            await self._turn(job or _at_once())
+            return await self._send_once(call, renewed)
+
+    async def _send_once(self, call: Call[T], settings: Settings) -> T:
+        import aiohttp
+        from yarl import URL
+
+        url = URL(settings.base_url(call.host) + call.path, encoded=True)
+        if call.query:
+            url = url.with_query(call.query)
+        try:
+            # A request that waits for a free connection is not one that Segmind keeps waiting.
+            async with (
+                self._free,
+                self._open(settings).request(
+                    call.method,
+                    url,
+                    headers={"x-api-key": settings.api_key},
+                    allow_redirects=False,
+                    proxy=self._proxy(settings.base_url(call.host)),
+                ) as response,
+            ):
+                status_code, headers = response.status, response.headers
+                came = Body(headers, call.largest_answer)
+                async for chunk in response.content.iter_any():
+                    came.add(chunk)
+        except aiohttp.ClientConnectorError as exc:
+            raise call.never_sent(exc) from None
+        except BodyError as exc:
+            raise call.no_answer(f"the answer is not read: {exc}") from None
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:  # the last of a wild address or header
+            raise call.no_answer(str(exc) or type(exc).__name__) from None
+        body = came.whole()
+        try:
+            if len(body) > READ_AT_ONCE:
+                return await asyncio.to_thread(call.read, status_code, headers, body)
+            return call.read(status_code, headers, body)
+        except SegmindRateLimitError as error:
+            await self._pause(error)
+            raise
+
+    def _open(self, settings: Settings) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._session is None:
+            hide_in_logs("aiohttp.client", "aiohttp.internal")
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=SIZE, keepalive_timeout=KEEPALIVE),
+                headers=identity(),
+                timeout=aiohttp.ClientTimeout(
+                    total=CONNECT_TIMEOUT + settings.timeout, sock_connect=CONNECT_TIMEOUT, sock_read=settings.timeout
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._session
+
+    def _proxy(self, base_url: str) -> str | None:
+        """Return the proxy for a host; aiohttp's own look costs a thread for each request."""
+        if base_url not in self._proxies:
+            self._proxies[base_url] = proxy_for(base_url)
+        return self._proxies[base_url]
+
+    async def _resolve(self, refused: Settings | None) -> Settings:
+        """Return the settings; ask Airflow where there are none, or where these were refused."""
+        async with self._resolving:
+            if self._settings is None or self._settings is refused:
+                from airflow.providers.common.compat.connection import get_async_connection
+                from asgiref.sync import sync_to_async
+
+                # It takes longer to load than the event loop may stand still.
+                await asyncio.to_thread(import_module, "aiohttp")
+                try:
+                    connection = await get_async_connection(self.conn_id)
+                except AirflowNotFoundException:
+                    raise missing(self.conn_id) from None
+                except Exception as exc:  # noqa: BLE001 because a secrets backend may raise anything
+                    # It says nothing of the job. Its text is left out, it may quote the connection.
+                    raise SegmindConnectionError(
+                        f"Connection {self.conn_id!r} cannot be read now ({type(exc).__name__}).", sent=False
+                    ) from None
+                # In a thread that knows this loop: Airflow's masker asks the triggerer's supervisor by way of it.
+                self._settings = await sync_to_async(read_settings)(connection)
+            return self._settings
+
+    def _budget_now(self) -> Budget:
+        if self._settings is None:
+            raise AssertionError("a turn is asked for after the settings were read")
+        allowed = self._settings.requests_per_minute
+        if self._budget is None or self._budget.requests_per_minute != allowed:
+            self._budget = Budget(allowed)
+        return self._budget
+
+    async def _pause(self, error: SegmindRateLimitError) -> None:
+        now = time.time()
+        reset = datetime.fromisoformat(error.reset_at).timestamp() if error.reset_at else now + UNTOLD_RESET
+        reset, budget = min(reset, now + LONGEST_RESET), self._budget_now()
+        if reset > budget.next_slot(now):
+            budget.pause(reset)
+            # In a thread: logs go through a pipe to another process, which may be busy.
+            await asyncio.to_thread(
+                log.warning,
+                "%s No job is asked for through connection %r until %s UTC.",
+                error,
+                self.conn_id,
+                f"{datetime.fromtimestamp(reset, UTC):%H:%M:%S}",
+            )
+
+    async def _turn(self, job: Job) -> None:
+        """Wait until the budget allows one more request and nobody else needs it more."""
+        budget, now = self._budget_now(), time.time()
+        if not self._waiting and budget.next_slot(now) <= now:
+            budget.take(now)
+            return
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[id(granted)] = (job, granted)
+        if self._granting is None or self._granting.done():
+            self._granting = asyncio.create_task(self._grant())
+        try:
+            await granted
+        finally:
+            self._waiting.pop(id(granted), None)
+
+    async def _grant(self) -> None:
+        """Hand out turns until nobody waits."""
+        while self._waiting:
+            budget, now = self._budget_now(), time.time()
+            slot = budget.next_slot(now)
+            if slot > now:
+                await asyncio.sleep(slot - now)
+                continue
+            # All turns of the next moment at once: ranking ten thousand jobs for each would block the loop.
+            count = max(1, round(GRANT_EVERY / budget.spacing))
+            futures = {id(job): granted for job, granted in self._waiting.values()}
+            bound = longest_unseen(len(self._waiting), budget.spacing)
+            jobs = (job for job, _ in self._waiting.values())
+            for job in in_turn(jobs, now, bound=bound, count=count):
+                granted = futures[id(job)]
+                budget.take(now)
+                if not granted.done():
+                    granted.set_result(None)
+                self._waiting.pop(id(granted), None)
+            await asyncio.sleep(0)
+
+
+_POOLS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Pool]] = WeakKeyDictionary()
+
+
+def _at_once() -> Job:
+    """Return a stand-in for a request about no job that waits: it goes first."""
+    return Job(submitted_at=0.0, expectation=Expectation())

@@ -1,0 +1,58 @@
+"""Leaving a worker for what only time can tell, such as the reset of a rate limit, and going on in the same try."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.operators.job_wait import TRIGGER_GRACE, timed_out
+from airflow_provider_kling.submission.resume import resumes_at
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator as _Operator
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.segmind.errors import SegmindError
+
+else:  # to Airflow's metaclass an operator among the bases is one whose __init__ ends the chain
+    _Operator = object
+
+
+class Postpones(_Operator):
+    """The part of an operator that is executed again, in the same try, when more is known than an error tells."""
+
+    #: False waits on the worker.
+    deferrable: bool = True
+
+    def execute_again(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 that it is time is all it says
+        """Go on in the same try, once there is more to know."""
+        return self.execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer, or, where none runs, once Airflow has given the wait up."""
+        if timed_out(next_method, next_kwargs):
+            return self.execute_again(context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def postponed(self, context: Context, error: SegmindError) -> bool:
+        """
+        Return False where time does not help, or True after a wait on this worker; else leave it to the triggerer.
+
+        :raises TaskDeferred: the task goes on later, with :meth:`execute_again`.
+        """
+        began = getattr(context["ti"], "start_date", None)  # a deferral leaves it as it is
+        moment = resumes_at(error, datetime.now(tz=UTC), chance=random.random(), began=began)  # noqa: S311 jitter
+        if moment is None:
+            return False
+        where = "in the triggerer" if self.deferrable else "on this worker"
+        self.log.warning("%s This attempt goes on at %s UTC; it waits %s.", error, f"{moment:%H:%M:%S}", where)
+        left = moment - datetime.now(tz=UTC)
+        if self.deferrable:
+            from airflow_provider_kling.triggers.resume import KlingResumeTrigger
+
+            trigger = KlingResumeTrigger(moment.isoformat())
+            self.defer(trigger=trigger, method_name=self.execute_again.__name__, timeout=left + TRIGGER_GRACE)
+        time.sleep(max(left.total_seconds(), 0))
+        return True

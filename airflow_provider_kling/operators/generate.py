@@ -1,0 +1,240 @@
+"""The operator that submits and waits as one task, and what it makes of a job that FAILED."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
+from airflow_provider_kling.operators.job_wait import Awaited, WaitsForJob, timed_out
+from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
+from airflow_provider_kling.operators.submission_driver import conclude, conclude_when_counted
+from airflow_provider_kling.payloads.checking import check_rendered
+from airflow_provider_kling.payloads.files import files_in
+from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
+from airflow_provider_kling.polling.schedule import Durations, Job
+from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
+from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
+from airflow_provider_kling.storage.save import keep
+from airflow_provider_kling.storage.store import Store, as_store
+from airflow_provider_kling.submission.attempt import awaited_record, read_record
+from airflow_provider_kling.submission.record_store import record_store
+from airflow_provider_kling.versions import call_on_failure
+from airflow_provider_kling.xcoms import RECORD_KEY
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.segmind.schemas import Result
+
+_BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
+_CHARGED = "It is not submitted again by itself. Correct what it names, then clear this task to submit a new job."
+_ADOPTED = "Take adopt_request_id away, then clear this task to submit a new job."
+_AGAIN = "A retry, or clearing this task, submits a new job in its place."
+
+
+class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
+    """
+    Submit one Kling job, wait for it and return its result, as one task; with ``store=`` keep its files too.
+
+    It is :class:`KlingSubmitOperator` and :class:`~airflow_provider_kling.sensors.kling.KlingSensor` in one: arguments
+    and guarantees of the first, result and XComs of the second. A retry adopts a job that runs and delivers one that
+    is done, for nothing. After a job that FAILED and was not charged a retry submits a new one; where content rules
+    blocked it, the task fails at once. Clearing a task that has delivered submits a new job.
+
+    XComs: the return value is the result as a dict (``request_id``, ``status``, ``url``, ``urls``, ``cost``,
+    ``metrics``, ``output`` …, with ``store`` also ``files``); ``url``, ``urls``, ``cost`` (US dollars), ``metrics``,
+    ``model`` and ``submitted_at`` stand beside it.
+
+    :param payload: see :class:`KlingSubmitOperator`, as for every argument that is not listed here.
+    :param wait_for_completion: False returns the request id once the job is accepted.
+    :param poll_interval: a fixed number of seconds from one look to the next; by default looks are taken when the
+        model's jobs are usually done.
+    :param timeout: seconds until the wait is given up; the job goes on, and a retry waits for it again.
+    :param store: where the files are kept: a :class:`~airflow_provider_kling.storage.store.Store`, or the URL of a
+        folder. Each file is an event of that folder's asset, or of the one in ``outlets``. A name that is another's
+        and a folder that cannot be written are found before anything is sent; a cleared task replaces its own file.
+        (templated)
+    :raises KlingNameTakenError: another task's or a person's file has the name; nothing was sent.
+    :raises KlingStorageError: the folder cannot be written; nothing was sent, or nothing more.
+    :raises KlingGenerationFailedError: the job FAILED.
+    :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
+    """
+
+    open_to_data = KlingSubmitOperator.open_to_data | {"store"}
+    ui_color = "#dfe3f8"
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        poll_interval: float | None = None,
+        timeout: float | timedelta = 3600.0,
+        store: Store | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.poll_interval = None if poll_interval is None else as_span("poll_interval", poll_interval).total_seconds()
+        if self.poll_interval == 0:
+            raise SegmindInputError(f"poll_interval: {poll_interval!r} must be above 0 seconds.")
+        if store is not None and not wait_for_completion:
+            raise SegmindInputError("store: needs wait_for_completion; there is no file before the job is done.")
+        self.wait_for_completion = wait_for_completion
+        self.timeout = as_span("timeout", timeout).total_seconds()
+        self.store = as_store(store)
+        self._job: Awaited | None = None
+        if self.store is not None:
+            self.outlets = outlets_for(self.store.destination, self.outlets)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the operator to be mapped, with the outlets of its tasks, which Airflow has to know before."""
+        mapped = super().partial(**kwargs)
+        if (store := as_store(kwargs.get("store"))) is not None:
+            mapped.kwargs["outlets"] = outlets_for(store.destination, mapped.kwargs["outlets"])
+        return mapped
+
+    def execute(self, context: Context) -> Any:
+        """Submit, or adopt what an earlier attempt submitted; wait for it."""
+        self._check_store(context)
+        submitted = self._submit(context)
+        if not self.wait_for_completion:
+            conclude_when_counted(context, self.log)
+            return submitted.request_id
+        if not submitted.sent and (failed := self._made_in_vain(context)):
+            self._job = None
+            self._submit(context, instead_of=failed)
+        with self._endings(context):
+            return self._look_then_defer(context) if self.deferrable else self._wait_here(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer: with the submit, or with the wait for its job."""
+        submitting = timed_out(next_method, next_kwargs) and not self._is_submitted(context)
+        if submitting or next_method == self.execute_again.__name__:
+            return KlingSubmitOperator.resume_execution(self, next_method, next_kwargs, context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _is_submitted(self, context: Context) -> bool:
+        record = read_record(record_store(context).load())
+        return record is not None and record.request_id is not None and not record.delivered
+
+    def _store(self, store: Store, context: Context) -> Store:
+        """Return the store with what its author wrote rendered, where results may be saved in it."""
+        return store.checked(None, None) if "store" in self.filled_in else store.resolve(context)
+
+    def _check_store(self, context: Context) -> None:
+        """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""
+        if self.store is None:
+            return
+        try:
+            store = self._store(self.store, context)
+            store.folder()
+            check_assets(context, store)
+        except SegmindInputError as error:
+            fail(self, error.followed_by(f"Nothing was uploaded, sent or paid. {CORRECT_AND_CLEAR}"))
+        except SegmindError as error:
+            fail(self, error)
+
+    def _check_place(self, context: Context, model: str) -> None:
+        if self.store is not None:
+            from airflow_provider_kling.storage.preflight import check_place
+
+            check_place(context, self._store(self.store, context), model)
+
+    def _made_in_vain(self, context: Context) -> str | None:
+        """Return the job of an earlier attempt, if it FAILED and may be made again."""
+        try:
+            self._look(self._wait(self._awaited(context), self._deadline()))
+        except KlingGenerationFailedError as error:
+            if self._may_be_made_again(error):
+                self._push_bill(context, error)
+                return error.request_id
+        except SegmindError:
+            pass  # the wait meets it again, and knows what to do
+        return None
+
+    def _may_be_made_again(self, error: KlingGenerationFailedError) -> bool:
+        return _may_be_made_again(error) and renders_to_nothing(self.adopt_request_id)
+
+    def _awaited(self, context: Context) -> Awaited:
+        if self._job is None:
+            ti = context["ti"]
+            record = awaited_record(
+                record_store(context).load(),
+                lambda: ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index),
+            )
+            accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
+            self._job = Awaited(str(record.request_id), record.model, accepted_at)
+        return self._job
+
+    def _pause(self, awaited: Awaited, now: datetime) -> float:
+        submitted_at = datetime.fromisoformat(awaited.submitted_at) if awaited.submitted_at else now
+        job = Job(
+            submitted_at.timestamp(),
+            Durations().expect(awaited.model, awaited.usual_latency),
+            interval=self.poll_interval,
+            time_scale=self.hook.settings.time_scale,
+        )
+        return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
+
+    def _deliver(self, context: Context, result: Result) -> Any:
+        whole = super()._deliver(context, result)
+        if self.store is not None:
+            whole["files"] = keep(
+                context,
+                whole,
+                self._store(self.store, context),
+                self.hook,
+                self.log,
+                payload=self._sent_without_files(),
+                is_own_job=True,
+            )
+        conclude_when_counted(context, self.log, cost=result.metrics.cost)
+        return whole
+
+    def _sent_without_files(self) -> dict[str, Any] | None:
+        """Return the parameters as they were sent; None where only the request history knows its files' addresses."""
+        if is_template(self.payload):  # a function made it, in another process
+            return None
+        request = check_rendered(self.payload, self.model)
+        return None if files_in(request) else request.parameters
+
+    def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
+        if not isinstance(error, KlingGenerationFailedError):
+            super()._end_with(context, error)
+        self._push_bill(context, error)
+        adopted = _may_be_made_again(error) and not self._may_be_made_again(error)
+        told = _retold(error, self._awaited(context).model, adopted=adopted)
+        if self._may_be_made_again(error):
+            self.log.error("%s: %s", type(told).__name__, told)
+            raise told
+        # Not before: a retry, which a policy or a lost process may bring all the same, pays for no other job.
+        call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error)))
+        fail(self, told)
+
+
+def _may_be_made_again(error: KlingGenerationFailedError) -> bool:
+    """Whether a retry submits the job anew: it cost nothing, and what it makes is not forbidden."""
+    return not error.blocked and not _cost(error)
+
+
+def _retold(error: KlingGenerationFailedError, model: str | None, *, adopted: bool) -> KlingGenerationFailedError:
+    """Return the error with what this one task does next, in place of what a pair of them would."""
+    cost = _cost(error)
+    advice = _BLOCKED if error.blocked else _CHARGED if cost else _ADOPTED if adopted else _AGAIN
+    what = f"Request {error.request_id}" + (f" ({model})" if model else "")
+    told = KlingGenerationFailedError(
+        f"{what} FAILED: {(error.detail or 'no reason given').rstrip('.')}. "
+        f"{f'It cost ${cost:.3f}.' if cost else 'Segmind does not charge failed jobs.'} {advice}",
+        request_id=error.request_id,
+        detail=error.detail,
+        blocked=error.blocked,
+        metrics=error.metrics,
+    )
+    told.__cause__ = error.__cause__
+    return told
+
+
+def _cost(error: KlingGenerationFailedError) -> float:
+    return float((error.metrics or {}).get("cost") or 0.0)

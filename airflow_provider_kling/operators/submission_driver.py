@@ -1,0 +1,214 @@
+"""The steps of a submission, carried out on Airflow and Segmind."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.budget.costs import bill_of
+from airflow_provider_kling.budget.guard import Funds
+from airflow_provider_kling.delivery import BILL_KEY
+from airflow_provider_kling.loops import earlier_iterations
+from airflow_provider_kling.segmind.errors import (
+    SegmindAmbiguousSubmitError,
+    SegmindError,
+    SegmindRequestNotFoundError,
+)
+from airflow_provider_kling.segmind.placeholders import filled_in
+from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.submission import messages as outlook
+from airflow_provider_kling.submission import steps
+from airflow_provider_kling.submission.record_store import record_store
+from airflow_provider_kling.uploads.uploader import Uploads
+from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
+from airflow_provider_kling.xcoms import (
+    RECORD_KEY,
+    Submitter,
+    TellsCost,
+    claims_of_other_runs,
+    instance_name,
+    published,
+    siblings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from airflow.providers.common.compat.sdk import DAG, Context
+
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.uploads.source_files import Staged
+
+
+def conclude_when_counted(context: Context, log: Any, *, cost: float | None = None) -> None:
+    """
+    Once Airflow has counted the task as successful, record that: clearing the task begins anew from then on.
+
+    What fails or dies before that, ``post_execute``, an XCom backend, or the task's assets, leaves the job to the next
+    attempt. So does a success that is never recorded: cleared, such a task delivers the same job once more.
+
+    :param cost: see :class:`Record`.
+    """
+    when_counted(context, lambda: conclude(context, log, cost=cost))
+
+
+def conclude(context: Context, log: Any, *, cost: float | None) -> None:
+    """
+    Record that nothing more is wanted of the task's job: clearing the task begins anew.
+
+    A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
+
+    :param cost: see :class:`Record`.
+    """
+    try:
+        record_store(context).conclude(cost)
+    except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
+        log.warning(
+            "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
+        )
+
+
+class SubmissionDriver:
+    """
+    Carry out what :meth:`Submission.attempt` asks for; it decides, this only does.
+
+    :param hook: sends and looks.
+    :param request: what is sent, files by their stand-ins.
+    :param dag: whose tasks share what they know: who submits, and what it cost.
+    :param log: the task's logger, which differs in kind from one Airflow to the next.
+    :param files: the files of the request.
+    :param check_place: raises if what the job makes could not be saved.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        hook: SegmindHook,
+        request: Request,
+        dag: DAG,
+        log: Any,
+        files: Sequence[Staged],
+        check_place: Callable[[], None],
+    ) -> None:
+        self.context = context
+        self.ti = context["ti"]
+        self.records = record_store(context)
+        self.hook = hook
+        self.request = request
+        self.siblings = siblings(dag, Submitter)
+        self.cost_tellers = siblings(dag, TellsCost)
+        self.earlier = earlier_iterations(context, self.siblings, self.cost_tellers)
+        self.log = log
+        self.files = files
+        self.check_place = check_place
+        self.uploads = Uploads(context, hook, log)
+        #: Whether this attempt has sent the job, in place of adopting one.
+        self.sent = False
+
+    def run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
+        """
+        Go through the attempt; return the request id.
+
+        :raises SegmindError: whatever went wrong, Airflow's own failures included.
+        """
+        try:
+            self.earlier.show(self.context)
+            return self._run(attempt)
+        except SegmindError:
+            raise
+        except Exception as exc:
+            raise SegmindAmbiguousSubmitError(outlook.cut_short(one_line(exc))) from exc
+        except BaseException as exc:  # a timeout, or the worker is told to stop: Airflow has to see it as it is
+            self.log.error(outlook.cut_short(type(exc).__name__))  # noqa: TRY400 as just said
+            raise
+
+    def _run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
+        step = next(attempt)
+        while True:
+            try:
+                try:
+                    answer = self._carry_out(step)
+                except Exception as exc:  # noqa: BLE001 because the attempt says what each failure means
+                    step = attempt.throw(exc)
+                else:
+                    step = attempt.send(answer)
+            except StopIteration as end:
+                request_id: str = end.value.request_id
+                return request_id
+
+    def _carry_out(self, step: steps.Step) -> Any:
+        match step:
+            case steps.CheckPlace():
+                self.check_place()
+            case steps.Pause(seconds=seconds):
+                time.sleep(seconds)
+            case steps.Tell(level=level, line=line):
+                getattr(self.log, level)("%s", line)
+            case steps.Upload():
+                return self.uploads.addresses(self.files)
+            case steps.Post(uploads=uploads):
+                self.sent = True
+                return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
+            case steps.Look() | steps.AskFunds() | steps.AskOwner() | steps.AskModel() | steps.AskCost():
+                return self._ask_segmind(step)
+            case _:
+                return self._carry_out_on_airflow(step)
+        return None
+
+    def _ask_segmind(self, step: steps.Question) -> Any:
+        match step:
+            case steps.Look(since=since, until=until):
+                return self.hook.find_requests(model=self.request.model, since=since, until=until)
+            case steps.AskFunds():
+                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
+            case steps.AskOwner(request_id=request_id):
+                return self._is_own(request_id)
+            case steps.AskModel(request_id=request_id):
+                return self._model_of(request_id)
+            case steps.AskCost(request_id=request_id):
+                return bill_of(request_id, None, self.hook.find_request(request_id)).cost
+
+    def _carry_out_on_airflow(self, step: steps.Step) -> Any:
+        match step:
+            case steps.Recall():
+                return self.records.load()
+            case steps.Keep(record=record):
+                self.records.save(record)
+            case steps.Forget():
+                self.records.delete()
+            case steps.Publish(claim=claim):
+                self._push(RECORD_KEY, claim.model_dump(mode="json"))
+            case steps.Withdraw():
+                self._push(RECORD_KEY, steps.withdrawn(instance_name(self.context), str(self.ti.run_id)))
+            case steps.AskSiblings():
+                return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
+            case steps.AskRunning(retried=retried):
+                return running_instances(self.context, self.siblings, retried=retried)
+            case steps.AskOtherRuns():
+                return claims_of_other_runs(self.context, self.siblings)
+            case steps.AskBills():
+                return [*self.earlier.bills, *published(self.ti, self.cost_tellers, BILL_KEY)]
+            case steps.Deliver(claim=claim, submitted_at=submitted_at):
+                self._push(RECORD_KEY, claim.model_dump(mode="json"))
+                self._push("model", self.request.model)
+                self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
+        return None
+
+    def _model_of(self, request_id: str) -> str | None:
+        try:
+            row = self.hook.find_row(request_id)
+        except SegmindRequestNotFoundError:
+            self.hook.get_status(request_id)  # its row may be late: the API itself knows a job of the last hour
+            return None
+        return None if row is None else row.model_name
+
+    def _is_own(self, request_id: str) -> bool:
+        try:
+            return self.hook.find_row(request_id) is not None
+        except SegmindRequestNotFoundError:
+            return False
+
+    def _push(self, key: str, value: Any) -> None:
+        self.ti.xcom_push(key=key, value=value)

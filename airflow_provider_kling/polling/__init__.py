@@ -1,0 +1,1 @@
+"""When to poll, who may poll now, and what to ask next."""

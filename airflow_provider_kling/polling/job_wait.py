@@ -1,0 +1,170 @@
+"""
+What to do after each look at a job: the one decision behind the sensor's modes and the trigger.
+
+The sensor and the trigger only wait, look and hand over what they saw, with the time. So poke,
+reschedule and deferrable cannot drift apart.
+
+What must not be relaxed:
+
+* A look that fails says nothing about the job. It is taken again until the deadline, unless no later
+  look can succeed: the key is refused, or Segmind knows nothing of the job.
+* The API forgets a job an hour after it was submitted. So one that it does not know is looked up in
+  the request history, which remembers it, before it is called lost.
+* The deadline is a wall-clock time, because a wait may go on in another process.
+* Passing the deadline leaves the job alone. It runs on, is billed, and can be waited for again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.refusals import failure, one_line
+from airflow_provider_kling.segmind.schemas import JobStatus, Result
+from airflow_provider_kling.submission.policy import ORPHAN_GRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from airflow_provider_kling.segmind.schemas import Status
+
+#: Errors after which no later look can succeed.
+FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The job goes on: look again after ``seconds``. ``concern`` is set when the look failed."""
+
+    seconds: float
+    concern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """The job is COMPLETED: fetch its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """The API does not know the job, or no longer: look it up in the request history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The wait is over, and this is what it was for."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The wait is over without a result."""
+
+    error: errors.SegmindError
+
+
+Decision = LookAgain | FetchResult | LookUp | Done | GiveUp
+
+
+@dataclass(slots=True)
+class Wait:
+    """
+    One wait for one job.
+
+    :param request_id: the job.
+    :param deadline: when to stop waiting, with its time zone.
+    :param pause: tells how many seconds to leave the job alone after a look.
+    :param model: the model's slug, for messages, where it is known.
+    :param settings_until: until when a connection that cannot be read counts as a passing fault; a
+        process that takes up a running wait may find its secrets backend down.
+    :param submitted_at: when the job was submitted, with its time zone, where that is known: a young one may not be
+        known to Segmind yet.
+    """
+
+    request_id: str
+    deadline: datetime
+    pause: Callable[[datetime], float]
+    model: str | None = None
+    settings_until: datetime | None = None
+    submitted_at: datetime | None = None
+    failed_looks: int = 0
+    last_status: JobStatus | None = None
+
+    def after_look(self, state: Status, *, now: datetime) -> Decision:
+        """
+        Decide after a look that succeeded, whether it was for the status or for the result.
+
+        The result may be behind the status for a moment.
+        """
+        self.failed_looks = 0
+        self.last_status = state.status
+        match state.status:
+            case JobStatus.COMPLETED:
+                return Done(state) if isinstance(state, Result) else FetchResult()
+            case JobStatus.FAILED:
+                return GiveUp(failure(self.request_id, state, self.model))
+            case _:
+                return self._again(now, f"it was {state.status} at the last look")
+
+    def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
+        """Decide after a look that failed."""
+        if isinstance(error, errors.SegmindRequestNotFoundError):
+            return LookUp()
+        forgiven = (
+            isinstance(error, errors.SegmindSettingsError)
+            and self.settings_until is not None
+            and now < self.settings_until
+        )
+        if isinstance(error, FINAL) and not forgiven:
+            return GiveUp(error)
+        self.failed_looks += 1
+        return self._again(now, f"the last {self.failed_looks} look(s) failed: {error}", concern=str(error))
+
+    def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
+        """Decide after the request history was asked in vain."""
+        if isinstance(error, errors.SegmindRequestNotFoundError):
+            if self.submitted_at is None or now >= self.submitted_at + ORPHAN_GRACE:
+                return GiveUp(self._lost())
+            self.failed_looks += 1
+            unknown = "Segmind did not know the job yet, which was submitted a moment ago"
+            return self._again(now, unknown, concern=f"{unknown}.")
+        return self.after_error(error, now=now)
+
+    def begun(self, usual_latency: float | None, poll_interval: float | None) -> str:
+        """Return the log's first line: for what, where that stands, until when, and how long it usually takes."""
+        about = ", ".join(filter(None, [one_line(self.model or ""), self.last_status]))
+        return (
+            f"Waiting for request {self.request_id}{f' ({about})' if about else ''} until "
+            f"{self.deadline:%Y-%m-%d %H:%M:%S %Z}."
+            + (f" It usually takes {usual_latency:.0f} s." if usual_latency else "")
+            + (f" Looking every {poll_interval:g} s." if poll_interval else "")
+        )
+
+    def timed_out(self, last_seen: str) -> errors.KlingGenerationTimeoutError:
+        """Return the error for a deadline that has passed."""
+        what = f"Request {self.request_id}" + (f" ({self.model})" if self.model else "")
+        return errors.KlingGenerationTimeoutError(
+            f"{what} was not done by {self.deadline:%Y-%m-%d %H:%M:%S %Z} ({last_seen}). It still runs and is still "
+            "billed. A retry, or clearing this task, waits on for the same job and sends nothing; give it a longer "
+            "timeout.",
+            request_id=self.request_id,
+        )
+
+    def _lost(self) -> errors.SegmindRequestNotFoundError:
+        return errors.SegmindRequestNotFoundError(
+            f"Segmind does not know request {self.request_id}, and neither does its request history: it was not made "
+            "with this connection's key. Nothing is charged for looking. Correct request_id or segmind_conn_id, then "
+            "clear this task.",
+            request_id=self.request_id,
+            status_code=404,
+        )
+
+    def _again(self, now: datetime, last_seen: str, concern: str | None = None) -> Decision:
+        left = (self.deadline - now).total_seconds()
+        if left <= 0:
+            return GiveUp(self.timed_out(last_seen))
+        # The last look falls on the deadline itself, so that a job done just before it is not lost.
+        return LookAgain(min(self.pause(now), left), concern)

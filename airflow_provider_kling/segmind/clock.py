@@ -1,0 +1,58 @@
+"""How far a machine's clock and Segmind's are apart: jobs are told from each other by their times."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, AwareDatetime
+
+from airflow_provider_kling.segmind.errors import SegmindClockError
+from airflow_provider_kling.submission.history_match import CLOCK_SKEW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: From which difference on the log says so. A Date header names the second that has begun.
+NOTICEABLE = timedelta(minutes=1)
+#: The years of all that is told here; with others a calendar comes to its end where an hour is added.
+_YEARS = range(1970, 2200)
+
+
+def _is_near(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError("is no time at which anything happens here")
+    return moment
+
+
+#: A time as others tell it, and one that has its zone.
+Moment = Annotated[datetime, AfterValidator(_is_near)]
+AwareMoment = Annotated[AwareDatetime, AfterValidator(_is_near)]
+
+
+def ahead(headers: Mapping[str, str], now: datetime) -> timedelta:
+    """Return how far this machine's clock is ahead of the one that dated the answer; none, where it has no date."""
+    try:
+        return now - parsedate_to_datetime(headers.get("Date") or "")
+    except Exception:  # noqa: BLE001 because a parser of dates raises anything for a text that is none
+        return timedelta()
+
+
+def difference(clock_ahead: timedelta) -> str:
+    """Say how far the clocks are apart."""
+    way = "ahead of" if clock_ahead > timedelta() else "behind"
+    return f"This machine's clock is {abs(clock_ahead).total_seconds():.0f} s {way} Segmind's"
+
+
+def check(clock_ahead: timedelta) -> None:
+    """
+    Make sure that the times of jobs in the history can be compared with this machine's.
+
+    :raises SegmindClockError: the clocks are more than :data:`CLOCK_SKEW` apart.
+    """
+    if abs(clock_ahead) > CLOCK_SKEW:
+        raise SegmindClockError(
+            f"{difference(clock_ahead)}: by more than {CLOCK_SKEW.total_seconds() / 60:.0f} min, so the times in the "
+            "request history do not tell which job is whose. Set the clock, by NTP for instance."
+        )

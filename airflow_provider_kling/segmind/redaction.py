@@ -1,0 +1,108 @@
+"""
+The secrets that no text may hold: the API keys that this process has read, and the passwords of its proxies.
+
+Segmind, a gateway or a proxy may quote what it was sent: in a body, a header, a status line; as it is, escaped, in
+base64. Every text from outside, and every error's, passes :mod:`airflow_provider_kling.segmind.sanitize`, which hides
+them; a process remembers them as Airflow's own masker does, so that no place has to be told.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What stands where a secret stood.
+HIDDEN = "***"
+#: A shorter one would be found in ordinary words, and whoever wants it can guess it.
+SHORTEST = 6
+_URLSAFE = {"+": "-", "/": "_"}
+#: What HTML and XML write for these.
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+
+_adding = threading.Lock()
+_known: dict[str, None] = {}
+_patterns: tuple[tuple[re.Pattern[str], re.Pattern[bytes]], ...] = ()
+
+
+def add(*secrets: str) -> None:
+    """Hide these from now on; one of fewer than :data:`SHORTEST` characters is not hidden."""
+    global _patterns  # noqa: PLW0603 is replaced as a whole, so that nobody has to wait to read it
+    with _adding:
+        fresh = [secret for secret in secrets if len(secret) >= SHORTEST and secret not in _known]
+        if fresh:
+            _known.update(dict.fromkeys(fresh))
+            written = dict.fromkeys(form for secret in _known for form in _patterns_of(secret))
+            _patterns = tuple((re.compile(form), re.compile(form.encode())) for form in written)
+
+
+def hide(text: str) -> str:
+    """Return a text without the secrets, however they are written in it."""
+    for pattern, _ in _patterns:
+        text = pattern.sub(HIDDEN, text)
+    return text
+
+
+def hide_bytes(body: bytes) -> bytes:
+    """Return bytes without the secrets, as :func:`hide` does."""
+    for _, pattern in _patterns:
+        body = pattern.sub(HIDDEN.encode(), body)
+    return body
+
+
+def forms(secret: str) -> list[str]:
+    """Return a secret as it is, and what base64 makes of it, whatever stands before and behind it there."""
+    return [secret, *_in_base64(secret.encode())]
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    for before in range(3):  # base64 writes three bytes as four characters
+        text = base64.b64encode(bytes(before) + secret).decode()
+        # Its first and its last character may hold bits of the neighbours.
+        yield text[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+
+
+def _patterns_of(secret: str) -> Iterator[str]:
+    plain, *encoded = forms(secret)
+    yield _pattern([(char, char.swapcase()) for char in plain])
+    for form in encoded:
+        yield _pattern([(char, _URLSAFE.get(char, char)) for char in form])
+
+
+def _pattern(chars: list[tuple[str, str]]) -> str:
+    """
+    Return a pattern for characters, each as it is or as its other is, in either of the usual escapes.
+
+    It begins with nothing but single characters, which is found fast, and repeats nothing without an end, so that no
+    text takes long.
+    """
+    first, *rest = chars
+    return "".join([_ways(first, r"\\(?<!\\\\)\\*+", ""), *(_ways(pair, r"\\++", r"\\*+") for pair in rest)])
+
+
+def _ways(pair: tuple[str, str], escape: str, quoted: str) -> str:
+    """
+    Return a pattern for one character: as it is, with a JSON or Python escape, percent-encoded, as HTML writes it.
+
+    Escapes of escapes too.
+
+    :param escape: the pattern of the backslashes before a code.
+    :param quoted: that of those before a character that may be quoted so.
+    """
+    ways = []
+    for char in dict.fromkeys(pair):
+        before = quoted if char in "\"'/" else ""
+        if char in _ENTITIES:
+            ways.append(f"&(?:amp;){{0,4}}{_ENTITIES[char]};")
+        ways.append(r"\\{1,8}" if quoted and char == "\\" else before + re.escape(char))
+        code = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(char):02x}")
+        ways += [
+            rf"{escape}(?:u00|x){code}",
+            rf"%(?:25){{0,4}}{code}",
+            rf"&(?:amp;){{0,4}}#(?:0{{0,4}}{ord(char)}|[xX]0{{0,4}}{code});",
+        ]
+    return f"(?:{'|'.join(ways)})"

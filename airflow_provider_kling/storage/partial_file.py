@@ -1,0 +1,221 @@
+"""A file that is being written: beside its final name and under another, until it is whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_kling.media.measure import HEAD
+from airflow_provider_kling.segmind.errors import KlingNameTakenError, KlingStorageError
+from airflow_provider_kling.segmind.refusals import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fsspec import AbstractFileSystem
+
+#: What is held in memory of an upload to an object store, in bytes; the smallest parts of S3 are 5 MiB.
+BLOCK = 8 * 1024**2
+#: What an error says when a finished job's file did not arrive.
+NOT_LOST = (
+    "The job is not lost: Segmind keeps its file for seven days after it was made, and a retry of this task, or "
+    "clearing it, fetches it and pays nothing."
+)
+_NO_SUCH_NAME = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Part:
+    """
+    The bytes of a file so far, hashed on the way.
+
+    A disk keeps what a killed attempt had written, and the next one goes on from there. An object store keeps
+    nothing of an upload that was not completed.
+
+    :param fs: the filesystem.
+    :param path: where the part is, on it.
+    """
+
+    def __init__(self, fs: AbstractFileSystem, path: str) -> None:
+        self.fs = fs
+        self.path = path
+        self.size = 0
+        self.head = b""
+        self._hash = hashlib.sha256()
+        self._file: Any = None
+
+    @classmethod
+    def begin(cls, fs: AbstractFileSystem, folder: str, file: str, version: str) -> Part:
+        """
+        Open a part, with what an earlier attempt left of it.
+
+        :param file: says whose it is.
+        :param version: says of which bytes; what was left of others is removed.
+        """
+        part = cls(fs, f"{folder}/.{file}.{version}.part")
+        with storing(folder):
+            if isinstance(fs, LocalFileSystem):
+                fs.makedirs(folder, exist_ok=True)
+                for name in fs.ls(folder, detail=False):
+                    last = name.rpartition("/")[2]
+                    if last.startswith(f".{file}.") and last.endswith(".part") and name != part.path:
+                        fs.rm_file(name)
+            part._open()
+        return part
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of what is written so far."""
+        return self._hash.hexdigest()
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+        with storing(self.path):
+            self._file.write(chunk)
+        self._count(chunk)
+
+    def restart(self) -> None:
+        """Begin anew with nothing."""
+        self.discard()
+        self.size, self.head, self._hash = 0, b"", hashlib.sha256()
+        with storing(self.path):
+            self._open()
+
+    def close(self) -> None:
+        """
+        Write what is still in memory.
+
+        :raises KlingStorageError: there is no room for it, or somebody else wrote to it too.
+        """
+        with storing(self.path):
+            if isinstance(self.fs, LocalFileSystem):  # a machine that fails must not leave a name without its bytes
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._file.close()
+            self.fs.invalidate_cache(self.path.rpartition("/")[0])
+            there = self.fs.size(self.path)
+        if there != self.size:
+            self.discard()
+            raise KlingStorageError(
+                f"{self.path!r} has {there} bytes in place of {self.size}: another attempt of this task may still "
+                f"write to it. {NOT_LOST}"
+            )
+
+    def move(self, target: str) -> None:
+        """Give the file its final name; before this there is none under it."""
+        with storing(target):
+            if isinstance(self.fs, LocalFileSystem):
+                Path(self.path).replace(target)  # never into a folder that a link of that name leads to
+            else:
+                self.fs.mv(self.path, target)
+            self.fs.invalidate_cache(target.rpartition("/")[0])
+
+    def keep(self) -> None:
+        """Leave what there is for another attempt, where that can use it."""
+        if isinstance(self.fs, LocalFileSystem):
+            with suppress(OSError):
+                self._file.close()
+        else:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove it; that it cannot be removed hides no other trouble."""
+        with suppress(Exception):
+            self._file.close()
+        with suppress(Exception):
+            self.fs.rm_file(self.path)
+
+    def _open(self) -> None:
+        """Open it to append, what an earlier attempt left of it being counted."""
+        if not isinstance(self.fs, LocalFileSystem):
+            self._file = self.fs.open(self.path, "wb", block_size=BLOCK)
+            return
+        self._file = _own_file(self.path)
+        while chunk := self._file.read(1024**2):
+            self._count(chunk)
+
+    def _count(self, chunk: bytes) -> None:
+        if len(self.head) < HEAD:
+            self.head += chunk[: HEAD - len(self.head)]
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+
+def create(fs: AbstractFileSystem, path: str, document: bytes) -> None:
+    """
+    Write a small file that must not be there yet; of two who do it at once, one succeeds.
+
+    :raises FileExistsError: it is there.
+    """
+    if not isinstance(fs, LocalFileSystem):
+        fs.pipe_file(path, document, mode="create")
+        return
+    with _drafted(path, document) as draft:
+        try:
+            Path(path).hardlink_to(draft)
+        except FileExistsError:
+            raise
+        except OSError:  # a mount without links
+            with fs.open(path, "xb") as file:
+                file.write(document)
+
+
+def replace(fs: AbstractFileSystem, path: str, document: bytes) -> None:
+    """Write a small file in the place of one that may be there; on a disk of a link itself, not of where it leads."""
+    if not isinstance(fs, LocalFileSystem):
+        fs.pipe_file(path, document)
+        return
+    with _drafted(path, document) as draft:
+        draft.replace(path)
+
+
+@contextmanager
+def _drafted(path: str, document: bytes) -> Iterator[Path]:
+    """Yield a file with a document, beside the one that it is meant for."""
+    draft = Path(path).with_name(f".kling-{uuid.uuid4().hex}.part")
+    try:
+        with draft.open("xb") as file:
+            file.write(document)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _own_file(path: str) -> IO[bytes]:
+    """Open a part on a disk, made where there is none; a link that somebody put under its name is removed."""
+    with suppress(FileNotFoundError):
+        there = os.lstat(path)
+        if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1:
+            Path(path).unlink()
+    # Appended to, so that two who write to it are told by its size. Should the link be back by now, this fails.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o666), "r+b")
+
+
+@contextmanager
+def storing(place: str) -> Iterator[None]:
+    """Say which place does not take a file, and that the file is not lost."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in _FULL:
+            raise KlingStorageError(
+                f"There is no room at {place!r} ({one_line(exc)}); free some, or choose another destination. {NOT_LOST}"
+            ) from exc
+        if exc.errno in _NO_SUCH_NAME:
+            raise KlingNameTakenError(
+                f"{place!r} is no name for a file ({one_line(exc)}): it is too long, or a file stands where it needs a "
+                f"folder, or the other way round. Choose another name. {NOT_LOST}"
+            ) from exc
+        raise KlingStorageError(
+            f"{place!r} cannot be used ({one_line(exc) or type(exc).__name__}); check that the bucket or folder "
+            f"exists and that its connection may read and write there. {NOT_LOST}"
+        ) from exc

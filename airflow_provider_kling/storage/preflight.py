@@ -1,0 +1,93 @@
+"""Whether a file can be saved at all, asked before the job is paid for that makes it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_kling.media.measure import extensions
+from airflow_provider_kling.payloads import get_payload_class
+from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindError
+from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.storage.folder import Folder
+from airflow_provider_kling.storage.name_claim import Claim, Owner
+from airflow_provider_kling.storage.names import Name, render, task_values
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.storage.store import Store
+
+#: As long as Segmind's ids are.
+_ANY_REQUEST = "0" * 36
+_UNPAID = "Nothing was uploaded, sent or paid."
+_WAY_OUT = (
+    f"{_UNPAID} Move it away, or put {{request_id}}, {{run_id}}, {{map_index}} or another placeholder into name=."
+)
+
+
+def check_place(context: Context, store: Store, model: str) -> None:
+    """
+    Refuse a place in which the file of a job could not be saved: a name that is another's, a folder that is not taken.
+
+    The folder is tried with a small hidden file, which is removed at once. Only the first output's name is looked at;
+    of one that holds ``{request_id}``, which nobody knows yet and nobody else can have, the folder and the length.
+
+    :param context: of the task that will save it.
+    :param store: its templates are rendered.
+    :param model: the slug of the model.
+    :raises KlingStorageError: the storage connection does not exist; Amazon's hooks would go on without it.
+    :raises KlingNameTakenError: the name is another's; nothing was sent.
+    :raises KlingStorageError: the folder cannot be read or written; nothing was sent.
+    """
+    folder = Folder.of(store)
+    try:
+        _check_connection(folder.conn.removesuffix("@"))
+        values = {**task_values(context), "index": 0, "request_id": _ANY_REQUEST, "model": model}
+        name = render(store.name, values)
+        sidecar = folder.path(name.sidecar)
+        where = sidecar.rpartition("/")[0]
+        folder.fs.invalidate_cache(where)
+        if _ANY_REQUEST not in name.stem:
+            targets = [folder.path(file) for file in _files(name, model)]
+            Claim(folder, Owner.of(context), None, _WAY_OUT).refuse_taken(sidecar, targets)
+        _try_to_write(folder, where)
+    except SegmindError:
+        raise
+    except Exception as exc:
+        reason = one_line(exc) or type(exc).__name__
+        raise KlingStorageError(
+            f"destination: {folder.url(folder.root)!r} cannot be used ({reason}); check that the bucket or folder "
+            f"exists and that its connection may read and write there. {_UNPAID}"
+        ) from exc
+
+
+def _check_connection(conn_id: str) -> None:
+    try:
+        if conn_id:
+            BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as exc:
+        raise KlingStorageError(
+            f"storage_conn_id: the connection {conn_id!r} does not exist, or what holds it did not answer; add it, or "
+            f"name another. {_UNPAID}"
+        ) from exc
+
+
+def _files(name: Name, model: str) -> list[str]:
+    """Return the names that the file may get."""
+    payload_class = get_payload_class(model)
+    kind = payload_class.output if payload_class else None
+    return [name.file("")] if name.fixed else [name.file(extension) for extension in extensions(kind)]
+
+
+def _try_to_write(folder: Folder, where: str) -> None:
+    """Write and remove a file; on a disk in the first folder above that is there, so that none is made for nothing."""
+    if isinstance(folder.fs, LocalFileSystem):
+        while where and not folder.fs.exists(where):
+            where = where.rpartition("/")[0]
+    trial = f"{where}/.kling-{uuid.uuid4().hex}.part"
+    folder.fs.pipe_file(trial, b"May a file be saved here?")
+    folder.fs.rm_file(trial)

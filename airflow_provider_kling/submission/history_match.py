@@ -1,0 +1,241 @@
+"""
+Which rows of the request history may be the job of one POST.
+
+A row is that job for certain when model, time and inputs all agree. One of which nothing disagrees,
+but something cannot be read or is not known on this side, may be it, and so may one with a text that is cut or written
+a little otherwise, or with a time that fits in another time zone only: it is shown to a person and never taken by
+itself.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from airflow_provider_kling.segmind.identifiers import is_slug
+from airflow_provider_kling.segmind.placeholders import is_stand_in
+from airflow_provider_kling.segmind.sanitize import fit_name, fit_value, read_json, read_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_kling.segmind.schemas import HistoryRow
+
+#: How far Segmind's clock and a worker's may be apart.
+CLOCK_SKEW = timedelta(minutes=5)
+#: How far a local time may be ahead of UTC, and behind it.
+_EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
+#: Characters of a text that are compared but for its signs: a sign may stand for eighteen letters.
+_LONGEST_COMPARED = 20_000
+#: Characters from which on a text that begins another one may be that text, cut.
+_SHORTEST_CUT = 32
+#: Signs that a service without Unicode replaces, and by what it does.
+_NOT_ASCII = re.compile(r"[?\x80-\U0010ffff]+")
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+#: How long after the intent a POST may still be taken up, gateways' own patience included; a longer grace counts.
+SLOWEST_ACCEPTANCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a POST may have been accepted: from ``first`` to ``last``."""
+
+    first: datetime
+    last: datetime
+
+    @classmethod
+    def after(cls, intended_at: datetime, grace: timedelta) -> Window:
+        """Return the window of a POST that was sent right after its intent was stored, and is waited for so long."""
+        return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE) + CLOCK_SKEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """
+    A POST as far as it is known on this side.
+
+    :param model: the model's slug.
+    :param payload: the parameters as sent. Where a file's address is not known, its stand-in is equal to any
+        address, and makes no row certain.
+    :param windows: when it may have been accepted.
+    """
+
+    model: str
+    payload: Mapping[str, Any]
+    windows: Sequence[Window]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What the history holds of a POST, oldest first: the rows that are it, and those that may be."""
+
+    certain: tuple[HistoryRow, ...] = ()
+    possible: tuple[HistoryRow, ...] = ()
+
+
+def matches(sent: Sent, rows: Iterable[HistoryRow]) -> Matches:
+    """Return the rows that are, or may be, what was sent; a job has one row for each output and counts once."""
+    certain: dict[str, HistoryRow] = {}
+    possible: dict[str, HistoryRow] = {}
+    # What was sent is read as the history is: a secret in it is hidden there, too.
+    payload = _plain(fit_value(sent.payload))
+    for number, row in enumerate(rows):
+        agrees = [is_of_model(row, sent.model), _in_time(row, sent)]
+        if False not in agrees:
+            agrees.append(_same_inputs(row.request_body, payload))
+        if False not in agrees:
+            found = certain if None not in agrees and row.request_id else possible
+            found.setdefault(canonical_id(row.request_id) or f"row {number}", row)
+    return Matches(_oldest_first(certain.values()), _oldest_first(possible.values()))
+
+
+def canonical_id(request_id: str) -> str:
+    """Return an id as the API writes it: the history may leave out a UUID's dashes."""
+    try:
+        return str(uuid.UUID(request_id))
+    except ValueError:
+        return request_id
+
+
+def id_forms(request_id: str) -> tuple[str, ...]:
+    """Return an id in the two forms in which the history may know it, the given one first."""
+    canonical = canonical_id(request_id)
+    return tuple(dict.fromkeys((request_id, canonical, canonical.replace("-", ""))))
+
+
+def is_of_model(row: HistoryRow, model: str) -> bool | None:
+    """Return whether a row is of a model; None where it names none that can be."""
+    name = (row.model_name or "").strip()
+    return name.casefold() == model.casefold() if is_slug(name) else None
+
+
+def created_at(row: HistoryRow) -> datetime | None:
+    """Return when the job was accepted; a time without a zone is UTC."""
+    if row.created_at is None or row.created_at.tzinfo is not None:
+        return row.created_at
+    return row.created_at.replace(tzinfo=UTC)
+
+
+def created_within(row: HistoryRow, first: datetime, last: datetime) -> bool | None:
+    """
+    Return whether the job was accepted from then to then; None where that is not known.
+
+    A time without a zone is UTC; where it does not fit as UTC, but does as a local time somewhere, it is not known.
+    """
+    created = created_at(row)
+    if created is None:
+        return None
+    if first <= created <= last:
+        return True
+    local = row.created_at is not None and row.created_at.tzinfo is None
+    return None if local and first - _WESTERNMOST <= created <= last + _EASTERNMOST else False
+
+
+def _oldest_first(rows: Iterable[HistoryRow]) -> tuple[HistoryRow, ...]:
+    return tuple(sorted(rows, key=lambda row: created_at(row) or datetime.max.replace(tzinfo=UTC)))
+
+
+def _in_time(row: HistoryRow, sent: Sent) -> bool | None:
+    """Return whether the row's time is that of the POST; None where it has none."""
+    fits = {created_within(row, window.first, window.last) for window in sent.windows}
+    return True if True in fits else None if None in fits else False
+
+
+def _same_inputs(body: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> bool | None:
+    """Return whether the inputs are the same; None where no value differs, but some are on one side only."""
+    return None if body is None else _same_fields(_plain(body), payload)
+
+
+def _same_fields(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool | None:
+    agrees = {_agrees(there[name], here[name]) for name in there.keys() & here.keys()}
+    if False in agrees:
+        return False
+    return True if there.keys() == here.keys() and None not in agrees else None
+
+
+def _agrees(there: Any, here: Any) -> bool | None:
+    """Return whether two plain values are the same; None where one may be the other, kept in another way or cut."""
+    if is_stand_in(here):
+        return None if isinstance(there, str) and there.startswith(("http://", "https://")) else False
+    match there, here:
+        case dict(), dict():
+            return _same_fields(there, here)
+        case list(), list():
+            agrees = {_agrees(*pair) for pair in zip(there, here, strict=False)}
+            if False in agrees or len(there) > len(here):
+                return False
+            return True if len(there) == len(here) and None not in agrees else None
+        case str(), str():
+            return True if there == here else None if _is_nearly(there, here) else False
+        case Fraction(), Fraction():
+            return True if there == here else None if _is_rounded(there, here) else False
+        case (str(), Fraction() | bool()) | (Fraction() | bool(), str()):
+            return bool(_of_text(there) == _of_text(here))
+        case _:  # such as a list as a text that is cut, or a number for true
+            return True if type(there) is type(here) and bool(there == here) else None
+
+
+def _is_nearly(there: str, here: str) -> bool:
+    """
+    Return whether one text may be the other as a service keeps it.
+
+    That is: cut, with its signs and spaces evened out, or with a question mark for what is not ASCII.
+    """
+    if not here.isascii() and _NOT_ASCII.sub("?", here) == _NOT_ASCII.sub("?", there):
+        return True
+    shorter, longer = sorted((_bare(there), _bare(here)), key=len)
+    if _of_text(there) == _of_text(here):  # such as 5 and 5.0
+        return True
+    return shorter == longer != "" or (len(shorter) >= _SHORTEST_CUT and longer.startswith(shorter))
+
+
+def _bare(text: str) -> str:
+    """Return the letters and digits of a text's begin, whatever its encoding for HTML or an address."""
+    text = text[:_LONGEST_COMPARED]
+    with suppress(ValueError):  # of a character whose number has thousands of digits
+        text = html.unescape(text)
+    # Without the marks on letters: to sort many of them, as normalising does, takes minutes.
+    unmarked = "".join(sign for sign in unquote(text) if not unicodedata.category(sign).startswith("M"))
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", unmarked).casefold()))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it compares: ``5``, ``5.0`` and ``"5"`` are one, and so are a list and its JSON text."""
+    match value:
+        case bool():
+            return value
+        case int() | float():
+            return _of_text(repr(value))
+        case str():
+            text = value.strip()
+            if text[:1] in {"[", "{"}:
+                for read in (read_json, read_literal):
+                    with suppress(ValueError, RecursionError):
+                        return _plain(read(text))
+            return text
+        case dict():
+            return {fit_name(name): _plain(inner) for name, inner in value.items() if inner is not None}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value
+
+
+def _of_text(value: Any) -> Any:
+    """Return the number, or true or false, that a text stands for; any other text, and what is none, as it is."""
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    return Fraction(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
+def _is_rounded(there: Fraction, here: Fraction) -> bool:
+    """Whether a number may be the other one, kept with fewer digits; whole ones are not rounded."""
+    return here.denominator != 1 and abs(there - here) <= abs(here) / 10**6

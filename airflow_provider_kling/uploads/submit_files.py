@@ -1,0 +1,53 @@
+"""A submit's files, read before anything is sent, and what is said of an earlier attempt's job when they cannot be."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.submission import messages as outlook
+from airflow_provider_kling.submission.attempt import read_record
+from airflow_provider_kling.submission.record_store import record_store
+from airflow_provider_kling.uploads.payload_files import attached
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.uploads.source_files import Staged
+
+
+@contextmanager
+def read_files(
+    context: Context, request: Request, written: Any, *, required: bool
+) -> Iterator[tuple[Request, list[Staged]]]:
+    """
+    Read and check the files of a submit; they are at hand while the block lasts.
+
+    :param written: the payload before anything was filled in.
+    :param required: whether anything may have to be sent. Else files that are gone are no reason to fail.
+    :return: the request with stand-ins in place of its files, and the files.
+    :raises SegmindError: a file will not do, or cannot be read; it names the job of an earlier attempt, if any.
+    """
+    with ExitStack() as at_hand:
+        try:
+            read = at_hand.enter_context(attached(request, written))
+        except SegmindError as error:
+            if required:
+                left = _left_behind(context)
+                raise (error.followed_by(left) if left and not error.retryable else error) from error.__cause__
+            read = request, []
+        yield read
+
+
+def _left_behind(context: Context) -> str | None:
+    """Return what is to be said of a job that an earlier attempt may have submitted."""
+    record = None
+    with suppress(SegmindError):
+        record = read_record(record_store(context).load())
+    if record is None or record.delivered:
+        return None
+    return outlook.left_behind(record)

@@ -1,0 +1,105 @@
+"""
+Uploads, once for each content within a run.
+
+An upload costs nothing, but each one gives the same file another address, and a job is known again by
+the addresses it was sent with. So they are kept before anything is submitted: in the task's state, which
+outlives the attempt (Airflow 3.3+), and as an XCom, where the other tasks of the run look. What was submitted has
+its addresses in its record too.
+
+Two tasks that upload the same file in the same moment do not see each other, and both do. Below Airflow 3.3
+an attempt that uploads begins without the addresses of the one before it, whose XComs are gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_provider_kling.storage.sidecar import beside
+from airflow_provider_kling.versions import task_state_store
+from airflow_provider_kling.xcoms import FILES_KEY, Uploader, published, siblings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow.providers.common.compat.sdk import DAG, Context
+
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.uploads.source_files import Staged
+
+#: Where the addresses stand in the task's state, and as an XCom: by upload host, then by sha256.
+UPLOADS_KEY = "kling_uploads"
+
+_UPLOADS = TypeAdapter(dict[str, dict[str, str]])
+
+
+class Uploads:
+    """
+    The addresses of one task's files.
+
+    :param hook: uploads.
+    :param log: the task's logger.
+    """
+
+    def __init__(self, context: Context, hook: SegmindHook, log: Any) -> None:
+        self._ti = context["ti"]
+        self._store = task_state_store(context)
+        self._hook = hook
+        self._dag: DAG = context["dag"]
+        self._log = log
+
+    def addresses(self, files: Iterable[Staged]) -> dict[str, str]:
+        """
+        Return the addresses of the files by their sha256, uploading those that the run has not uploaded yet.
+
+        :raises SegmindError: an upload failed; those before it are kept.
+        """
+        wanted = {file.sha256: file for file in files}
+        if not wanted:
+            return {}
+        host = self._hook.settings.storage_host
+        kept = _read(self._store.get(UPLOADS_KEY)) if self._store is not None else {}
+        own = kept.setdefault(host, {})
+        if not wanted.keys() <= own.keys():
+            others = self._of_the_run(host)
+            own.update({sha256: others[sha256] for sha256 in wanted.keys() - own.keys() if sha256 in others})
+        for sha256, file in wanted.items():
+            if sha256 not in own:
+                with file.content() as content:
+                    own[sha256] = self._hook.upload_file(content, file.type.mime)
+                self._log.info("Uploaded %s (%s, %d bytes): %s", file.source, file.type.mime, file.size, own[sha256])
+                self._keep(kept)
+            else:
+                self._log.info("%s is uploaded already: %s", file.source, own[sha256])
+        self._keep(kept)
+        # By which the description of what is made of them leads back to these files.
+        behind = {
+            own[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}
+            for sha256, file in wanted.items()
+        }
+        self._ti.xcom_push(key=FILES_KEY, value=behind)
+        self._ti.xcom_push(key=UPLOADS_KEY, value={host: {sha256: own[sha256] for sha256 in wanted}})
+        return {sha256: own[sha256] for sha256 in wanted}
+
+    def _keep(self, uploads: dict[str, dict[str, str]]) -> None:
+        if self._store is not None:
+            self._store.set(UPLOADS_KEY, uploads)
+        else:  # lasts as long as the try, which may go on after a rate limit
+            self._ti.xcom_push(key=UPLOADS_KEY, value=uploads)
+
+    def _of_the_run(self, host: str) -> dict[str, str]:
+        """Return what tasks of the run have uploaded; the same one for all who ask, where there are several."""
+        found: dict[str, str] = {}
+        for shown in published(self._ti, siblings(self._dag, Uploader), UPLOADS_KEY):
+            for sha256, address in _read(shown).get(host, {}).items():
+                found[sha256] = min(found.get(sha256, address), address)
+        return found
+
+
+def _read(stored: Any) -> dict[str, dict[str, str]]:
+    """Return what was stored; what is no map of uploads is none, and costs another upload."""
+    try:
+        return _UPLOADS.validate_python(stored or {})
+    except ValidationError:
+        return {}

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import pytest
+
+from airflow_provider_kling.polling.schedule import (
+    BURST_SECONDS,
+    EARLY_LOOK,
+    LONGEST_PAUSE,
+    POLL_SHARE,
+    SHORTEST_PAUSE,
+    Budget,
+    Durations,
+    Expectation,
+    Job,
+    in_turn,
+    longest_unseen,
+    next_look,
+)
+
+USUAL = Expectation(197, 0.25)
+
+
+def looks(expectation, until, chance=0.5):
+    age, found = 0.0, []
+    while age < until:
+        age = next_look(age, expectation, chance=chance)
+        found.append(age)
+    return found
+
+
+def test_a_first_look_comes_early_then_it_is_quiet_until_the_job_may_be_done():
+    first, second, third = looks(USUAL, 130)[:3]
+    assert first == EARLY_LOOK
+    assert second == pytest.approx(197 * math.exp(-0.5))
+    assert third - second < 20
+
+
+def test_looks_are_closest_where_the_job_is_likely_to_be_done_and_slow_down_after_that():
+    found = looks(USUAL, 3600)
+    pauses = {age: later - age for age, later in itertools.pairwise(found)}
+    near = [pause for age, pause in pauses.items() if 180 < age < 300]
+    late = [pause for age, pause in pauses.items() if age > 1200]
+    assert max(near) < min(late)
+    assert all(SHORTEST_PAUSE <= pause <= LONGEST_PAUSE * 1.01 for age, pause in pauses.items() if age > 130)
+
+
+@pytest.mark.parametrize("age", [0, 1, 5, 119, 150, 197, 400, 4000, 90_000])
+def test_the_next_look_depends_on_the_age_alone_and_never_lies_behind(age):
+    for expectation in (USUAL, Expectation(), Expectation(5, 0.1), Expectation(800, 1.0)):
+        for chance in (0.0, 0.5, 1.0):
+            assert next_look(age, expectation, chance=chance) > age
+            assert next_look(age, expectation, chance=chance) == next_look(age, expectation, chance=chance)
+
+
+def test_fifteen_looks_at_a_job_of_three_minutes_see_its_end_within_some_seconds():
+    dice = random.Random(3)  # noqa: S311 chance, no secret
+    polls = delays = 0.0
+    for _ in range(3000):
+        duration = 197 * math.exp(dice.gauss(0, 0.25))
+        found = looks(USUAL, duration, chance=dice.random())
+        polls += len(found) / 3000
+        delays += (found[-1] - duration) / 3000
+    assert polls < 15.5
+    assert delays < 3.4
+
+
+def test_what_a_process_sees_sharpens_what_it_expects():
+    durations = Durations()
+    assert durations.expect("kling-o1", 60).median == pytest.approx(60)
+    for _ in range(50):
+        durations.observe("kling-o1", 60, 90)
+    assert durations.expect("kling-o1", 60).median == pytest.approx(85, abs=3)
+    for _ in range(500):
+        durations.observe("kling-o1", 60, 30)
+    learned = durations.expect("kling-o1", 60)
+    assert learned.median == pytest.approx(30, abs=1)
+    assert learned.spread == pytest.approx(0.1, abs=0.02)
+    assert durations.expect("kling-o3-text2video", 154).median == pytest.approx(154)
+    durations.observe(None, None, 5)
+    assert durations.expect(None, None) == Expectation()
+
+
+def test_a_budget_keeps_every_minute_below_the_plan_and_leaves_room_for_submits():
+    budget, now, sent = Budget(60), 1000.0, []
+    while now < 1400:
+        now = budget.next_slot(now)
+        budget.take(now)
+        sent.append(now)
+    for start in sent:
+        within = [at for at in sent if start <= at < start + 60]
+        assert len(within) <= math.ceil(60 * POLL_SHARE * (1 + BURST_SECONDS / 60))
+    assert len([at for at in sent if 1100 <= at < 1160]) == 48
+
+
+def test_a_pause_holds_everything_and_never_gets_shorter():
+    budget = Budget(600)
+    budget.pause(1060.0)
+    budget.pause(1030.0)
+    assert budget.next_slot(1000.0) == 1060.0
+    assert budget.next_slot(1061.0) == 1061.0
+
+
+def test_the_likeliest_job_comes_first_and_nobody_is_forgotten():
+    now = 1000.0
+    fresh, due, seen_just_now = Job(now - 20, USUAL), Job(now - 197, USUAL), Job(now - 200, USUAL, last_look=now - 1)
+    assert in_turn([fresh, seen_just_now, due], now, bound=500, count=3) == [due, seen_just_now, fresh]
+    forgotten = Job(now - 700, Expectation(6000), last_look=now - 600)
+    assert in_turn([due, forgotten], now, bound=500, count=1) == [forgotten]
+    assert longest_unseen(10, 1.0) == 60
+    assert longest_unseen(200, 1.25) == 500
+
+
+def test_a_fixed_interval_overrides_the_schedule():
+    assert Job(0, USUAL, interval=7).pause(500) == 7
+    assert Job(0, USUAL).pause(500) != 7
