@@ -16,7 +16,7 @@ from airflow_provider_kling.polling.schedule import (
     Job,
     in_turn,
     longest_unseen,
-    next_look,
+    next_poll,
 )
 from bench.report import verdict, verdicts
 
@@ -68,7 +68,7 @@ def one_job(count: int = 20_000) -> tuple[float, float]:
     for _ in range(count):
         duration, age = duration_of(dice), 0.0
         while age < duration:
-            age = next_look(age, expectation, chance=dice.random())
+            age = next_poll(age, expectation, chance=dice.random())
             looks += 1
         delays += age - duration
     return looks / count, delays / count

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from airflow_provider_kling.segmind.schemas import HistoryPage, HistoryRow, JobStatus, Result
-from airflow_provider_kling.submission.history_match import canonical_id
+from airflow_provider_kling.segmind.history import HistoryPage, HistoryRow
+from airflow_provider_kling.segmind.identifiers import canonical_id
+from airflow_provider_kling.segmind.schemas import JobStatus, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

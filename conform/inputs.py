@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.schemas import HistoryRow
+from airflow_provider_kling.segmind.history import HistoryRow
 from airflow_provider_kling.submission.history_match import Sent, Window, matches
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.submission.history_match import id_forms
+from airflow_provider_kling.segmind.identifiers import id_forms
 from airflow_provider_kling.submission.policy import ORPHAN_GRACE
 from conform.answers import has_ended, is_of, rows_in
 from conform.observed import Job, Observations, Span
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.segmind.history import HistoryPage
     from airflow_provider_kling.segmind.protocol import Call
-    from airflow_provider_kling.segmind.schemas import HistoryPage
     from conform.observed import Reply, Row
 
 #: The cheapest model of which enough is published to submit to it: $0.035 a picture.

@@ -20,11 +20,16 @@ from prove.liveness import live_names
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from airflow_provider_kling.submission.steps import Record, Step
+    from airflow_provider_kling.submission.record import Record
+    from airflow_provider_kling.submission.steps import Step
+    from airflow_provider_kling.submission.submission import Submission
+
+    #: Goes through an attempt at a submission.
+    Protocol = Callable[[Submission], Generator[Step, Any, Record]]
 
 _SIMPLE = {type(None), bool, int, float, str}
 #: Local names that are the same in each state of an attempt: its settings and its clock.
-_CONSTANT = {"self", "purse", "clock"}
+_CONSTANT = {"self", "submission", "guard", "clock"}
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ from prove.state import LETTERS, State
 from prove.tasks import DONE, IDLE, RETURNED, RUNNING, WAITING, Task, record
 
 #: Steps that nothing but the task itself sees.
-_LOCAL = (steps.Recall, steps.Keep, steps.Forget, steps.Tell, steps.CheckPlace, steps.AskCost)
+_LOCAL = (steps.LoadRecord, steps.SaveRecord, steps.DeleteRecord, steps.Log, steps.CheckPlace, steps.AskCost)
 #: Steps that change something in Airflow, and those that only read there.
-_WRITES = (steps.Keep, steps.Forget, steps.Publish, steps.Withdraw, steps.Deliver)
-_READS = (steps.Recall, steps.AskSiblings, steps.AskRunning, steps.AskBills)
+_WRITES = (steps.SaveRecord, steps.DeleteRecord, steps.Publish, steps.Withdraw, steps.Deliver)
+_READS = (steps.LoadRecord, steps.AskSiblings, steps.AskRunning, steps.AskBills)
 _SHOWS = (steps.Publish, steps.Withdraw, steps.Deliver)
 
 
@@ -103,11 +103,11 @@ class Choices(State):
         if isinstance(step, steps.Pause):
             return [*(["go"] if (task.wake or 0) <= self.now else []), *self._faults(die=["die"])]
         writes = isinstance(step, _WRITES)
-        two = self.scenario.airflow == "3.4" and isinstance(step, steps.Keep | steps.Forget)
+        two = self.scenario.airflow == "3.4" and isinstance(step, steps.SaveRecord | steps.DeleteRecord)
         found = ["go", *self._faults(die=["die", *(["die_after"] if writes else []), *(["die_half"] if two else [])])]
         if writes or isinstance(step, _READS):
             found += self._faults(down=["down", *(["down_after"] if writes else [])])
-        if isinstance(step, steps.Look | steps.AskOwner):
+        if isinstance(step, steps.SearchHistory | steps.AskOwner):
             found += self._faults(unread=["unread"])
         if isinstance(step, _SHOWS):
             found += self._faults(linger=["linger"])

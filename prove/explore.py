@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.submission.attempt import Submission
+from airflow_provider_kling.submission.attempt import attempt
 from prove.promises import check_always, check_end
 from prove.state import Violation
 from prove.tasks import STUCK
@@ -18,6 +18,7 @@ from prove.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prove.attempts import Protocol
     from prove.scenarios import Scenario
 
 #: An event, and the path before it.
@@ -47,7 +48,7 @@ class Result:
     broken: tuple[str, str] | None = None
 
 
-def explore(scenario: Scenario, protocol: type[Submission] = Submission, *, seconds: float = float("inf")) -> Result:
+def explore(scenario: Scenario, protocol: Protocol = attempt, *, seconds: float = float("inf")) -> Result:
     """
     Visit every state of the scenario, or stop at the first broken promise.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.segmind import protocol
-from airflow_provider_kling.segmind.schemas import HistoryPage, HistoryRow
+from airflow_provider_kling.segmind.history import HistoryPage, HistoryRow
 from prove.assumptions import MODEL, moment
 
 if TYPE_CHECKING:

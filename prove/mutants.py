@@ -59,8 +59,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the intent is not shown before the POST",
         _SUBMISSION,
-        "        yield Publish(self._claim(intent))\n        try:\n            if self.purse",
-        "        try:\n            if self.purse",
+        "        yield Publish(self._claim(intent))\n        try:\n            if self.guard",
+        "        try:\n            if self.guard",
     ),
     Mutant(
         "the claim is not shown again at the start of an attempt",
@@ -97,14 +97,14 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a delivered job is adopted again",
         _SUBMISSION,
-        "        if record.delivered:\n            yield Tell",
+        "        if record.closed:\n            yield Tell",
         "        if False:\n            yield Tell",
     ),
     Mutant(
         "an undelivered job is submitted anew",
         _SUBMISSION,
-        "        if record.delivered:\n            yield Tell",
-        "        if not record.delivered:\n            yield Tell",
+        "        if record.closed:\n            yield Tell",
+        "        if not record.closed:\n            yield Tell",
     ),
     Mutant(
         "another payload adopts the job",
@@ -376,13 +376,13 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the Variable is written before the state",
         _RECORDS,
-        "        if self.state is not None:\n            self.state.set(RECORD_KEY, value)\n        if self.variable is None:\n            return\n        if record.delivered:\n            self.variable.delete()\n        else:\n            self.variable.set(json.dumps(value))\n",
-        "        if self.variable is not None and record.delivered:\n            self.variable.delete()\n        elif self.variable is not None:\n            self.variable.set(json.dumps(value))\n        if self.state is not None:\n            self.state.set(RECORD_KEY, value)\n",
+        "        if self.state is not None:\n            self.state.set(RECORD_KEY, value)\n        if self.variable is None:\n            return\n        if record.closed:\n            self.variable.delete()\n        else:\n            self.variable.set(json.dumps(value))\n",
+        "        if self.variable is not None and record.closed:\n            self.variable.delete()\n        elif self.variable is not None:\n            self.variable.set(json.dumps(value))\n        if self.state is not None:\n            self.state.set(RECORD_KEY, value)\n",
     ),
     Mutant(
         "the Variable is deleted with the request id",
         _RECORDS,
-        "        if record.delivered:\n            self.variable.delete()",
+        "        if record.closed:\n            self.variable.delete()",
         "        if record.request_id is not None:\n            self.variable.delete()",
     ),
     Mutant(
@@ -391,5 +391,5 @@ MUTANTS: Sequence[Mutant] = (
         "        if stored is not None or self.variable is None:",
         "        if self.state is not None or self.variable is None:",
     ),
-    Mutant("the success is not noted", _RECORDS, '{"delivered": True,', '{"delivered": False,'),
+    Mutant("the success is not noted", _RECORDS, '{"closed": True,', '{"closed": False,'),
 )

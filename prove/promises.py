@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.submission.history_match import canonical_id
+from airflow_provider_kling.segmind.identifiers import canonical_id
 from prove.assumptions import PRICE
 from prove.naming import short
 from prove.scenarios import OWL

@@ -7,13 +7,14 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.budget.guard import Funds, Purse
+from airflow_provider_kling.budget.guard import BatchBalance, BudgetGuard
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
+from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.submission import steps
-from airflow_provider_kling.submission.attempt import Submission, account, fingerprint
-from airflow_provider_kling.submission.history_match import canonical_id
-from airflow_provider_kling.submission.resume import resumes_at
+from airflow_provider_kling.submission.policy import resumes_at
+from airflow_provider_kling.submission.record import Claim, withdrawn
+from airflow_provider_kling.submission.submission import Submission, account, fingerprint
 from prove import history
 from prove.assumptions import (
     GRACE,
@@ -36,7 +37,8 @@ from prove.tasks import IDLE, RETURNED, RUNNING, STUCK, WAITING, AirflowDownErro
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from prove.attempts import Clock
+    from airflow_provider_kling.submission.record import Record
+    from prove.attempts import Clock, Protocol
 
 _KEYS = {"own": "k", "rotated": "k2", "other": "other"}
 
@@ -93,8 +95,8 @@ class Running(Choices):
             "history_timeout": timedelta(seconds=self.scenario.looks_for),
         }
         if self.scenario.budget is not None:
-            purse = Purse(model=MODEL, high=PRICE, limit=self.scenario.budget, batch="submit", chance=_half)
-            settings |= {"high": PRICE, "purse": purse}
+            guard = BudgetGuard(model=MODEL, high=PRICE, limit=self.scenario.budget, batch="submit", chance=_half)
+            settings |= {"high": PRICE, "guard": guard}
         task.phase, task.wake = RUNNING, None
         task.key_held = self.key_in_use
         task.attempt = Attempt(partial(_attempt, self.protocol, settings), wish.ahead, self.now)
@@ -117,7 +119,7 @@ class Running(Choices):
         if isinstance(was, steps.Post):
             if not isinstance(value, Receipt):  # else the id has to be stored in time
                 task.accepted = task.intended = None
-        elif isinstance(was, steps.Keep) and was.record.request_id is not None:
+        elif isinstance(was, steps.SaveRecord) and was.record.request_id is not None:
             task.accepted = task.intended = None
         try:
             task.attempt.answer(self.now, value)
@@ -171,16 +173,16 @@ class Running(Choices):
         wish = self.scenario.tasks[task.number]
         step: Any = task.attempt.step if task.attempt is not None else None
         match step:
-            case steps.Recall():
+            case steps.LoadRecord():
                 return store(task, airflow).load()
-            case steps.Keep(record=kept):
+            case steps.SaveRecord(record=kept):
                 store(task, airflow, writes).save(kept)
-            case steps.Forget():
+            case steps.DeleteRecord():
                 store(task, airflow, writes).delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
             case steps.Withdraw():
-                task.xcom = steps.withdrawn(f"submit[{task.number}]", wish.run)
+                task.xcom = withdrawn(f"submit[{task.number}]", wish.run)
             case steps.AskRunning(retried=retried):
                 return [
                     f"submit[{other.number}]"
@@ -197,9 +199,9 @@ class Running(Choices):
                 return self._claims(lambda run: run != wish.run)
             case steps.AskBills():
                 return []
-            case steps.AskFunds():
-                return Funds(100.0, len(self.tasks))
-            case steps.Look(since=since, until=until):
+            case steps.AskBalance():
+                return BatchBalance(100.0, len(self.tasks))
+            case steps.SearchHistory(since=since, until=until):
                 jobs = tuple(job for job in self.jobs if job.row_at <= self.now and job.account == task.account)
                 return history.look(
                     jobs, self.scenario.habits, present=moment(self.now + wish.ahead), since=since, until=until
@@ -207,7 +209,7 @@ class Running(Choices):
             case steps.AskOwner(request_id=request_id):
                 known = (job for job in self.jobs if job.row_at <= self.now and job.account == task.account)
                 return any(job.request_id == canonical_id(request_id) for job in known)
-            case steps.Tell(line=line):
+            case steps.Log(line=line):
                 self._name(line)
                 self.said.append(f"the log says: {line}")
             case steps.Pause() | steps.CheckPlace() | steps.AskCost():
@@ -231,7 +233,7 @@ def _read(xcom: Any) -> Any:
         if len(_CLAIMS) > _CLAIMS_AT_MOST:
             _CLAIMS.clear()
         # Beside what it was made of, so that no other object has its id.
-        known = _CLAIMS[id(xcom)] = xcom, xcom if xcom["record"] is None else steps.Claim.model_validate(xcom)
+        known = _CLAIMS[id(xcom)] = xcom, xcom if xcom["record"] is None else Claim.model_validate(xcom)
     return known[1]
 
 
@@ -239,10 +241,8 @@ _CLAIMS: dict[int, tuple[Any, Any]] = {}
 _CLAIMS_AT_MOST = 50_000
 
 
-def _attempt(
-    protocol: type[Submission], settings: dict[str, Any], clock: Clock
-) -> Generator[steps.Step, Any, steps.Record]:
-    return protocol(clock=clock.read, **settings).attempt()
+def _attempt(protocol: Protocol, settings: dict[str, Any], clock: Clock) -> Generator[steps.Step, Any, Record]:
+    return protocol(Submission(clock=clock.read, **settings))
 
 
 def _half() -> float:

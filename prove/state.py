@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_kling.submission.attempt import Submission
+from airflow_provider_kling.submission.attempt import attempt
 from prove.tasks import DONE, STUCK, Task
 
 if TYPE_CHECKING:
+    from prove.attempts import Protocol
     from prove.history import Job
     from prove.scenarios import Scenario
 
@@ -24,10 +25,10 @@ class State:
     """
     One moment of a scenario; times are microseconds since the model's first moment.
 
-    :param protocol: the submission's class; another one only to see whether its defect is found.
+    :param protocol: goes through an attempt; another one only to see whether its defect is found.
     """
 
-    def __init__(self, scenario: Scenario, protocol: type[Submission] = Submission) -> None:
+    def __init__(self, scenario: Scenario, protocol: Protocol = attempt) -> None:
         self.scenario = scenario
         self.protocol = protocol
         self.now = 0

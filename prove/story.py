@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.submission import steps
-from airflow_provider_kling.submission.attempt import Submission
+from airflow_provider_kling.submission.attempt import attempt
 from prove.assumptions import SECOND, moment
 from prove.naming import short
 from prove.promises import check_always, check_end
@@ -16,7 +16,8 @@ from prove.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow_provider_kling.submission.steps import Record
+    from airflow_provider_kling.submission.record import Record
+    from prove.attempts import Protocol
     from prove.scenarios import Scenario
 
 _TOLD = {
@@ -50,7 +51,7 @@ _BEFORE = {
 }
 
 
-def replay(scenario: Scenario, events: Sequence[str], protocol: type[Submission] = Submission) -> Iterator[str]:
+def replay(scenario: Scenario, events: Sequence[str], protocol: Protocol = attempt) -> Iterator[str]:
     """
     Yield the lines of the story.
 
@@ -100,11 +101,11 @@ def _event(world: World, event: str) -> str:
 
 def _step(step: Any) -> str:  # noqa: PLR0911 one line for each step
     match step:
-        case steps.Recall():
+        case steps.LoadRecord():
             return "read its record"
-        case steps.Keep(record=record):
+        case steps.SaveRecord(record=record):
             return f"store its record ({_record(record)})"
-        case steps.Forget():
+        case steps.DeleteRecord():
             return "delete its record"
         case steps.Publish(claim=claim):
             return f"show its siblings {_record(claim.record)}"
@@ -116,15 +117,15 @@ def _step(step: Any) -> str:  # noqa: PLR0911 one line for each step
             return f"wait {seconds:g} s"
         case steps.Deliver(claim=claim):
             return f"hand on request {short(claim.record.request_id)}"
-        case steps.Tell():
+        case steps.Log():
             return "log"
     return {
         "AskSiblings": "ask what its siblings show",
         "AskOtherRuns": "ask what the tasks of other runs show",
         "AskRunning": "ask which tasks of the run run now",
         "AskBills": "ask what the run was billed",
-        "AskFunds": "ask for the balance",
-        "Look": "look in the request history",
+        "AskBalance": "ask for the balance",
+        "SearchHistory": "look in the request history",
         "AskOwner": "ask the history whether the job is of this account",
     }.get(type(step).__name__, type(step).__name__)
 
@@ -134,4 +135,4 @@ def _record(record: Record) -> str:
         words = ["an intent", *(["unclear"] if record.unclear else []), *(["refused"] if record.refused else [])]
     else:
         words = [f"request {short(record.request_id)}", *(["found in the history"] if record.found else [])]
-    return ", ".join([*words, *(["delivered"] if record.delivered else [])])
+    return ", ".join([*words, *(["delivered"] if record.closed else [])])

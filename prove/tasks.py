@@ -6,11 +6,11 @@ import marshal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.submission.attempt import read_record
+from airflow_provider_kling.submission.record import read_record
 from airflow_provider_kling.submission.record_store import RecordStore
 
 if TYPE_CHECKING:
-    from airflow_provider_kling.submission.steps import Record
+    from airflow_provider_kling.submission.record import Record
     from prove.attempts import Attempt
 
 IDLE, RUNNING, WAITING, RETURNED, DONE, STUCK = "idle", "running", "waiting", "returned", "done", "stuck"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from airflow_provider_kling.submission.attempt import Submission
+from airflow_provider_kling.submission.attempt import attempt
 from prove.promises import check_always, check_end
 from prove.scenarios import FOX, OWL, Scenario, Wish
 from prove.state import Violation
 from prove.world import World
+
+if TYPE_CHECKING:
+    from prove.attempts import Protocol
 
 #: What a walk may meet: four attempts of a task and more, two clears.
 _FAULTS = {"die": 4, "lose": 2, "vanish": 2, "refuse": 2, "late": 3, "down": 2, "unread": 2}
@@ -44,7 +48,7 @@ def bound(seed: int) -> Scenario:
     )
 
 
-def walk(seed: int, protocol: type[Submission] = Submission) -> tuple[list[str], str | None]:
+def walk(seed: int, protocol: Protocol = attempt) -> tuple[list[str], str | None]:
     """Walk once; return the events, and the promise that was broken."""
     chance = random.Random(seed)  # noqa: S311 no secret
     world = World(bound(seed), protocol)

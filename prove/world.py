@@ -16,10 +16,10 @@ from airflow_provider_kling.segmind.errors import (
     SegmindRateLimitError,
     SegmindServerError,
 )
+from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.submission import steps
-from airflow_provider_kling.submission.attempt import awaited_record
-from airflow_provider_kling.submission.history_match import canonical_id
+from airflow_provider_kling.submission.record import awaited_record, withdrawn
 from prove.assumptions import LATEST_ROW, SECOND, SLOWEST_POST, moment
 from prove.attempts import Throw
 from prove.history import Job
@@ -149,7 +149,7 @@ class World(Running):
         """Airflow gives the attempt up; what it is about to show is written later."""
         step: Any = task.attempt.step if task.attempt is not None else None
         self.spend("linger", task)
-        nothing = steps.withdrawn(f"submit[{task.number}]", self.scenario.tasks[task.number].run)
+        nothing = withdrawn(f"submit[{task.number}]", self.scenario.tasks[task.number].run)
         task.lingers = (nothing if isinstance(step, steps.Withdraw) else step.claim.model_dump(mode="json"),)
         self._end(task)
 

@@ -386,8 +386,8 @@ read(wait.output)
 def test_a_job_that_another_run_was_told_to_adopt_is_not_paid_again_by_its_own_task(seen):
     from datetime import timedelta
 
-    from airflow_provider_kling.submission.steps import Claim
-    from tests.segmind.test_submission import ACCEPTED, IDS, NOW, Play, row
+    from airflow_provider_kling.submission.record import Claim
+    from tests.submission.test_attempt import ACCEPTED, IDS, NOW, Play, row
 
     theirs = Play(adopt=IDS[0], at=NOW + timedelta(minutes=1))
     adopted = theirs.run()  # what a run with adopt_request_id publishes

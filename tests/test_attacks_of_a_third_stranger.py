@@ -118,7 +118,7 @@ def test_an_answer_about_something_else_is_none_about_the_job(sim, conn_id, run_
 MATCHED = f"""
 from datetime import UTC, datetime, timedelta
 from airflow_provider_kling.submission.history_match import Sent, Window, matches
-from airflow_provider_kling.segmind.schemas import HistoryRow
+from airflow_provider_kling.segmind.history import HistoryRow
 now = datetime.now(UTC)
 row = HistoryRow(request_id="a", model_name="{MODEL}", created_at=now, request_body={{"prompt": "?" * 79 + "!"}})
 print(matches(Sent("{MODEL}", {{"prompt": "é?" * 40}}, [Window.after(now, timedelta(minutes=10))]), [row]))

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.money import Dollars, dollars
 from airflow_provider_kling.segmind.sanitize import Text
 from airflow_provider_kling.segmind.schemas import JobStatus
-from airflow_provider_kling.submission.history_match import canonical_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
     from airflow_provider_kling.segmind.schemas import Status
-    from airflow_provider_kling.submission.steps import Claim, Record
+    from airflow_provider_kling.submission.record import Claim, Record
 
 
 class Bill(BaseModel):
@@ -82,9 +82,11 @@ def tally(claims: Iterable[Claim], bills: Mapping[str, Bill], prices: Mapping[st
         if cost is not None:
             billed += cost
             billed_jobs += 1
+        elif record.has_no_job:
+            continue
         elif high is None:
             unpriced.append(claim)
-        elif high or record.request_id is not None:
+        else:
             in_flight += high
             in_flight_jobs += 1
     return Spent(billed, billed_jobs, in_flight, in_flight_jobs, tuple(unpriced))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from airflow_provider_kling.budget.costs import Bill
-    from airflow_provider_kling.submission.steps import Claim, Record
+    from airflow_provider_kling.submission.record import Claim, Record
 
 #: How long an attempt waits for siblings that have not sent yet: longer than a POST waits for its answer.
 PATIENCE = timedelta(seconds=90)
@@ -54,7 +54,7 @@ class CheckBalance:
 
 
 @dataclass(frozen=True, slots=True)
-class Funds:
+class BatchBalance:
     """The account's balance in US dollars, and how many instances the task is mapped to."""
 
     balance: float
@@ -67,15 +67,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class StandBack:
+class GiveWay:
     """It does not fit behind those that asked before it: withdraw the intent, and show it again once it would."""
 
 
-Verdict = Pay | CheckBalance | Hold | StandBack
+Verdict = Pay | CheckBalance | Hold | GiveWay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Purse:
+class BudgetGuard:
     """
     What one submission may cost, and who draws on the same money.
 
@@ -122,7 +122,7 @@ class Purse:
                 limit=self.max_cost if self.max_cost is not None else self.limit,
             )
         if self.max_cost is not None and over(self.high, self.max_cost):
-            raise too_dear(self.model, self.price, self.high, self.max_cost)
+            raise exceeds_max_cost(self.model, self.price, self.high, self.max_cost)
 
     def judge(
         self, me: Claim, siblings: Sequence[Claim], bills: Mapping[str, Bill], *, patient: bool = True
@@ -149,7 +149,7 @@ class Purse:
             if wait and not patient:
                 raise self._broken(everyone, me.record)
             if wait:
-                return StandBack() if over(settled.total + before.total + former + own, self.limit) else Hold()
+                return GiveWay() if over(settled.total + before.total + former + own, self.limit) else Hold()
         if me.record.funded:
             return Pay()
         mates = [claim for claim in siblings if claim.task.split("[")[0] == self.batch]
@@ -160,7 +160,7 @@ class Purse:
         started = sum(claim.record.request_id is not None for claim in mates)
         return CheckBalance(started, math.inf if self.limit is None else self.limit - settled.total - former)
 
-    def refuse_for_balance(self, check: CheckBalance, funds: Funds) -> None:
+    def refuse_for_balance(self, check: CheckBalance, funds: BatchBalance) -> None:
         """
         Refuse to start what the balance does not cover, as far as the limit lets it be started.
 
@@ -214,7 +214,7 @@ class Purse:
         )
 
 
-def too_dear(model: str, price: str, high: float, max_cost: float) -> KlingBudgetExceededError:
+def exceeds_max_cost(model: str, price: str, high: float, max_cost: float) -> KlingBudgetExceededError:
     """Return the error for a job that may cost more than its task allows."""
     return KlingBudgetExceededError(
         f"max_cost is {dollars(max_cost)}, and {model} may cost up to {dollars(high)} (price: "

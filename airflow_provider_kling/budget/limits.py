@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.budget.guard import Purse, too_dear
+from airflow_provider_kling.budget.guard import BudgetGuard, exceeds_max_cost
 from airflow_provider_kling.budget.kling_budget import KlingBudget, checked_cost
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
@@ -42,14 +42,14 @@ def check_limits(max_cost: Any, budget: Any, *, model: Any, payload: Any) -> Non
     estimate = payload_class(**payload).estimate()
     high = _high(model, estimate, budget)
     if high is not None and over(high, limit):
-        raise too_dear(model, str(estimate), high, limit)
+        raise exceeds_max_cost(model, str(estimate), high, limit)
 
 
-def purse_for(
+def guard_for(
     batch: str, request: Request, *, max_cost: Any, budget: KlingBudget | None, blind: bool = False
-) -> tuple[float | None, Purse | None]:
+) -> tuple[float | None, BudgetGuard | None]:
     """
-    Return what a job costs at the most, and the purse that limits it where anything does.
+    Return what a job costs at the most, and the guard that limits it where anything does.
 
     :param batch: see :func:`airflow_provider_kling.xcoms.batch_name`.
     :param blind: whether nothing tells what earlier iterations of the task's loop cost.
@@ -60,7 +60,7 @@ def purse_for(
     ceiling = None if renders_to_nothing(max_cost) else checked_cost("max_cost", max_cost)
     if ceiling is None and budget is None:
         return high, None
-    return high, Purse(
+    return high, BudgetGuard(
         model=request.model,
         high=high,
         price=str(estimate or ""),

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.budget.costs import is_asking
+from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.money import dollars
-from airflow_provider_kling.submission.history_match import canonical_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_kling.budget.costs import Bill
-    from airflow_provider_kling.submission.steps import Claim
+    from airflow_provider_kling.submission.record import Claim
 
 
 @dataclass(frozen=True, slots=True)
-class Reckoning:
+class RunCost:
     """
     What a run cost.
 
@@ -90,7 +89,7 @@ def jobs_of(claims: Sequence[Claim]) -> dict[str, str]:
     }
 
 
-def reckon(claims: Sequence[Claim], bills: Mapping[str, Bill], *, limit: float | None) -> Reckoning:
+def run_cost(claims: Sequence[Claim], bills: Mapping[str, Bill], *, limit: float | None) -> RunCost:
     """
     Return what a run cost.
 
@@ -102,9 +101,9 @@ def reckon(claims: Sequence[Claim], bills: Mapping[str, Bill], *, limit: float |
         for request_id, bill in bills.items()
     }
     unclear = tuple(claim.task for claim in claims if claim.record.request_id is None and not is_free(claim))
-    return Reckoning(named, unclear, limit)
+    return RunCost(named, unclear, limit)
 
 
 def is_free(claim: Claim) -> bool:
     """Whether it is known that no job came of the claim's last intent."""
-    return claim.record.high == 0.0 and not (claim.record.refused or is_asking(claim.record))
+    return claim.record.void

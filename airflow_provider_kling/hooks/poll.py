@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.polling.job_wait import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
+from airflow_provider_kling.polling.job_wait import AskHistory, Done, FetchResult, GiveUp, PollAgain, Wait
 from airflow_provider_kling.segmind.errors import SegmindError
 
 if TYPE_CHECKING:
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result
 
 
-def look(hook: SegmindHook, wait: Wait) -> Result | LookAgain:
+def look(hook: SegmindHook, wait: Wait) -> Result | PollAgain:
     """
     Look once: at the status, at the result once it is COMPLETED, in the history where the API has forgotten it.
 
     :raises SegmindError: what ends the wait.
     """
     try:
-        decision = wait.after_look(hook.get_status(wait.request_id), now=_now())
+        decision = wait.after_answer(hook.get_status(wait.request_id), now=_now())
         if isinstance(decision, FetchResult):
-            decision = wait.after_look(hook.get_result(wait.request_id), now=_now())
+            decision = wait.after_answer(hook.get_result(wait.request_id), now=_now())
     except SegmindError as error:
         decision = wait.after_error(error, now=_now())
-    if isinstance(decision, LookUp):
+    if isinstance(decision, AskHistory):
         try:
-            decision = wait.after_look(hook.find_request(wait.request_id), now=_now())
+            decision = wait.after_answer(hook.find_request(wait.request_id), now=_now())
         except SegmindError as error:
             decision = wait.after_lookup_error(error, now=_now())
     match decision:
@@ -35,7 +35,7 @@ def look(hook: SegmindHook, wait: Wait) -> Result | LookAgain:
             raise ending
         case Done(result=result):
             return result
-        case LookAgain():
+        case PollAgain():
             return decision
         case _:
             raise AssertionError(decision)

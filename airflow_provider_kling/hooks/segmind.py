@@ -33,9 +33,9 @@ from airflow_provider_kling.segmind.errors import (
     SegmindRequestNotFoundError,
     SegmindResponseError,
 )
-from airflow_provider_kling.segmind.identifiers import checked_request_id
+from airflow_provider_kling.segmind.history import created_at, created_within, is_of_model
+from airflow_provider_kling.segmind.identifiers import checked_request_id, id_forms
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
-from airflow_provider_kling.submission.history_match import created_at, created_within, id_forms, is_of_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,16 +44,9 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from airflow_provider_kling.hooks.segmind_session import SegmindSession
+    from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.segmind.protocol import Call
-    from airflow_provider_kling.segmind.schemas import (
-        Credits,
-        Generation,
-        HistoryRow,
-        ListedModel,
-        Receipt,
-        Result,
-        Status,
-    )
+    from airflow_provider_kling.segmind.schemas import Credits, Generation, ListedModel, Receipt, Result, Status
 
 __all__ = ["SegmindAsyncHook", "SegmindHook"]
 

@@ -15,8 +15,7 @@ from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.session_pool import Pool
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindBadRequestError, SegmindRequestNotFoundError
-from airflow_provider_kling.segmind.identifiers import checked_request_id
-from airflow_provider_kling.submission.history_match import id_forms
+from airflow_provider_kling.segmind.identifiers import checked_request_id, id_forms
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -24,20 +24,13 @@ from airflow_provider_kling.hooks.connection import identity, missing, read_sett
 from airflow_provider_kling.hooks.logs import hide_in_logs
 from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.hooks.response_body import Body, BodyError
-from airflow_provider_kling.polling.schedule import (
-    LONGEST_RESET,
-    Budget,
-    Durations,
-    Expectation,
-    Job,
-    in_turn,
-    longest_unseen,
-)
+from airflow_provider_kling.polling.schedule import Budget, Durations, Expectation, Job, in_turn, longest_unseen
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
     SegmindConnectionError,
     SegmindRateLimitError,
 )
+from airflow_provider_kling.segmind.refusals import LONGEST_RESET
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:

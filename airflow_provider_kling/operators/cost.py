@@ -9,13 +9,13 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.budget.costs import Bill, bill_of, read_bills
 from airflow_provider_kling.budget.limits import budgets
-from airflow_provider_kling.budget.run_cost import jobs_of, reckon
+from airflow_provider_kling.budget.run_cost import jobs_of, run_cost
 from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.sanitize import one_paragraph
-from airflow_provider_kling.submission.steps import read_claims
+from airflow_provider_kling.submission.record import read_claims
 from airflow_provider_kling.xcoms import RECORD_KEY, Submitter, TellsCost, published, siblings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
             if request_id not in bills or bills[request_id].cost is None:
                 bills[request_id] = self._look_up(request_id, model)
         limits = [budget.max_cost_per_dag_run for budget in budgets(self.dag)]
-        reckoning = reckon(claims, bills, limit=limits[0] if limits else None)
+        reckoning = run_cost(claims, bills, limit=limits[0] if limits else None)
         for line in reckoning.lines():
             self.log.info("%s", one_paragraph(line))
         return reckoning.to_dict()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.operators.job_wait import TRIGGER_GRACE, timed_out
-from airflow_provider_kling.submission.resume import resumes_at
+from airflow_provider_kling.submission.policy import resumes_at
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator as _Operator

@@ -18,7 +18,7 @@ from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, Se
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.save import keep
 from airflow_provider_kling.storage.store import Store, as_store
-from airflow_provider_kling.submission.attempt import awaited_record, read_record
+from airflow_provider_kling.submission.record import awaited_record, read_record
 from airflow_provider_kling.submission.record_store import record_store
 from airflow_provider_kling.versions import call_on_failure
 from airflow_provider_kling.xcoms import RECORD_KEY
@@ -117,7 +117,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _is_submitted(self, context: Context) -> bool:
         record = read_record(record_store(context).load())
-        return record is not None and record.request_id is not None and not record.delivered
+        return record is not None and record.request_id is not None and not record.closed
 
     def _store(self, store: Store, context: Context) -> Store:
         """Return the store with what its author wrote rendered, where results may be saved in it."""

@@ -146,12 +146,12 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
     def _wait_here(self, context: Context) -> Any:
         """Hold the worker until the job is done."""
         from airflow_provider_kling.hooks.poll import look
-        from airflow_provider_kling.polling.job_wait import LookAgain
+        from airflow_provider_kling.polling.job_wait import PollAgain
 
         awaited = self._awaited(context)
         wait = self._wait(awaited, self._deadline())
         begun = False
-        while isinstance(seen := look(self.hook, wait), LookAgain):
+        while isinstance(seen := look(self.hook, wait), PollAgain):
             if not begun:
                 self.log.info("%s", wait.begun(awaited.usual_latency, self.poll_interval))
                 begun = True
@@ -210,10 +210,10 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
     def _look(self, wait: Wait) -> Result | None:
         """Look once; return the result once there is one, raise what else ends the wait."""
         from airflow_provider_kling.hooks.poll import look
-        from airflow_provider_kling.polling.job_wait import LookAgain
+        from airflow_provider_kling.polling.job_wait import PollAgain
 
         seen = look(self.hook, wait)
-        if not isinstance(seen, LookAgain):
+        if not isinstance(seen, PollAgain):
             return seen
         if seen.concern:
             self.log.warning("%s Looking again later.", seen.concern)

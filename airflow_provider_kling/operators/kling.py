@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.operators.generate import KlingGenerateOperator
     from airflow_provider_kling.payloads.base import KlingPayload
     from airflow_provider_kling.payloads.checking import Request
-    from airflow_provider_kling.submission.attempt import Submission
+    from airflow_provider_kling.submission.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         elif warning := request.payload.unknown_parameters():
             self.log.warning("%s", warning)
         from airflow_provider_kling.operators.submission_driver import SubmissionDriver
+        from airflow_provider_kling.submission.attempt import attempt
         from airflow_provider_kling.uploads.submit_files import read_files
 
         required = renders_to_nothing(self.adopt_request_id)
@@ -188,7 +189,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
                 check_place=lambda: self._check_place(context, request.model),
             )
             request_id = driver.run(
-                self._submission(context, wanted, instead_of, blind=not driver.earlier.known).attempt()
+                attempt(self._submission(context, wanted, instead_of, blind=not driver.earlier.known))
             )
             return Submitted(request_id, sent=driver.sent)
 
@@ -196,14 +197,14 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         """Refuse to submit what could not be saved; this one saves nothing."""
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
-        from airflow_provider_kling.budget.limits import purse_for
-        from airflow_provider_kling.submission.attempt import Submission, account, fingerprint
+        from airflow_provider_kling.budget.limits import guard_for
+        from airflow_provider_kling.submission.submission import Submission, account, fingerprint
 
         price = expectation = ""
         if request.payload is not None:
             price = str(request.payload.estimate())
             expectation = f"It usually takes {request.payload.usual_latency:.0f} s. Price: {price}."
-        high, purse = purse_for(batch_name(context), request, max_cost=self.max_cost, budget=self.budget, blind=blind)
+        high, guard = guard_for(batch_name(context), request, max_cost=self.max_cost, budget=self.budget, blind=blind)
         return Submission(
             model=request.model,
             payload=request.parameters,
@@ -215,7 +216,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             clock=lambda: datetime.now(tz=UTC),
             price=price,
             high=high,
-            purse=purse,
+            guard=guard,
             expectation=expectation,
             grace=self.orphan_grace,
             on_orphaned_intent=self.on_orphaned_intent,

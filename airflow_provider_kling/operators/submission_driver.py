@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import bill_of
-from airflow_provider_kling.budget.guard import Funds
+from airflow_provider_kling.budget.guard import BatchBalance
 from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.loops import earlier_iterations
 from airflow_provider_kling.segmind.errors import (
@@ -19,6 +19,7 @@ from airflow_provider_kling.segmind.placeholders import filled_in
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.submission import messages as outlook
 from airflow_provider_kling.submission import steps
+from airflow_provider_kling.submission.record import withdrawn
 from airflow_provider_kling.submission.record_store import record_store
 from airflow_provider_kling.uploads.uploader import Uploads
 from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.uploads.source_files import Staged
 
 
@@ -107,7 +109,7 @@ class SubmissionDriver:
         #: Whether this attempt has sent the job, in place of adopting one.
         self.sent = False
 
-    def run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
+    def run(self, attempt: Generator[steps.Step, Any, Record]) -> str:
         """
         Go through the attempt; return the request id.
 
@@ -124,7 +126,7 @@ class SubmissionDriver:
             self.log.error(outlook.cut_short(type(exc).__name__))  # noqa: TRY400 as just said
             raise
 
-    def _run(self, attempt: Generator[steps.Step, Any, steps.Record]) -> str:
+    def _run(self, attempt: Generator[steps.Step, Any, Record]) -> str:
         step = next(attempt)
         while True:
             try:
@@ -144,14 +146,14 @@ class SubmissionDriver:
                 self.check_place()
             case steps.Pause(seconds=seconds):
                 time.sleep(seconds)
-            case steps.Tell(level=level, line=line):
+            case steps.Log(level=level, line=line):
                 getattr(self.log, level)("%s", line)
             case steps.Upload():
                 return self.uploads.addresses(self.files)
             case steps.Post(uploads=uploads):
                 self.sent = True
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))
-            case steps.Look() | steps.AskFunds() | steps.AskOwner() | steps.AskModel() | steps.AskCost():
+            case steps.SearchHistory() | steps.AskBalance() | steps.AskOwner() | steps.AskModel() | steps.AskCost():
                 return self._ask_segmind(step)
             case _:
                 return self._carry_out_on_airflow(step)
@@ -159,10 +161,10 @@ class SubmissionDriver:
 
     def _ask_segmind(self, step: steps.Question) -> Any:
         match step:
-            case steps.Look(since=since, until=until):
+            case steps.SearchHistory(since=since, until=until):
                 return self.hook.find_requests(model=self.request.model, since=since, until=until)
-            case steps.AskFunds():
-                return Funds(self.hook.get_credits().total, mapped_instances(self.context))
+            case steps.AskBalance():
+                return BatchBalance(self.hook.get_credits().total, mapped_instances(self.context))
             case steps.AskOwner(request_id=request_id):
                 return self._is_own(request_id)
             case steps.AskModel(request_id=request_id):
@@ -172,16 +174,16 @@ class SubmissionDriver:
 
     def _carry_out_on_airflow(self, step: steps.Step) -> Any:
         match step:
-            case steps.Recall():
+            case steps.LoadRecord():
                 return self.records.load()
-            case steps.Keep(record=record):
+            case steps.SaveRecord(record=record):
                 self.records.save(record)
-            case steps.Forget():
+            case steps.DeleteRecord():
                 self.records.delete()
             case steps.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
             case steps.Withdraw():
-                self._push(RECORD_KEY, steps.withdrawn(instance_name(self.context), str(self.ti.run_id)))
+                self._push(RECORD_KEY, withdrawn(instance_name(self.context), str(self.ti.run_id)))
             case steps.AskSiblings():
                 return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
             case steps.AskRunning(retried=retried):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.polling.job_wait import FINAL, GiveUp, LookAgain
+from airflow_provider_kling.polling.job_wait import FINAL, GiveUp, PollAgain
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.money import dollars, over
 
@@ -27,11 +27,11 @@ class Enough:
     balance: float
 
 
-Decision = Enough | LookAgain | GiveUp
+Decision = Enough | PollAgain | GiveUp
 
 
 @dataclass(slots=True)
-class TopUp:
+class BalanceWait:
     """
     One wait for a balance.
 
@@ -47,7 +47,7 @@ class TopUp:
     settings_until: datetime | None = None
     balance: float | None = None
 
-    def after_look(self, credits: Credits, *, now: datetime) -> Decision:  # noqa: A002  Segmind's own word
+    def after_answer(self, credits: Credits, *, now: datetime) -> Decision:  # noqa: A002  Segmind's own word
         """Decide after a look that succeeded."""
         self.balance = credits.total
         if not over(self.min_credits, credits.total):
@@ -88,7 +88,7 @@ class TopUp:
         left = (self.deadline - now).total_seconds()
         if left <= 0:
             return GiveUp(self.timed_out(concern and f"the last look failed: {concern.rstrip('.')}"))
-        return LookAgain(min(self.poll_interval, left), concern)
+        return PollAgain(min(self.poll_interval, left), concern)
 
 
 def reached(balance: float, min_credits: float) -> str:

@@ -35,7 +35,7 @@ FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.Seg
 
 
 @dataclass(frozen=True, slots=True)
-class LookAgain:
+class PollAgain:
     """The job goes on: look again after ``seconds``. ``concern`` is set when the look failed."""
 
     seconds: float
@@ -48,7 +48,7 @@ class FetchResult:
 
 
 @dataclass(frozen=True, slots=True)
-class LookUp:
+class AskHistory:
     """The API does not know the job, or no longer: look it up in the request history."""
 
 
@@ -66,7 +66,7 @@ class GiveUp:
     error: errors.SegmindError
 
 
-Decision = LookAgain | FetchResult | LookUp | Done | GiveUp
+Decision = PollAgain | FetchResult | AskHistory | Done | GiveUp
 
 
 @dataclass(slots=True)
@@ -90,16 +90,16 @@ class Wait:
     model: str | None = None
     settings_until: datetime | None = None
     submitted_at: datetime | None = None
-    failed_looks: int = 0
+    failed_polls: int = 0
     last_status: JobStatus | None = None
 
-    def after_look(self, state: Status, *, now: datetime) -> Decision:
+    def after_answer(self, state: Status, *, now: datetime) -> Decision:
         """
         Decide after a look that succeeded, whether it was for the status or for the result.
 
         The result may be behind the status for a moment.
         """
-        self.failed_looks = 0
+        self.failed_polls = 0
         self.last_status = state.status
         match state.status:
             case JobStatus.COMPLETED:
@@ -112,7 +112,7 @@ class Wait:
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
         if isinstance(error, errors.SegmindRequestNotFoundError):
-            return LookUp()
+            return AskHistory()
         forgiven = (
             isinstance(error, errors.SegmindSettingsError)
             and self.settings_until is not None
@@ -120,15 +120,15 @@ class Wait:
         )
         if isinstance(error, FINAL) and not forgiven:
             return GiveUp(error)
-        self.failed_looks += 1
-        return self._again(now, f"the last {self.failed_looks} look(s) failed: {error}", concern=str(error))
+        self.failed_polls += 1
+        return self._again(now, f"the last {self.failed_polls} look(s) failed: {error}", concern=str(error))
 
     def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after the request history was asked in vain."""
         if isinstance(error, errors.SegmindRequestNotFoundError):
             if self.submitted_at is None or now >= self.submitted_at + ORPHAN_GRACE:
                 return GiveUp(self._lost())
-            self.failed_looks += 1
+            self.failed_polls += 1
             unknown = "Segmind did not know the job yet, which was submitted a moment ago"
             return self._again(now, unknown, concern=f"{unknown}.")
         return self.after_error(error, now=now)
@@ -167,4 +167,4 @@ class Wait:
         if left <= 0:
             return GiveUp(self.timed_out(last_seen))
         # The last look falls on the deadline itself, so that a job done just before it is not lost.
-        return LookAgain(min(self.pause(now), left), concern)
+        return PollAgain(min(self.pause(now), left), concern)

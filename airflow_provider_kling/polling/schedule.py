@@ -52,8 +52,6 @@ MEMORY = 100.0
 POLL_SHARE = 0.8
 #: How many seconds' worth of polls may go out at once after a quiet time.
 BURST_SECONDS = 10.0
-#: Seconds until a rate limit is reset, at the most: its window is a minute, so a later time is misread or a clock off.
-LONGEST_RESET = 70.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +81,9 @@ class Expectation:
         running = self.running_after(age)
         return ((1 - ODD_SHARE) * usual + ODD_SHARE * odd) / running if running > 0 else 0.0
 
-    def ended_between(self, last_look: float, age: float) -> float:
+    def ended_between(self, last_poll: float, age: float) -> float:
         """Return how likely a job that ran at its last look is over at an age."""
-        before = self.running_after(last_look)
+        before = self.running_after(last_poll)
         return 1 - self.running_after(age) / before if before > 0 else 1.0
 
     def _z(self, age: float, spread: float) -> float:
@@ -96,7 +94,7 @@ class Expectation:
         return math.exp(-z * z / 2) / (age * spread * math.sqrt(2 * math.pi))
 
 
-def next_look(age: float, expectation: Expectation, *, chance: float = 0.5) -> float:
+def next_poll(age: float, expectation: Expectation, *, chance: float = 0.5) -> float:
     """
     Return at which age to look next at a job that still runs.
 
@@ -198,38 +196,38 @@ class Job:
     :param submitted_at: when it was submitted.
     :param expectation: how long jobs of its model take.
     :param interval: a fixed pause between two looks that overrides the schedule.
-    :param last_look: when it was seen last; at first, when it was submitted.
+    :param last_poll: when it was seen last; at first, when it was submitted.
     :param time_scale: how many times as fast as Segmind a simulator makes it.
     """
 
     submitted_at: float
     expectation: Expectation
     interval: float | None = None
-    last_look: float = field(default=-math.inf)
+    last_poll: float = field(default=-math.inf)
     time_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        self.last_look = max(self.last_look, self.submitted_at)
+        self.last_poll = max(self.last_poll, self.submitted_at)
 
     @property
     def age(self) -> float:
         """Return how old it was when it was seen last, in seconds."""
-        return self.last_look - self.submitted_at
+        return self.last_poll - self.submitted_at
 
     def seen(self, now: float) -> None:
         """Note a look."""
-        self.last_look = now
+        self.last_poll = now
 
     def pause(self, now: float, *, chance: float = 0.5) -> float:
         """Return for how many seconds to leave it alone."""
         if self.interval is not None:
             return self.interval
         age = self._scaled(now)
-        return max((next_look(age, self.expectation, chance=chance) - age) / self.time_scale, QUICKEST)
+        return max((next_poll(age, self.expectation, chance=chance) - age) / self.time_scale, QUICKEST)
 
     def likely_over(self, now: float) -> float:
         """Return how likely it is that it is over by now, having run at the last look."""
-        return self.expectation.ended_between(self._scaled(self.last_look), self._scaled(now))
+        return self.expectation.ended_between(self._scaled(self.last_poll), self._scaled(now))
 
     def _scaled(self, now: float) -> float:
         return max(now - self.submitted_at, 0.0) * self.time_scale
@@ -244,7 +242,7 @@ def in_turn(waiting: Iterable[Job], now: float, *, bound: float, count: int) -> 
     """
 
     def urgency(job: Job) -> tuple[bool, float]:
-        unseen = now - job.last_look
+        unseen = now - job.last_poll
         return (True, unseen) if unseen > bound else (False, job.likely_over(now))
 
     return nlargest(count, waiting, key=urgency)

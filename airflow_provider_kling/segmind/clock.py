@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, AwareDatetime
 
 from airflow_provider_kling.segmind.errors import SegmindClockError
-from airflow_provider_kling.submission.history_match import CLOCK_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: How far Segmind's clock and a worker's may be apart.
+CLOCK_SKEW = timedelta(minutes=5)
 #: From which difference on the log says so. A Date header names the second that has begun.
 NOTICEABLE = timedelta(minutes=1)
 #: The years of all that is told here; with others a calendar comes to its end where an hour is added.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,3 +50,17 @@ def checked_request_id(request_id: Any) -> str:
             "'2c7f59ea-13f1-402c-9353-915a2b5a2124'."
         )
     return request_id.strip()
+
+
+def canonical_id(request_id: str) -> str:
+    """Return an id as the API writes it: the history may leave out a UUID's dashes."""
+    try:
+        return str(uuid.UUID(request_id))
+    except ValueError:
+        return request_id
+
+
+def id_forms(request_id: str) -> tuple[str, ...]:
+    """Return an id in the two forms in which the history may know it, the given one first."""
+    canonical = canonical_id(request_id)
+    return tuple(dict.fromkeys((request_id, canonical, canonical.replace("-", ""))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.placeholders import is_stand_in
+from airflow_provider_kling.segmind.placeholders import is_placeholder
 from airflow_provider_kling.segmind.sanitize import TOO_LARGE, first_unfit
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _fault(value: Any, besides: Callable[[Any], bool]) -> str | None:
             if unfit:
                 where = f"U+{ord(unfit[0]):04X} as character {unfit.start() + 1}"
                 return f"holds {where}, a control character or half of an emoji; remove it"
-            return "stands for an uploaded file to this provider; write another text" if is_stand_in(value) else None
+            return "stands for an uploaded file to this provider; write another text" if is_placeholder(value) else None
         case int():  # true and false are such numbers too
             fits = -TOO_LARGE <= value < TOO_LARGE
             return None if fits else "is a number of more than 64 bits; use a smaller one"

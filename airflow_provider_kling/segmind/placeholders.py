@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 _STAND_IN = re.compile(r"upload:sha256:([0-9a-f]{64})")
 
 
-def stand_in(sha256: str) -> str:
+def placeholder(sha256: str) -> str:
     """Return what stands for a file of this content."""
     return f"upload:sha256:{sha256}"
 
 
-def is_stand_in(value: Any) -> bool:
+def is_placeholder(value: Any) -> bool:
     """Whether the value stands for a file."""
     return isinstance(value, str) and _STAND_IN.fullmatch(value) is not None
 
 
-def has_stand_ins(value: Any) -> bool:
+def has_placeholders(value: Any) -> bool:
     """Whether anything in the value stands for a file."""
     match value:
         case dict():
-            return any(has_stand_ins(inner) for inner in value.values())
+            return any(has_placeholders(inner) for inner in value.values())
         case list() | tuple():
-            return any(has_stand_ins(inner) for inner in value)
+            return any(has_placeholders(inner) for inner in value)
         case _:
-            return is_stand_in(value)
+            return is_placeholder(value)
 
 
 def filled_in(value: Any, addresses: Mapping[str, str]) -> Any:

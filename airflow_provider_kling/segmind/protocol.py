@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.identifiers import checked_request_id, checked_slug
+from airflow_provider_kling.segmind.history import HistoryPage
+from airflow_provider_kling.segmind.identifiers import canonical_id, checked_request_id, checked_slug
 from airflow_provider_kling.segmind.json_values import unsendable
 from airflow_provider_kling.segmind.refusals import (
     About,
@@ -38,17 +39,7 @@ from airflow_provider_kling.segmind.refusals import (
     unreadable,
 )
 from airflow_provider_kling.segmind.sanitize import fit_body, fit_text
-from airflow_provider_kling.segmind.schemas import (
-    Credits,
-    Generation,
-    HistoryPage,
-    ModelList,
-    Receipt,
-    Result,
-    Status,
-    Uploaded,
-)
-from airflow_provider_kling.submission.history_match import canonical_id
+from airflow_provider_kling.segmind.schemas import Credits, Generation, ModelList, Receipt, Result, Status, Uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

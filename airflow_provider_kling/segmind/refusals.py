@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.schemas import Status
 
+#: Seconds until a rate limit is reset, at the most: its window is a minute, so a later time is misread or a clock off.
+LONGEST_RESET = 70.0
 _SPEND_LIMIT = re.compile(r"spend\w*[\s_-]*(limit|cap)", re.IGNORECASE)
 _NO_CREDITS = re.compile(r"\b(insufficient|not enough|no|out of)\b[^.]{0,20}\bcredits?\b", re.IGNORECASE)
 _BALANCE = re.compile(r"(?:balance|have|available|remaining)\D{0,20}(\d+(?:\.\d+)?)", re.IGNORECASE)

@@ -28,11 +28,7 @@ from airflow_provider_kling.segmind.addresses import is_link
 from airflow_provider_kling.segmind.clock import Moment
 from airflow_provider_kling.segmind.identifiers import is_request_id
 from airflow_provider_kling.segmind.money import MOST, Dollars
-from airflow_provider_kling.segmind.sanitize import TOO_LARGE, read_json, read_literal
-from airflow_provider_kling.submission.history_match import canonical_id
-
-#: Rows of the history in one answer, at the most: several times as many as are asked for.
-MOST_ROWS = 500
+from airflow_provider_kling.segmind.sanitize import TOO_LARGE, read_json
 
 
 def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -69,11 +65,13 @@ class JobStatus(StrEnum):
         return self in {JobStatus.COMPLETED, JobStatus.FAILED}
 
 
-class _Answer(BaseModel):
+class Schema(BaseModel):
+    """What Segmind answers; it keeps what it does not know."""
+
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
-class Metrics(_Answer):
+class Metrics(Schema):
     """What a job took: ``cost`` and ``remaining_credits`` in US dollars, the times in seconds."""
 
     cost: SideCost = None
@@ -84,7 +82,7 @@ class Metrics(_Answer):
     retry_count: SideInt = None
 
 
-class Receipt(_Answer):
+class Receipt(Schema):
     """
     The answer to a submit: the job is accepted and will be billed if it completes.
 
@@ -101,7 +99,7 @@ class Receipt(_Answer):
         return value
 
 
-class Status(_Answer):
+class Status(Schema):
     """Where a job stands. ``error`` holds Segmind's words when it is FAILED."""
 
     status: JobStatus
@@ -145,7 +143,7 @@ class Result(Status):
         return self.urls[0] if self.urls else None
 
 
-class Generation(_Answer):
+class Generation(Schema):
     """
     The answer to the blocking v1 call, which comes as JSON or as the file itself.
 
@@ -166,7 +164,7 @@ class Generation(_Answer):
 Balance = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
 
 
-class Credits(_Answer):
+class Credits(Schema):
     """The balance of the key's workspace, in US dollars."""
 
     credits: Balance
@@ -178,7 +176,7 @@ class Credits(_Answer):
         return self.credits + self.free_credits
 
 
-class Uploaded(_Answer):
+class Uploaded(Schema):
     """Where uploaded files can be read, in the order they were sent; two names for it are documented."""
 
     urls: tuple[str, ...] = Field(validation_alias=AliasChoices("file_urls", "urls"), min_length=1)
@@ -191,109 +189,7 @@ class Uploaded(_Answer):
         return value
 
 
-class HistoryRow(_Answer):
-    """
-    One row of the request history: a job of any age, running, completed or failed.
-
-    A job with several outputs has a row for each, and every one carries the job's full cost.
-    ``request_body`` holds the parameters as sent, or None where they cannot be read. ``request_id`` is empty where the
-    row has none: it may be a job, and hides no other. What else a row says is left out: thousands are held at once.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
-
-    request_id: str = ""
-    model_name: SideText = None
-    status: SideText = Field(default=None, validation_alias=AliasChoices("model_status", "status"))
-    cost: SideCost = Field(default=None, validation_alias=AliasChoices("credits_deduction", "cost"))
-    request_body: dict[str, Any] | None = None
-    url: SideText = Field(default=None, validation_alias=AliasChoices("generation_url", "url"))
-    created_at: SideTime = Field(
-        default=None, validation_alias=AliasChoices("model_created", "created_at", "created", "timestamp")
-    )
-    error: SideText = None
-
-    @field_validator("request_id", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
-        return value if isinstance(value, str) and is_request_id(value) else ""
-
-    @field_validator("request_body", mode="before")
-    @classmethod
-    def _read_body(cls, value: Any) -> Any:
-        """Read JSON or a Python literal: the official SDK's own test shows the latter."""
-        if not isinstance(value, str):
-            return value if isinstance(value, dict) else None
-        for read in (read_json, read_literal):
-            try:
-                body = read(value)
-            except ValueError:
-                continue
-            return body if isinstance(body, dict) else None
-        return None
-
-
-class HistoryPage(_Answer):
-    """
-    One page of the request history, or the rows of one request.
-
-    :param size: bytes of the answer.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
-
-    rows: tuple[HistoryRow, ...] = Field(validation_alias=AliasChoices("data", "rows"), max_length=MOST_ROWS)
-    size: int = 0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _any_shape(cls, answer: Any) -> Any:
-        """Take a list, the list in an object, and, as one request may be told, one row alone."""
-        if isinstance(answer, dict):
-            answer = next((answer[key] for key in ("data", "rows") if key in answer), answer)
-        return {"rows": [answer] if isinstance(answer, dict) else answer}
-
-    def about(self, request_id: str) -> HistoryPage:
-        """
-        Return it with the rows of that request; one without an id is one where it names its model.
-
-        :raises ValueError: there are others only, or what is no row: that is not the same as none.
-        """
-        wanted = canonical_id(request_id)
-        rows = tuple(
-            row
-            for row in self.rows
-            if canonical_id(row.request_id) == wanted or (not row.request_id and row.model_name is not None)
-        )
-        if self.rows and not rows:
-            raise ValueError("no row of the request in it")
-        return self.model_copy(update={"rows": rows})
-
-    def as_result(self) -> Result:
-        """
-        Return what the rows of one request tell as the API would have told it while it knew the job.
-
-        :raises ValueError: there is no row.
-        """
-        if not self.rows:
-            raise ValueError("no row of the request in it")
-        first = self.rows[0]
-        urls = [row.url for row in self.rows if row.url]
-        return Result.model_validate(
-            {
-                "status": _PAST_STATES.get((first.status or "").upper(), "COMPLETED" if urls else "PROCESSING"),
-                "error": first.error,
-                "output": urls[0] if len(urls) == 1 else urls or None,
-                "metrics": {} if first.cost is None else {"cost": first.cost},
-            }
-        )
-
-
-#: The history's states that are an end; what else it says is a job that still runs.
-_PAST_STATES = {"COMPLETED": JobStatus.COMPLETED, "FAILED": JobStatus.FAILED}
-
-
-class ListedModel(_Answer):
+class ListedModel(Schema):
     """One model of Segmind's public list. The key that says it is retired is spelt as it is there."""
 
     slug: str = Field(min_length=1)
@@ -312,7 +208,7 @@ class ListedModel(_Answer):
         return set(properties) if isinstance(properties, dict) else None
 
 
-class ModelList(_Answer):
+class ModelList(Schema):
     """Segmind's public model list; under which key it stands is not documented."""
 
     models: tuple[ListedModel, ...]

@@ -21,8 +21,8 @@ from airflow_provider_kling.operators.failure import fail
 from airflow_provider_kling.operators.job_wait import NO_TRIGGERER, TRIGGER_GRACE
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.payloads.templates import is_template
-from airflow_provider_kling.polling.balance_wait import Decision, Enough, TopUp, reached
-from airflow_provider_kling.polling.job_wait import GiveUp, LookAgain
+from airflow_provider_kling.polling.balance_wait import BalanceWait, Decision, Enough, reached
+from airflow_provider_kling.polling.job_wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
 from airflow_provider_kling.triggers.credits import KlingCreditsTrigger
 
@@ -113,7 +113,7 @@ class KlingCreditsSensor(RendersAuthorsTemplates, BaseSensorOperator):
             self._defer(wait)
         return self._deliver(decision)
 
-    def _defer(self, wait: TopUp) -> NoReturn:
+    def _defer(self, wait: BalanceWait) -> NoReturn:
         self.log.info("%s", wait.begun())
         self.defer(
             trigger=KlingCreditsTrigger(
@@ -126,21 +126,21 @@ class KlingCreditsSensor(RendersAuthorsTemplates, BaseSensorOperator):
             timeout=wait.deadline - datetime.now(tz=UTC) + TRIGGER_GRACE,
         )
 
-    def _wait(self, deadline: datetime) -> TopUp:
-        return TopUp(checked_cost("min_credits", self.min_credits), deadline, self.poke_interval)
+    def _wait(self, deadline: datetime) -> BalanceWait:
+        return BalanceWait(checked_cost("min_credits", self.min_credits), deadline, self.poke_interval)
 
-    def _look(self, wait: TopUp) -> Decision:
+    def _look(self, wait: BalanceWait) -> Decision:
         """Look once; raise what ends the wait."""
         try:
-            decision = wait.after_look(self.hook.get_credits(), now=datetime.now(tz=UTC))
+            decision = wait.after_answer(self.hook.get_credits(), now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
         match decision:
             case GiveUp(error=ending):
                 raise ending
-            case LookAgain(concern=str() as concern):
+            case PollAgain(concern=str() as concern):
                 self.log.warning("%s Looking again later.", concern)
-            case LookAgain() if not self.deferrable and self._balance is None:
+            case PollAgain() if not self.deferrable and self._balance is None:
                 self.log.info("%s", wait.begun())
         self._balance = wait.balance
         return decision

@@ -27,7 +27,7 @@ from airflow_provider_kling.sensors.start_in_triggerer import (
     needs_worker_at_end,
     source_of,
 )
-from airflow_provider_kling.submission.steps import read_claims
+from airflow_provider_kling.submission.record import read_claims
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER, delete_xcoms
 from airflow_provider_kling.xcoms import RECORD_KEY, Submitter, siblings
 

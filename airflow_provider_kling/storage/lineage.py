@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.addresses import is_address
 from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.history import created_at
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.sanitize import read_json
 from airflow_provider_kling.storage.allowed_paths import on_disk
@@ -21,7 +22,6 @@ from airflow_provider_kling.storage.sidecar import (
     read_sidecar,
     without_secrets,
 )
-from airflow_provider_kling.submission.history_match import created_at
 from airflow_provider_kling.uploads.source_files import located
 from airflow_provider_kling.xcoms import FILES_KEY, Traceable, siblings
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
-    from airflow_provider_kling.segmind.schemas import HistoryRow
+    from airflow_provider_kling.segmind.history import HistoryRow
 
 #: How many descriptions and jobs are looked at in all; the inputs beyond are told by their links alone.
 MOST_LOOKS = 50

@@ -28,6 +28,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindInputError,
     SegmindRequestNotFoundError,
 )
+from airflow_provider_kling.segmind.history import created_at
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.storage.asset_events import register_events
 from airflow_provider_kling.storage.finished_job import finished
@@ -37,7 +38,6 @@ from airflow_provider_kling.storage.name_claim import Claim, Owner
 from airflow_provider_kling.storage.names import Name, render, task_values
 from airflow_provider_kling.storage.open_files import UnfitFileError, opened
 from airflow_provider_kling.storage.sidecar import Made, Sidecar, bare, read_sidecar
-from airflow_provider_kling.submission.history_match import created_at
 from airflow_provider_kling.xcoms import FILES_KEY
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,19 +19,17 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from airflow_provider_kling.segmind.identifiers import is_slug
-from airflow_provider_kling.segmind.placeholders import is_stand_in
+from airflow_provider_kling.segmind.clock import CLOCK_SKEW
+from airflow_provider_kling.segmind.history import created_at, created_within, is_of_model
+from airflow_provider_kling.segmind.identifiers import canonical_id
+from airflow_provider_kling.segmind.placeholders import is_placeholder
 from airflow_provider_kling.segmind.sanitize import fit_name, fit_value, read_json, read_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_provider_kling.segmind.schemas import HistoryRow
+    from airflow_provider_kling.segmind.history import HistoryRow
 
-#: How far Segmind's clock and a worker's may be apart.
-CLOCK_SKEW = timedelta(minutes=5)
-#: How far a local time may be ahead of UTC, and behind it.
-_EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
 #: Characters of a text that are compared but for its signs: a sign may stand for eighteen letters.
 _LONGEST_COMPARED = 20_000
 #: Characters from which on a text that begins another one may be that text, cut.
@@ -97,48 +94,6 @@ def matches(sent: Sent, rows: Iterable[HistoryRow]) -> Matches:
     return Matches(_oldest_first(certain.values()), _oldest_first(possible.values()))
 
 
-def canonical_id(request_id: str) -> str:
-    """Return an id as the API writes it: the history may leave out a UUID's dashes."""
-    try:
-        return str(uuid.UUID(request_id))
-    except ValueError:
-        return request_id
-
-
-def id_forms(request_id: str) -> tuple[str, ...]:
-    """Return an id in the two forms in which the history may know it, the given one first."""
-    canonical = canonical_id(request_id)
-    return tuple(dict.fromkeys((request_id, canonical, canonical.replace("-", ""))))
-
-
-def is_of_model(row: HistoryRow, model: str) -> bool | None:
-    """Return whether a row is of a model; None where it names none that can be."""
-    name = (row.model_name or "").strip()
-    return name.casefold() == model.casefold() if is_slug(name) else None
-
-
-def created_at(row: HistoryRow) -> datetime | None:
-    """Return when the job was accepted; a time without a zone is UTC."""
-    if row.created_at is None or row.created_at.tzinfo is not None:
-        return row.created_at
-    return row.created_at.replace(tzinfo=UTC)
-
-
-def created_within(row: HistoryRow, first: datetime, last: datetime) -> bool | None:
-    """
-    Return whether the job was accepted from then to then; None where that is not known.
-
-    A time without a zone is UTC; where it does not fit as UTC, but does as a local time somewhere, it is not known.
-    """
-    created = created_at(row)
-    if created is None:
-        return None
-    if first <= created <= last:
-        return True
-    local = row.created_at is not None and row.created_at.tzinfo is None
-    return None if local and first - _WESTERNMOST <= created <= last + _EASTERNMOST else False
-
-
 def _oldest_first(rows: Iterable[HistoryRow]) -> tuple[HistoryRow, ...]:
     return tuple(sorted(rows, key=lambda row: created_at(row) or datetime.max.replace(tzinfo=UTC)))
 
@@ -163,7 +118,7 @@ def _same_fields(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool | No
 
 def _agrees(there: Any, here: Any) -> bool | None:
     """Return whether two plain values are the same; None where one may be the other, kept in another way or cut."""
-    if is_stand_in(here):
+    if is_placeholder(here):
         return None if isinstance(there, str) and there.startswith(("http://", "https://")) else False
     match there, here:
         case dict(), dict():

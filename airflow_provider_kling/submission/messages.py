@@ -15,16 +15,17 @@ from airflow_provider_kling.segmind.errors import (
     SegmindError,
     SegmindUnresolvedSubmitError,
 )
+from airflow_provider_kling.segmind.history import created_at
+from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.submission.history_match import canonical_id, created_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from airflow_provider_kling.segmind.schemas import HistoryRow
-    from airflow_provider_kling.submission.attempt import Submission
-    from airflow_provider_kling.submission.steps import Record
+    from airflow_provider_kling.segmind.history import HistoryRow
+    from airflow_provider_kling.submission.record import Claim, Record
+    from airflow_provider_kling.submission.submission import Submission
 
 #: Rows shown in a message.
 _ROWS_SHOWN = 5
@@ -177,6 +178,11 @@ def found(record: Record, row: HistoryRow) -> str:
         f"Request {record.request_id} is in Segmind's request history ({_row(row)}): it is this task's job and is "
         "adopted; nothing is sent."
     )
+
+
+def called(submission: Submission, claim: Claim) -> str:
+    """Return what another task is called, in this run or another one."""
+    return claim.task if claim.run == submission.run else f"{claim.task} in the run {claim.run}"
 
 
 def rows(found_rows: Iterable[HistoryRow]) -> str:

@@ -1,13 +1,67 @@
-"""Submits that were begun and have no known outcome: how long they are waited for, and what then."""
+"""How long what is not known yet is waited for, and when an attempt that cannot go on goes on in the same try."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindRateLimitError
+from airflow_provider_kling.segmind.history import LATEST_ROW
+from airflow_provider_kling.segmind.refusals import LONGEST_RESET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OnOrphanedIntent = Literal["submit", "fail"]
 
 #: How long an intent without a request id may still turn into a job that the history shows.
-ORPHAN_GRACE = timedelta(minutes=10)
-#: How long a worker looks in the history at a time.
+ORPHAN_GRACE = LATEST_ROW
+#: How long a worker searches the history at a time.
 HISTORY_TIMEOUT = timedelta(seconds=15)
+#: Seconds from the first search of the history to the second; each pause is twice the one before.
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 16.0
+#: From one attempt's last search to the next one's first: as long as the submit is ago, within these.
+SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=2)
+#: For how long after the grace a history that cannot be read is asked again in the same try.
+OUTAGE = timedelta(minutes=10)
+#: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
+SWAPS = timedelta(days=1)
+#: What has just failed is not done again sooner, whatever the grace.
+SHORTEST_DELAY = timedelta(seconds=5)
+#: Tasks that met the same rate limit come back spread over that time.
+SPREAD = timedelta(seconds=10)
+#: How long an attempt waits for rate limits, from its begin on: whoever answers with them for ever is no rate limit.
+LONGEST_LIMITED = timedelta(hours=24)
+
+
+def next_search(intended_at: datetime, asked: datetime, until: datetime, clock: Callable[[], datetime]) -> str | None:
+    """
+    Return when to search the history again, ISO 8601: ever later, and once when it can be said.
+
+    :param asked: when the last search was asked for; None is returned where it could be said by then.
+    """
+    if asked >= until:
+        return None
+    now = clock()
+    pause = min(max(now - intended_at, SHORTEST_WAIT), LONGEST_WAIT)
+    return max(now, min(now + pause, until)).isoformat()
+
+
+def resumes_at(error: SegmindError, now: datetime, *, chance: float, began: datetime | None = None) -> datetime | None:
+    """
+    Return when an attempt that has met the error goes on; None where waiting does not help.
+
+    :param chance: a random number from 0 to 1.
+    :param began: when the attempt began, its waits included.
+    """
+    if isinstance(error, SegmindRateLimitError) and error.reset_at:
+        if began is not None and now - began > LONGEST_LIMITED:
+            return None
+        reset = datetime.fromisoformat(error.reset_at)
+        moment = min(reset, now + timedelta(seconds=LONGEST_RESET)) + SPREAD * chance
+    elif isinstance(error, SegmindAmbiguousSubmitError) and error.look_again_at:
+        moment = datetime.fromisoformat(error.look_again_at)
+    else:
+        return None
+    return max(moment, now + SHORTEST_DELAY)

@@ -14,14 +14,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_kling.submission.attempt import read_record
+from airflow_provider_kling.submission.record import read_record
 from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR, AirflowVariable, task_state_store
 from airflow_provider_kling.xcoms import RECORD_KEY, instance_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_kling.submission.steps import Record
+    from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.versions import TaskStateStore
 
 
@@ -72,7 +72,7 @@ class RecordStore:
             self.state.set(RECORD_KEY, value)
         if self.variable is None:
             return
-        if record.delivered:
+        if record.closed:
             self.variable.delete()
         else:
             self.variable.set(json.dumps(value))
@@ -92,7 +92,7 @@ class RecordStore:
             not known.
         """
         if (record := read_record(self.load())) is not None and record.request_id is not None:
-            self.save(record.model_copy(update={"delivered": True, "cost": cost}))
+            self.save(record.model_copy(update={"closed": True, "cost": cost}))
 
 
 def record_store(context: Context) -> RecordStore:

@@ -6,22 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import read_bills
-from airflow_provider_kling.budget.guard import PATIENCE, CheckBalance, Funds, Pay, Purse, StandBack
+from airflow_provider_kling.budget.guard import PATIENCE, BatchBalance, BudgetGuard, CheckBalance, GiveWay, Pay
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
+from airflow_provider_kling.submission.record import Claim, Record, read_claims, read_withdrawn, without_iteration
 from airflow_provider_kling.submission.steps import (
+    AskBalance,
     AskBills,
-    AskFunds,
     AskRunning,
     AskSiblings,
-    Claim,
+    Log,
     Pause,
     Publish,
-    Record,
     Step,
-    Tell,
-    read_claims,
-    read_withdrawn,
-    without_iteration,
 )
 
 if TYPE_CHECKING:
@@ -31,12 +27,14 @@ if TYPE_CHECKING:
     from airflow_provider_kling.budget.costs import Bill
 
 
-def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], datetime]) -> Generator[Step, Any, Record]:
+def reserve(
+    guard: BudgetGuard, claim: Claim, release: Step, clock: Callable[[], datetime]
+) -> Generator[Step, Any, Record]:
     """
-    Wait until the purse allows the POST of an intent that is published; return the intent to send.
+    Wait until the guard allows the POST of an intent that is published; return the intent to send.
 
     :param claim: the intent as it is published.
-    :param stand_down: the step that takes it back.
+    :param release: the step that takes it back.
     :raises KlingBudgetExceededError: it could break the limit.
     :raises SegmindInsufficientCreditsError: the balance does not cover what is about to be started.
     """
@@ -45,9 +43,9 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
     while True:
         if not shown:  # who asks last leaves the room to whoever asks already
             me = _with(me, intended_at=clock())
-        yield from known.look(purse, clock, until)
-        verdict = purse.judge(me, known.claims, known.bills, patient=clock() < until)
-        if not shown and not isinstance(verdict, StandBack):
+        yield from known.look(guard, clock, until)
+        verdict = guard.judge(me, known.claims, known.bills, patient=clock() < until)
+        if not shown and not isinstance(verdict, GiveWay):
             yield Publish(me)
             shown = True
             known.ask_who_runs()
@@ -55,14 +53,14 @@ def afford(purse: Purse, claim: Claim, stand_down: Step, clock: Callable[[], dat
         if isinstance(verdict, CheckBalance | Pay):
             break
         if not looks:
-            yield Tell("info", "Other tasks of this run are about to submit; waiting for what they leave.")
-        if shown and isinstance(verdict, StandBack):
-            yield stand_down
+            yield Log("info", "Other tasks of this run are about to submit; waiting for what they leave.")
+        if shown and isinstance(verdict, GiveWay):
+            yield release
             shown = False
-        yield Pause(purse.pause(looks))
+        yield Pause(guard.pause(looks))
         looks += 1
     if isinstance(verdict, CheckBalance):
-        yield from _check_balance(purse, verdict)
+        yield from _check_balance(guard, verdict)
         me = _with(me, funded=True)
     if looks:  # the history is searched around the time of the intent
         me = _with(me, intended_at=clock())
@@ -99,10 +97,10 @@ class Known:
         """Let the next look wait once more for siblings that run and show nothing."""
         self._awaited = None
 
-    def look(self, purse: Purse, clock: Callable[[], datetime], until: datetime) -> Generator[Step, Any, None]:
+    def look(self, guard: BudgetGuard, clock: Callable[[], datetime], until: datetime) -> Generator[Step, Any, None]:
         """Ask what the siblings show; where a run's budget counts, once all have shown it that are just starting."""
         self._add((yield AskSiblings()))
-        if purse.limit is None:
+        if guard.limit is None:
             return
         looks = 0
         while self._awaited != set() and clock() < until:
@@ -113,8 +111,8 @@ class Known:
             if not self._awaited:
                 break
             if not looks:
-                yield Tell("info", "Other tasks of this run are just starting; waiting for what they have spent.")
-            yield Pause(purse.pause(looks))
+                yield Log("info", "Other tasks of this run are just starting; waiting for what they have spent.")
+            yield Pause(guard.pause(looks))
             looks += 1
         self.bills |= read_bills((yield AskBills()))
 
@@ -126,16 +124,16 @@ class Known:
         return {without_iteration(task) for _, task in {*shown, *gone, self.me}}
 
 
-def _check_balance(purse: Purse, check: CheckBalance) -> Generator[Step, Any, None]:
+def _check_balance(guard: BudgetGuard, check: CheckBalance) -> Generator[Step, Any, None]:
     """Ask for the balance. One that cannot be read stops nothing: Segmind itself refuses what it does not cover."""
     try:
-        funds: Funds = yield AskFunds()
+        funds: BatchBalance = yield AskBalance()
     except SegmindInsufficientCreditsError:
         raise
     except SegmindError as error:
-        yield Tell("warning", f"The balance could not be read before this submit: {error}")
+        yield Log("warning", f"The balance could not be read before this submit: {error}")
     else:
-        purse.refuse_for_balance(check, funds)
+        guard.refuse_for_balance(check, funds)
 
 
 def _with(claim: Claim, **fields: Any) -> Claim:

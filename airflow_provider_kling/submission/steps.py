@@ -1,95 +1,19 @@
-"""What an attempt at a submission asks of whoever drives it, step by step, and what it keeps and shows."""
+"""The steps of an attempt at a submission: what it asks of whoever drives it."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
-
-from airflow_provider_kling.segmind.clock import AwareMoment
-from airflow_provider_kling.segmind.money import Dollars
-from airflow_provider_kling.segmind.sanitize import Name, Text
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
-
-#: What stands in a claim's name for an iteration of a loop.
-_ITERATION = re.compile(r" \(loop \d+\)")
-#: Of the record's form. A record of another one is an error, never "no record".
-RECORD_VERSION = 2
-
-
-class Record(BaseModel):
-    """
-    What is known of one task instance's submission, kept as JSON.
-
-    :param fingerprint: of what is wanted, see :func:`airflow_provider_kling.submission.attempt.fingerprint`.
-    :param account: of whose account pays, see :func:`airflow_provider_kling.submission.attempt.account`.
-    :param intended_at: when the POST was about to be sent.
-    :param price: what the job may cost, for messages.
-    :param high: US dollars that it costs at the most, where that is known.
-    :param funded: whether the balance was seen to cover the task's batch.
-    :param unclear: whether the POST has ended without a clear answer.
-    :param refused: whether it was refused in a way in which a gateway may answer for a request that it has passed on.
-    :param request_id: the accepted job.
-    :param found: whether the job was found in the request history, so that it may be the one that a sibling has sent.
-    :param accepted_at: when it was accepted.
-    :param delivered: whether nothing more is wanted of the job: Airflow has counted its task as successful, or it has
-        FAILED for good. Another attempt wants another job.
-    :param cost: US dollars that the job was billed, where the task that had it waited for its end; 0 if it FAILED
-        uncharged.
-    :param former: the jobs of this task that an earlier generation had; they are never adopted again.
-    :param seen: jobs that were in the history before the intent: whosever they are, none of them is its job.
-    :param ordered: those of its jobs that a user gave it with ``adopt_request_id``: another task may have sent them.
-    :param former_cost: US dollars that they cost.
-    :param uploads: the addresses that the payload's files were sent under, by their sha256.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    version: int = RECORD_VERSION
-    fingerprint: Text
-    account: Text = ""
-    model: Text
-    intended_at: AwareMoment
-    price: Text = ""
-    high: Dollars | None = None
-    funded: bool = False
-    unclear: bool = False
-    refused: bool = False
-    request_id: Text | None = None
-    found: bool = False
-    accepted_at: AwareMoment | None = None
-    delivered: bool = False
-    cost: Dollars | None = None
-    former: tuple[Text, ...] = ()
-    seen: tuple[Text, ...] = ()
-    ordered: tuple[Text, ...] = ()
-    former_cost: Dollars = 0.0
-    uploads: dict[Name, Text] = Field(default_factory=dict)
-
-
-class Claim(BaseModel):
-    """What a task tells its siblings, and those of the DAG's other runs: who it is and how its submission stands."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-    task: Text
-    run: Text = ""
-    record: Record
-
-    @property
-    def name(self) -> tuple[str, str]:
-        """What it is known by among all tasks of the DAG."""
-        return self.run, self.task
+    from airflow_provider_kling.submission.record import Claim, Record
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
+class LoadRecord:
     """Answer with the stored record as JSON, or None."""
 
 
@@ -99,14 +23,14 @@ class CheckPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class SaveRecord:
     """Store the record, so that it outlives the attempt."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
+class DeleteRecord:
     """Delete the stored record: nothing was accepted."""
 
 
@@ -154,7 +78,7 @@ class AskBills:
 
 
 @dataclass(frozen=True, slots=True)
-class AskFunds:
+class AskBalance:
     """Answer with the account's balance and the size of the task's batch, or throw."""
 
 
@@ -166,7 +90,7 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SearchHistory:
     """Answer with the history's rows of the model that were created from then to then, or throw."""
 
     since: datetime
@@ -210,7 +134,7 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Log:
     """Write a line into the task's log."""
 
     level: Literal["info", "warning"]
@@ -218,12 +142,12 @@ class Tell:
 
 
 #: What Segmind is asked and costs nothing.
-Question = Look | AskFunds | AskOwner | AskModel | AskCost
+Question = SearchHistory | AskBalance | AskOwner | AskModel | AskCost
 Step = (
-    Recall
+    LoadRecord
     | CheckPlace
-    | Keep
-    | Forget
+    | SaveRecord
+    | DeleteRecord
     | Publish
     | Withdraw
     | AskSiblings
@@ -235,35 +159,5 @@ Step = (
     | Question
     | Pause
     | Deliver
-    | Tell
+    | Log
 )
-
-
-def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")) -> list[Claim]:
-    """Return the claims of all tasks besides the one of that name; what is no claim of this version is none."""
-    claims = []
-    for value in published:
-        try:
-            claims.append(Claim.model_validate(value))
-        except ValueError:
-            continue
-    return [claim for claim in claims if claim.name != besides]
-
-
-def without_iteration(task: str) -> str:
-    """Return the name of the task instance that a claim's name is of: an iteration of a loop has one of its own."""
-    return _ITERATION.sub("", task)
-
-
-def withdrawn(task: str, run: str) -> dict[str, Any]:
-    """Return what a task shows in place of a claim, so that its siblings do not wait for one."""
-    return {"task": task, "run": run, "record": None}
-
-
-def read_withdrawn(published: Iterable[Any]) -> set[tuple[str, str]]:
-    """Return the names of the tasks that show that they have no claim."""
-    return {
-        (str(value.get("run", "")), str(value["task"]))
-        for value in published
-        if isinstance(value, dict) and "task" in value and value.get("record") is None
-    }

@@ -10,8 +10,8 @@ from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
-from airflow_provider_kling.polling.balance_wait import Enough, TopUp
-from airflow_provider_kling.polling.job_wait import GiveUp, LookAgain
+from airflow_provider_kling.polling.balance_wait import BalanceWait, Enough
+from airflow_provider_kling.polling.job_wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.kling import SETTINGS_GRACE
@@ -63,13 +63,13 @@ class KlingCreditsTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, wait, look again; end with one event."""
         deadline, now = datetime.fromisoformat(self.deadline), datetime.now(tz=UTC)
-        wait = TopUp(self.min_credits, deadline, self.poll_interval, settings_until=now + SETTINGS_GRACE)
+        wait = BalanceWait(self.min_credits, deadline, self.poll_interval, settings_until=now + SETTINGS_GRACE)
         handover = Handover(self)
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
             while True:
                 try:
                     balance = await within(wait.deadline, hook.get_credits())
-                    decision = wait.after_look(balance, now=datetime.now(tz=UTC))
+                    decision = wait.after_answer(balance, now=datetime.now(tz=UTC))
                 except SegmindError as error:
                     decision = wait.after_error(error, now=datetime.now(tz=UTC))
                 match decision:
@@ -79,7 +79,7 @@ class KlingCreditsTrigger(BaseTrigger):
                     case GiveUp(error=ending):
                         yield await handover.event({"error": ending.to_dict()})
                         return
-                    case LookAgain(seconds=seconds, concern=concern):
+                    case PollAgain(seconds=seconds, concern=concern):
                         if concern:
                             # In a thread: logs go through a pipe to another process, which may be busy.
                             await asyncio.to_thread(self.log.warning, "%s Looking again in %.0f s.", concern, seconds)

@@ -14,7 +14,7 @@ from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads.templates import rendered_time
-from airflow_provider_kling.polling.job_wait import Decision, Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
+from airflow_provider_kling.polling.job_wait import AskHistory, Decision, Done, FetchResult, GiveUp, PollAgain, Wait
 from airflow_provider_kling.polling.schedule import Job
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.identifiers import is_slug
@@ -136,7 +136,7 @@ class KlingTrigger(BaseTrigger):
                     case GiveUp(error=error):
                         yield await handover.event({"request_id": self.request_id, "error": error.to_dict()})
                         return
-                    case LookAgain(seconds=seconds, concern=concern):
+                    case PollAgain(seconds=seconds, concern=concern):
                         # After the first look, whose turn was waited for: thousands of lines at once, as when a
                         # triggerer takes over the waits of another, fill the pipe that carries Airflow's logs.
                         if not told:
@@ -185,16 +185,16 @@ class KlingTrigger(BaseTrigger):
     async def _look(self, hook: SegmindAsyncHook, wait: Wait, job: Job) -> Decision:
         try:
             state = await within(wait.deadline, hook.look(wait.request_id, job))
-            decision = wait.after_look(state, now=datetime.now(tz=UTC))
+            decision = wait.after_answer(state, now=datetime.now(tz=UTC))
             if isinstance(decision, FetchResult):
                 result = await within(wait.deadline, hook.get_result(wait.request_id))
-                decision = wait.after_look(result, now=datetime.now(tz=UTC))
+                decision = wait.after_answer(result, now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
-        if isinstance(decision, LookUp):
+        if isinstance(decision, AskHistory):
             try:
                 found = await within(wait.deadline, hook.find_request(wait.request_id))
-                decision = wait.after_look(found, now=datetime.now(tz=UTC))
+                decision = wait.after_answer(found, now=datetime.now(tz=UTC))
             except SegmindError as error:
                 decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         job.seen(datetime.now(tz=UTC).timestamp())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kling.payloads.files import files_in, replaced, written_at
 from airflow_provider_kling.payloads.limits import megabytes
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindError
-from airflow_provider_kling.segmind.placeholders import stand_in
+from airflow_provider_kling.segmind.placeholders import placeholder
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named, refused
 from airflow_provider_kling.storage.open_files import UnfitFileError
@@ -71,7 +71,7 @@ def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Sta
                 f"{label}: {'; '.join(lines)}. Nothing was uploaded.",
                 fields=list(dict.fromkeys(str(file.place[0]) for file, _ in refusals)),
             )
-        contents = {file.place: stand_in(staged[file.source].sha256) for file in named}
+        contents = {file.place: placeholder(staged[file.source].sha256) for file in named}
         yield replace(request, parameters=replaced(request.parameters, contents)), list(staged.values())
 
 

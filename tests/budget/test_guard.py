@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kling.budget.costs import Bill, former_cost, read_bills, tally
-from airflow_provider_kling.budget.guard import CheckBalance, Funds, Hold, Pay, Purse, StandBack
+from airflow_provider_kling.budget.guard import BatchBalance, BudgetGuard, CheckBalance, GiveWay, Hold, Pay
 from airflow_provider_kling.segmind.errors import (
     KlingBudgetExceededError,
     SegmindConnectionError,
@@ -19,16 +19,19 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.submission import steps
-from airflow_provider_kling.submission.attempt import Submission
-from airflow_provider_kling.submission.steps import Claim
-from tests.segmind.test_submission import ACCEPTED, DELIVERED, IDS, INTENT, NOW, Play, row
+from airflow_provider_kling.submission.attempt import attempt
+from airflow_provider_kling.submission.record import Claim, withdrawn
+from airflow_provider_kling.submission.submission import Submission
+from tests.submission.test_attempt import ACCEPTED, DELIVERED, IDS, INTENT, NOW, Play, row
 
 MODEL = "kling-o1"
 PRICED = INTENT.model_copy(update={"high": 1.0})
 
 
-def purse(**fields):
-    return Purse(**{"model": MODEL, "high": 1.0, "price": "$1.00", "batch": "submit", "chance": lambda: 0.5, **fields})
+def guard(**fields):
+    return BudgetGuard(
+        **{"model": MODEL, "high": 1.0, "price": "$1.00", "batch": "submit", "chance": lambda: 0.5, **fields}
+    )
 
 
 def claim(task, **fields):
@@ -51,7 +54,7 @@ def asking(number, later=1.0):
 
 @pytest.mark.parametrize(("high", "allowed"), [(0.99, True), (1.0, True), (1.0000001, True), (1.001, False)])
 def test_a_job_whose_high_figure_is_above_max_cost_is_refused_with_both_figures(high, allowed):
-    limited = purse(high=high, max_cost=1.0)
+    limited = guard(high=high, max_cost=1.0)
     if allowed:
         limited.refuse_alone()
         return
@@ -68,26 +71,26 @@ def test_a_job_whose_high_figure_is_above_max_cost_is_refused_with_both_figures(
 )
 def test_a_job_without_a_price_is_refused_with_advice(limits, what):
     with pytest.raises(KlingBudgetExceededError, match=rf"so {what} cannot be kept.*KlingBudget\(prices=.*kling-o1"):
-        purse(high=None, price="not published, $0.91 on average", **limits).refuse_alone()
+        guard(high=None, price="not published, $0.91 on average", **limits).refuse_alone()
 
 
 def test_where_nothing_tells_what_was_spent_a_budget_refuses_and_max_cost_alone_does_not():
     with pytest.raises(KlingBudgetExceededError, match=r"earlier iterations of this loop cost is not known"):
-        purse(limit=9.0, blind=True).refuse_alone()
-    purse(max_cost=9.0, blind=True).refuse_alone()
+        guard(limit=9.0, blind=True).refuse_alone()
+    guard(max_cost=9.0, blind=True).refuse_alone()
 
 
 def test_a_refusal_sends_nothing_and_leaves_no_trace():
-    play = Play(purse=purse(max_cost=0.5), high=1.0)
+    play = Play(guard=guard(max_cost=0.5), high=1.0)
     with pytest.raises(KlingBudgetExceededError):
         play.run()
-    assert play.steps == ["Recall"]
+    assert play.steps == ["LoadRecord"]
 
 
 def test_a_job_that_is_adopted_is_never_refused():
-    play = Play(ACCEPTED, purse=purse(max_cost=0.5, limit=0.1), high=1.0, siblings=[in_flight(1)])
+    play = Play(ACCEPTED, guard=guard(max_cost=0.5, limit=0.1), high=1.0, siblings=[in_flight(1)])
     assert play.run().request_id == IDS[0]
-    looked_up = Play(INTENT, looks=[[row()]], purse=purse(limit=0.1), high=1.0)
+    looked_up = Play(INTENT, looks=[[row()]], guard=guard(limit=0.1), high=1.0)
     assert looked_up.run().request_id == IDS[0]
 
 
@@ -134,7 +137,7 @@ def test_it_pays_only_when_all_that_it_sees_fits_and_refuses_only_what_cannot_fi
         may_cost({"billed", "failed", "flight", "unclear", "asking"}),
     )
     try:
-        verdict = purse(high=own, limit=limit).judge(ME, claims, bills, patient=patient)
+        verdict = guard(high=own, limit=limit).judge(ME, claims, bills, patient=patient)
     except KlingBudgetExceededError as error:
         refusal = error.to_dict()
         seen = settled if patient or settled + own > limit else everyone
@@ -145,7 +148,7 @@ def test_it_pays_only_when_all_that_it_sees_fits_and_refuses_only_what_cannot_fi
     match verdict:
         case Pay():
             assert everyone + own <= limit + 1e-6
-        case Hold() | StandBack():
+        case Hold() | GiveWay():
             assert patient
             assert settled + own <= limit + 1e-6 < everyone + own + 2e-6
 
@@ -162,7 +165,7 @@ def test_of_those_that_ask_at_once_the_first_ones_that_fit_stay_and_all_others_m
     for me, high, so_far in zip(claims, highs, sums, strict=True):
         others = [other for other in claims if other is not me]
         try:
-            verdict = purse(high=high, limit=limit).judge(me, [*gone, *others], {})
+            verdict = guard(high=high, limit=limit).judge(me, [*gone, *others], {})
         except KlingBudgetExceededError:
             assert settled + high > limit
             fits = False
@@ -172,7 +175,7 @@ def test_of_those_that_ask_at_once_the_first_ones_that_fit_stay_and_all_others_m
         elif so_far <= limit - 1e-6 and sums[-1] > limit + 1e-6:
             assert verdict == Hold()
         elif so_far > limit + 1e-6:
-            assert verdict == StandBack()
+            assert verdict == GiveWay()
             fits = False
     if sums[0] <= limit and fits:
         assert sums[-1] <= limit + 1e-6
@@ -209,7 +212,7 @@ def test_the_refusal_names_every_figure():
     siblings = [in_flight(1), in_flight(2), in_flight(3)]
     bills = {IDS[1]: Bill(request_id=IDS[1], cost=0.26)}
     with pytest.raises(KlingBudgetExceededError) as told:
-        purse(limit=3.0).judge(ME, siblings, bills)
+        guard(limit=3.0).judge(ME, siblings, bills)
     assert str(told.value) == (
         "The budget of this DAG run is $3.00: $0.26 is billed (1 job), up to $2.00 is in flight (2 jobs), and this job "
         "(kling-o1) may cost up to $1.00, which is $0.26 too much. Nothing was sent. Raise max_cost_per_dag_run, or "
@@ -222,14 +225,14 @@ def test_the_refusal_names_every_figure():
 def test_a_sibling_that_may_cost_anything_is_named_unless_its_price_is_given():
     siblings = [in_flight(1, high=None, model="kling-99")]
     with pytest.raises(KlingBudgetExceededError, match=r"other\[1\] \(kling-99\).*prices=\{'kling-99': …\}"):
-        purse(limit=9.0).judge(ME, siblings, {})
-    assert purse(limit=9.0, prices={"kling-99": 2.0}).judge(ME, siblings, {}) == Pay()
-    assert purse(limit=9.0).judge(ME, siblings, {IDS[1]: Bill(request_id=IDS[1], cost=0.1)}) == Pay()
+        guard(limit=9.0).judge(ME, siblings, {})
+    assert guard(limit=9.0, prices={"kling-99": 2.0}).judge(ME, siblings, {}) == Pay()
+    assert guard(limit=9.0).judge(ME, siblings, {IDS[1]: Bill(request_id=IDS[1], cost=0.1)}) == Pay()
 
 
 def test_what_a_cleared_task_paid_is_in_its_record_when_its_bill_is_deleted():
     for cost in (0.0, 0.4):
-        job = PRICED.model_copy(update={"request_id": IDS[1], "delivered": True, "cost": cost})
+        job = PRICED.model_copy(update={"request_id": IDS[1], "closed": True, "cost": cost})
         assert former_cost(job, {}, gone=False) == cost
         told = tally([Claim(task="t", record=job)], {}, {})
         assert (told.billed, told.in_flight) == (cost, 0.0)
@@ -243,18 +246,18 @@ def test_what_a_cleared_task_paid_is_in_its_record_when_its_bill_is_deleted():
 def test_what_a_cleared_job_cost_is_asked_where_a_budget_counts_it_and_nothing_else_tells(cost):
     """A limit of 1.5 has room for a second job of up to 1.0 only where the first cost less."""
     left = DELIVERED.model_copy(update={"high": 1.0})
-    asked = Play(left, **spend(limit=1.5), funds=Funds(10.0))
+    asked = Play(left, **spend(limit=1.5), funds=BatchBalance(10.0))
     asked.cost = cost
     assert (asked.run().former_cost, asked.steps.count("AskCost")) == (cost, 1)
-    recorded = Play(left.model_copy(update={"cost": cost}), **spend(limit=1.5), funds=Funds(10.0))
+    recorded = Play(left.model_copy(update={"cost": cost}), **spend(limit=1.5), funds=BatchBalance(10.0))
     assert (recorded.run().former_cost, recorded.steps.count("AskCost")) == (cost, 0)
-    told = Play(left, **spend(limit=1.5), funds=Funds(10.0), bills=[Bill(request_id=IDS[0], cost=cost)])
+    told = Play(left, **spend(limit=1.5), funds=BatchBalance(10.0), bills=[Bill(request_id=IDS[0], cost=cost)])
     assert (told.run().former_cost, told.steps.count("AskCost")) == (cost, 0)
 
 
 @pytest.mark.parametrize("answer", [None, SegmindServerError("the history is away")])
 def test_a_cleared_job_whose_cost_nobody_tells_counts_at_the_most_it_may_cost(answer):
-    play = Play(DELIVERED.model_copy(update={"high": 1.0}), **spend(limit=1.5), funds=Funds(10.0))
+    play = Play(DELIVERED.model_copy(update={"high": 1.0}), **spend(limit=1.5), funds=BatchBalance(10.0))
     play.cost = answer
     with pytest.raises(KlingBudgetExceededError, match=r"\$1.00 is billed \(1 job\)"):
         play.run()
@@ -262,21 +265,21 @@ def test_a_cleared_job_whose_cost_nobody_tells_counts_at_the_most_it_may_cost(an
 
 
 def test_without_a_budget_nobody_asks_what_a_cleared_job_cost():
-    play = Play(DELIVERED, **spend(max_cost=2.0), funds=Funds(10.0))
+    play = Play(DELIVERED, **spend(max_cost=2.0), funds=BatchBalance(10.0))
     play.run()
     assert "AskCost" not in play.steps
 
 
 def spend(**fields):
-    return {"purse": purse(**{"batch": "submit", **fields}), "high": fields.get("high", 1.0)}
+    return {"guard": guard(**{"batch": "submit", **fields}), "high": fields.get("high", 1.0)}
 
 
 def test_the_budget_is_asked_after_the_intent_is_shown_and_before_it_is_stored():
-    play = Play(**spend(limit=5.0), funds=Funds(10.0))
+    play = Play(**spend(limit=5.0), funds=BatchBalance(10.0))
     assert play.run().funded
     assert play.steps == [
-        *("Recall", "CheckPlace", "Publish", "AskSiblings", "AskRunning", "AskSiblings", "AskBills"),
-        *("AskFunds", "Publish", "Tell", "Keep", "Post", "Keep", "Tell", "Deliver"),
+        *("LoadRecord", "CheckPlace", "Publish", "AskSiblings", "AskRunning", "AskSiblings", "AskBills"),
+        *("AskBalance", "Publish", "Log", "SaveRecord", "Post", "SaveRecord", "Log", "Deliver"),
     ]
 
 
@@ -295,10 +298,10 @@ def test_a_task_that_is_refused_takes_its_intent_back_so_that_it_blocks_nobody()
 @pytest.mark.parametrize("previous", [None, DELIVERED])
 def test_a_submit_that_segmind_refused_counts_no_more(previous):
     refusal = SegmindServerError("HTTP 500", status_code=500)
-    play = Play(previous, **spend(limit=5.0), funds=Funds(10.0), post=refusal)
+    play = Play(previous, **spend(limit=5.0), funds=BatchBalance(10.0), post=refusal)
     with pytest.raises(SegmindServerError):
         play.run()
-    assert (play.shown.record.request_id, play.shown.record.high) == (None, 0.0)
+    assert (play.shown.record.request_id, play.shown.record.has_no_job) == (None, True)
 
 
 def test_siblings_that_never_send_are_waited_for_and_then_named_in_the_refusal():
@@ -313,10 +316,10 @@ def test_a_sibling_that_makes_room_lets_the_next_one_pass_with_a_fresh_intent():
     class Changing(Play):
         def carry_out(self, step):
             if isinstance(step, steps.Pause):
-                self.siblings = [steps.withdrawn("other[1]", "")]
+                self.siblings = [withdrawn("other[1]", "")]
             return super().carry_out(step)
 
-    play = Changing(**spend(limit=1.5), siblings=[asking(1, later=-1)], funds=Funds(9.0))
+    play = Changing(**spend(limit=1.5), siblings=[asking(1, later=-1)], funds=BatchBalance(9.0))
     record = play.run()
     assert play.steps.count("Withdraw") == 1
     assert record.intended_at > NOW
@@ -328,9 +331,9 @@ def test_a_sibling_that_makes_room_lets_the_next_one_pass_with_a_fresh_intent():
 
 def test_the_first_of_a_batch_asks_whether_the_balance_covers_all_of_it():
     check = CheckBalance(started=2, left=float("inf"))
-    purse().refuse_for_balance(check, Funds(3.0, batch_size=5))
+    guard().refuse_for_balance(check, BatchBalance(3.0, batch_size=5))
     with pytest.raises(SegmindInsufficientCreditsError) as told:
-        purse().refuse_for_balance(check, Funds(2.5, batch_size=5))
+        guard().refuse_for_balance(check, BatchBalance(2.5, batch_size=5))
     assert str(told.value) == (
         "The balance is $2.50, and the 3 jobs of 'submit' (kling-o1) may need $3.00. Nothing was sent. Top up at "
         "Segmind; KlingCreditsSensor waits for that."
@@ -339,22 +342,22 @@ def test_the_first_of_a_batch_asks_whether_the_balance_covers_all_of_it():
 
 
 def test_no_more_balance_is_asked_for_than_the_budget_lets_the_batch_spend():
-    check = purse(limit=3.0).judge(claim("submit[0]"), [in_flight(1)], {})
+    check = guard(limit=3.0).judge(claim("submit[0]"), [in_flight(1)], {})
     assert check == CheckBalance(started=0, left=2.0)
-    purse().refuse_for_balance(check, Funds(2.0, batch_size=50))
+    guard().refuse_for_balance(check, BatchBalance(2.0, batch_size=50))
 
 
 def test_one_of_a_batch_asks_and_the_others_wait_for_it():
     mates = [claim(f"submit[{number}]", intended_at=NOW + timedelta(seconds=number)) for number in range(3)]
-    verdicts = [purse(limit=9.0).judge(me, [mate for mate in mates if mate is not me], {}) for me in mates]
+    verdicts = [guard(limit=9.0).judge(me, [mate for mate in mates if mate is not me], {}) for me in mates]
     assert verdicts == [CheckBalance(0, 9.0), Hold(), Hold()]
     funded = claim("submit[0]", funded=True)
-    assert purse(limit=9.0).judge(mates[1], [funded, mates[2]], {}) == Pay()
-    assert purse(limit=9.0).judge(mates[1], [mates[0]], {}, patient=False) == CheckBalance(0, 9.0)
+    assert guard(limit=9.0).judge(mates[1], [funded, mates[2]], {}) == Pay()
+    assert guard(limit=9.0).judge(mates[1], [mates[0]], {}, patient=False) == CheckBalance(0, 9.0)
 
 
 def test_max_cost_alone_asks_for_the_balance_too():
-    play = Play(**spend(max_cost=2.0), funds=Funds(0.5))
+    play = Play(**spend(max_cost=2.0), funds=BatchBalance(0.5))
     with pytest.raises(SegmindInsufficientCreditsError, match=r"The balance is \$0.50, and this job \(kling-o1\)"):
         play.run()
     assert (play.posts, play.shown) == (0, None)
@@ -392,17 +395,19 @@ class Race:
         attempts = {}
         due = []
         for task, high in enumerate(self.highs):
-            attempts[task] = Submission(
-                model=MODEL,
-                payload={"prompt": str(task)},
-                fingerprint=str(task),
-                task=f"submit[{task}]",
-                run="",
-                account="",
-                clock=lambda: self.now,
-                high=high,
-                purse=purse(high=high, limit=self.limit, chance=self.chance.random),
-            ).attempt()
+            attempts[task] = attempt(
+                Submission(
+                    model=MODEL,
+                    payload={"prompt": str(task)},
+                    fingerprint=str(task),
+                    task=f"submit[{task}]",
+                    run="",
+                    account="",
+                    clock=lambda: self.now,
+                    high=high,
+                    guard=guard(high=high, limit=self.limit, chance=self.chance.random),
+                )
+            )
             heapq.heappush(due, (NOW + timedelta(seconds=self.chance.random()), next(order), task, None))
         while due:
             self.now, _, task, step = heapq.heappop(due)
@@ -423,16 +428,16 @@ class Race:
             case steps.Publish(claim=shown) | steps.Deliver(claim=shown):
                 self.shown[task] = shown.model_dump(mode="json")
             case steps.Withdraw():
-                self.shown[task] = steps.withdrawn(f"submit[{task}]", "")
+                self.shown[task] = withdrawn(f"submit[{task}]", "")
             case steps.AskRunning():
                 return []
             case steps.AskSiblings():
                 return [shown for shown in self.shown if shown]
             case steps.AskBills():
                 return []
-            case steps.AskFunds():
+            case steps.AskBalance():
                 self.balance_asked += 1
-                return Funds(1000.0)
+                return BatchBalance(1000.0)
             case steps.Post():
                 request_id = next(self.ids)
                 self.jobs[request_id] = self.highs[task]
@@ -481,7 +486,7 @@ class Starting(Play):
         return super().carry_out(step)
 
 
-CLEARED = claim("submit[1]", request_id=IDS[0], delivered=True, cost=1.0)
+CLEARED = claim("submit[1]", request_id=IDS[0], closed=True, cost=1.0)
 
 
 def test_a_sibling_that_was_cleared_too_is_waited_for_until_it_shows_what_it_has_spent():
@@ -506,7 +511,7 @@ def test_what_a_sibling_has_spent_stays_known_while_airflow_starts_it_again():
 
 
 def test_a_sibling_that_shows_nothing_is_not_waited_for_forever():
-    play = Starting(**spend(limit=1.5), funds=Funds(9.0))
+    play = Starting(**spend(limit=1.5), funds=BatchBalance(9.0))
     play.shows_after = 10**9
     assert play.run().request_id == IDS[8]
     assert timedelta(seconds=90) <= play.now - NOW < timedelta(seconds=110)

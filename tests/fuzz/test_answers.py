@@ -10,25 +10,17 @@ from hypothesis import strategies as st
 from airflow_provider_kling.budget.costs import bill_of
 from airflow_provider_kling.delivery import bill_of_failure, summary, xcoms
 from airflow_provider_kling.hooks.response_body import Body, BodyError
-from airflow_provider_kling.polling.balance_wait import TopUp
+from airflow_provider_kling.polling.balance_wait import BalanceWait
 from airflow_provider_kling.polling.job_wait import Done, GiveUp, Wait
 from airflow_provider_kling.segmind import clock as clocks
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.addresses import is_link
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindRateLimitError
+from airflow_provider_kling.segmind.history import HistoryPage
 from airflow_provider_kling.segmind.identifiers import is_request_id
 from airflow_provider_kling.segmind.refusals import rate_limit_reset
-from airflow_provider_kling.segmind.schemas import (
-    Credits,
-    Generation,
-    HistoryPage,
-    ModelList,
-    Receipt,
-    Result,
-    Status,
-    Uploaded,
-)
-from airflow_provider_kling.submission.resume import resumes_at
+from airflow_provider_kling.segmind.schemas import Credits, Generation, ModelList, Receipt, Result, Status, Uploaded
+from airflow_provider_kling.submission.policy import resumes_at
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import ID, LINK, bodies, header_values, headers, statuses
@@ -124,9 +116,9 @@ def test_a_balance(code, sent, body, wanted):
     assert balance is None or isinstance(balance, Credits)
     if balance is not None:
         assert abs(balance.total) < 1e12
-        waiting = TopUp(wanted, NOW, 1.0)
+        waiting = BalanceWait(wanted, NOW, 1.0)
         waiting.begun()
-        decision = waiting.after_look(balance, now=NOW)
+        decision = waiting.after_answer(balance, now=NOW)
         if isinstance(decision, GiveUp):
             assert_told(decision.error)
 
@@ -178,7 +170,7 @@ def ended(state):
     """Go on from a status as every wait does."""
     assert_amount(state.metrics.cost)
     wait = Wait(ID, NOW + timedelta(hours=1), lambda _: 1.0, "kling-o1")
-    decision = wait.after_look(state, now=NOW)
+    decision = wait.after_answer(state, now=NOW)
     wait.begun(1.0, 1.0)
     assert_amount(bill_of(ID, "kling-o1", state).cost)
     if isinstance(decision, GiveUp):

@@ -18,7 +18,7 @@ from airflow_provider_kling.segmind.identifiers import checked_request_id, check
 from airflow_provider_kling.segmind.settings import Settings
 from airflow_provider_kling.storage.lineage import _links
 from airflow_provider_kling.storage.sidecar import _bared, bare
-from airflow_provider_kling.submission.attempt import fingerprint
+from airflow_provider_kling.submission.submission import fingerprint
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import LINK, any_text, encoded, json_values, nearly, scalars, values

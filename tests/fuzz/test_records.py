@@ -9,18 +9,19 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import strategies as st
 
 from airflow_provider_kling.budget.costs import read_bills, tally
-from airflow_provider_kling.budget.guard import Purse
-from airflow_provider_kling.budget.run_cost import reckon
+from airflow_provider_kling.budget.guard import BudgetGuard
+from airflow_provider_kling.budget.run_cost import run_cost
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError
-from airflow_provider_kling.segmind.identifiers import is_request_id
+from airflow_provider_kling.segmind.identifiers import canonical_id, is_request_id
 from airflow_provider_kling.segmind.protocol import history
 from airflow_provider_kling.storage.lineage import Lineage, describe
 from airflow_provider_kling.storage.sidecar import read_sidecar
 from airflow_provider_kling.submission import messages as outlook
-from airflow_provider_kling.submission.attempt import Submission, Take, fingerprint, read_record
-from airflow_provider_kling.submission.history_match import Sent, Window, canonical_id, matches
+from airflow_provider_kling.submission.history_match import Sent, Window, matches
+from airflow_provider_kling.submission.judgement import Take, judge
+from airflow_provider_kling.submission.record import Claim, read_claims, read_record, read_withdrawn
 from airflow_provider_kling.submission.record_store import RecordStore
-from airflow_provider_kling.submission.steps import Claim, read_claims, read_withdrawn
+from airflow_provider_kling.submission.submission import Submission, fingerprint
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import ID, LINK, any_text, bodies, encoded, json_values, nearly, values
@@ -43,7 +44,7 @@ RECORD = {
     "request_id": ID,
     "found": True,
     "accepted_at": "2026-11-21T09:59:01Z",
-    "delivered": False,
+    "closed": False,
     "cost": 0.56,
     "former": [ID],
     "seen": [],
@@ -115,13 +116,13 @@ def test_the_claims_of_siblings(shown, bills):
     spent = tally(claims, known, {"kling-o1": 0.56})
     for amount in (spent.billed, spent.in_flight):
         assert_amount(amount)
-    reckoned = reckon(claims, known, limit=5.0)
+    reckoned = run_cost(claims, known, limit=5.0)
     assert_fit(reckoned.to_dict())
     list(reckoned.lines())
-    purse = Purse(model="kling-o1", high=0.56, chance=lambda: 0.5, limit=1.0, batch="me")
+    guard = BudgetGuard(model="kling-o1", high=0.56, chance=lambda: 0.5, limit=1.0, batch="me")
     me = Claim.model_validate({"task": "me", "run": "r", "record": {**RECORD, "request_id": None, "former_cost": 0.0}})
     try:
-        purse.judge(me, claims, known)
+        guard.judge(me, claims, known)
     except SegmindError as error:
         assert_told(error)
 
@@ -143,7 +144,7 @@ def test_the_history_row_of_a_lost_job(body, shown, sent):
     assert all(is_request_id(row.request_id) and row.model_name == "kling-o1" for row in found.certain)
     intent = read_record({**RECORD, "request_id": None, "intended_at": NOW.isoformat(), "former": []})
     try:
-        finding = submission(payload=sent).judge(intent, rows, read_claims(shown), NOW + timedelta(minutes=1))
+        finding = judge(submission(payload=sent), intent, rows, read_claims(shown), NOW + timedelta(minutes=1))
     except SegmindError as error:
         assert_told(error)
         return

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_kling.polling.job_wait import Done, FetchResult, GiveUp, LookAgain, LookUp, Wait
+from airflow_provider_kling.polling.job_wait import AskHistory, Done, FetchResult, GiveUp, PollAgain, Wait
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.schemas import Result, Status
 
@@ -18,22 +18,22 @@ def wait():
 
 def test_a_running_job_is_looked_at_again_after_the_interval(wait):
     for state in ("QUEUED", "PROCESSING", "processing"):
-        assert wait.after_look(Status(status=state), now=NOW) == LookAgain(5)
+        assert wait.after_answer(Status(status=state), now=NOW) == PollAgain(5)
 
 
 def test_a_completed_job_is_fetched_even_after_the_deadline(wait):
     late = NOW + timedelta(hours=1)
-    assert wait.after_look(Status(status="COMPLETED"), now=late) == FetchResult()
+    assert wait.after_answer(Status(status="COMPLETED"), now=late) == FetchResult()
     result = Result(status="COMPLETED", output="https://i/1.mp4")
-    assert wait.after_look(result, now=late) == Done(result)
+    assert wait.after_answer(result, now=late) == Done(result)
 
 
 def test_a_result_that_is_behind_the_status_is_fetched_again(wait):
-    assert wait.after_look(Result(status="PROCESSING"), now=NOW) == LookAgain(5)
+    assert wait.after_answer(Result(status="PROCESSING"), now=NOW) == PollAgain(5)
 
 
 def test_a_failed_job_ends_the_wait(wait):
-    decision = wait.after_look(Status(status="FAILED", error="bad picture"), now=NOW)
+    decision = wait.after_answer(Status(status="FAILED", error="bad picture"), now=NOW)
     assert isinstance(decision, GiveUp)
     assert isinstance(decision.error, errors.KlingGenerationFailedError)
     assert "bad picture" in str(decision.error)
@@ -43,7 +43,7 @@ def test_a_job_that_nobody_knows_is_waited_for_while_it_is_young_and_lost_afterw
     wait = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5, submitted_at=NOW)
     unknown = errors.SegmindRequestNotFoundError("404")
     young = wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=9))
-    assert isinstance(young, LookAgain)
+    assert isinstance(young, PollAgain)
     assert "did not know the job yet" in young.concern
     assert isinstance(wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=10)), GiveUp)
     of_unknown_age = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5)
@@ -51,8 +51,8 @@ def test_a_job_that_nobody_knows_is_waited_for_while_it_is_young_and_lost_afterw
 
 
 def test_the_last_look_falls_on_the_deadline(wait):
-    assert wait.after_look(Status(status="QUEUED"), now=NOW + timedelta(seconds=58)) == LookAgain(2)
-    decision = wait.after_look(Status(status="QUEUED"), now=NOW + timedelta(seconds=60))
+    assert wait.after_answer(Status(status="QUEUED"), now=NOW + timedelta(seconds=58)) == PollAgain(2)
+    decision = wait.after_answer(Status(status="QUEUED"), now=NOW + timedelta(seconds=60))
     assert isinstance(decision.error, errors.KlingGenerationTimeoutError)
     assert decision.error.request_id == "r-1"
     assert "still billed" in str(decision.error)
@@ -71,7 +71,7 @@ def test_the_last_look_falls_on_the_deadline(wait):
 def test_a_look_that_fails_says_nothing_about_the_job(wait, error):
     for _ in range(100):
         decision = wait.after_error(error, now=NOW)
-        assert decision == LookAgain(5, "x")
+        assert decision == PollAgain(5, "x")
     late = wait.after_error(error, now=NOW + timedelta(seconds=61))
     assert isinstance(late.error, errors.KlingGenerationTimeoutError)
     assert "101 look(s) failed" in str(late.error)
@@ -92,7 +92,7 @@ def test_what_no_later_look_can_cure_ends_the_wait(wait, error):
 def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
     wait = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5, settings_until=NOW + timedelta(minutes=5))
     error = errors.SegmindSettingsError("missing")
-    assert wait.after_error(error, now=NOW) == LookAgain(5, "missing")
+    assert wait.after_error(error, now=NOW) == PollAgain(5, "missing")
     assert wait.after_error(error, now=NOW + timedelta(minutes=5)) == GiveUp(error)
     refused = errors.SegmindAuthenticationError("x")
     assert wait.after_error(refused, now=NOW) == GiveUp(refused)
@@ -100,8 +100,8 @@ def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_sa
 
 def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(wait):
     unknown = errors.SegmindRequestNotFoundError("x")
-    assert wait.after_error(unknown, now=NOW) == LookUp()
-    assert wait.after_lookup_error(errors.SegmindServerError("x"), now=NOW) == LookAgain(5, "x")
+    assert wait.after_error(unknown, now=NOW) == AskHistory()
+    assert wait.after_lookup_error(errors.SegmindServerError("x"), now=NOW) == PollAgain(5, "x")
     refused = errors.SegmindAuthenticationError("x")
     assert wait.after_lookup_error(refused, now=NOW) == GiveUp(refused)
     lost = wait.after_lookup_error(unknown, now=NOW)

@@ -18,7 +18,7 @@ from airflow_provider_kling.polling.schedule import (
     Job,
     in_turn,
     longest_unseen,
-    next_look,
+    next_poll,
 )
 
 USUAL = Expectation(197, 0.25)
@@ -27,7 +27,7 @@ USUAL = Expectation(197, 0.25)
 def looks(expectation, until, chance=0.5):
     age, found = 0.0, []
     while age < until:
-        age = next_look(age, expectation, chance=chance)
+        age = next_poll(age, expectation, chance=chance)
         found.append(age)
     return found
 
@@ -52,8 +52,8 @@ def test_looks_are_closest_where_the_job_is_likely_to_be_done_and_slow_down_afte
 def test_the_next_look_depends_on_the_age_alone_and_never_lies_behind(age):
     for expectation in (USUAL, Expectation(), Expectation(5, 0.1), Expectation(800, 1.0)):
         for chance in (0.0, 0.5, 1.0):
-            assert next_look(age, expectation, chance=chance) > age
-            assert next_look(age, expectation, chance=chance) == next_look(age, expectation, chance=chance)
+            assert next_poll(age, expectation, chance=chance) > age
+            assert next_poll(age, expectation, chance=chance) == next_poll(age, expectation, chance=chance)
 
 
 def test_fifteen_looks_at_a_job_of_three_minutes_see_its_end_within_some_seconds():
@@ -106,9 +106,9 @@ def test_a_pause_holds_everything_and_never_gets_shorter():
 
 def test_the_likeliest_job_comes_first_and_nobody_is_forgotten():
     now = 1000.0
-    fresh, due, seen_just_now = Job(now - 20, USUAL), Job(now - 197, USUAL), Job(now - 200, USUAL, last_look=now - 1)
+    fresh, due, seen_just_now = Job(now - 20, USUAL), Job(now - 197, USUAL), Job(now - 200, USUAL, last_poll=now - 1)
     assert in_turn([fresh, seen_just_now, due], now, bound=500, count=3) == [due, seen_just_now, fresh]
-    forgotten = Job(now - 700, Expectation(6000), last_look=now - 600)
+    forgotten = Job(now - 700, Expectation(6000), last_poll=now - 600)
     assert in_turn([due, forgotten], now, bound=500, count=1) == [forgotten]
     assert longest_unseen(10, 1.0) == 60
     assert longest_unseen(200, 1.25) == 500

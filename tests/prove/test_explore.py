@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from airflow_provider_kling.submission.attempt import Absent, NotYet, Submission
-from airflow_provider_kling.submission.steps import Keep
+from airflow_provider_kling.submission.attempt import attempt
+from airflow_provider_kling.submission.steps import SaveRecord
 from prove import __main__ as command
 from prove.attempts import plain
 from prove.explore import explore
@@ -20,21 +21,16 @@ from prove.walks import walk, walks
 ONE = Scenario(name="one", tasks=(Wish(),), faults={"die": 1, "lose": 1}, total=1)
 
 
-class Impatient(Submission):
-    """Takes what the history does not show yet for absent."""
-
-    def judge(self, intent, rows, others, now):
-        found = Submission.judge(self, intent, rows, others, now)
-        return Absent() if isinstance(found, NotYet) else found
+def impatient(submission):
+    """Take what the history does not show yet for absent."""
+    return attempt(replace(submission, grace=timedelta(0)))
 
 
-class Hasty(Submission):
-    """Counts a job as delivered before Airflow has counted the success."""
-
-    def attempt(self):
-        accepted = yield from Submission.attempt(self)
-        yield Keep(accepted.model_copy(update={"delivered": True}))
-        return accepted
+def hasty(submission):
+    """Count a job as delivered before Airflow has counted the success."""
+    accepted = yield from attempt(submission)
+    yield SaveRecord(accepted.model_copy(update={"closed": True}))
+    return accepted
 
 
 def named(name):
@@ -66,7 +62,7 @@ def test_two_tasks_without_faults_are_tried_in_every_order():
     assert two.states > one.states * 2
 
 
-@pytest.mark.parametrize("protocol", [Impatient, Hasty])
+@pytest.mark.parametrize("protocol", [impatient, hasty])
 def test_a_planted_defect_is_found_and_its_path_tells_it_again(protocol):
     scenario = replace(ONE, faults={"die": 1, "late": 1, "lose": 1, "post_execute": 1}, total=2)
     result = explore(scenario, protocol)
@@ -78,7 +74,7 @@ def test_a_planted_defect_is_found_and_its_path_tells_it_again(protocol):
 
 
 def test_the_sound_protocol_goes_another_way_than_the_planted_defect():
-    result = explore(replace(ONE, faults={"lose": 1, "late": 1}, total=2), Impatient)
+    result = explore(replace(ONE, faults={"lose": 1, "late": 1}, total=2), impatient)
     with pytest.raises(ValueError, match="cannot come here"):
         list(replay(replace(ONE, faults={"lose": 1, "late": 1}, total=2), path_of(result)))
 

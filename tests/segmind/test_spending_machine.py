@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from airflow_provider_kling.budget.guard import Funds, Purse
+from airflow_provider_kling.budget.guard import BatchBalance, BudgetGuard
 from airflow_provider_kling.submission import steps
 from tests.segmind.test_submission_machine import EXAMPLES, HUNTS, MODEL, STEPS, Job, Task, World
 
@@ -46,8 +46,8 @@ class BudgetWorld(World):
             task.xcom = self.before.get(task.name)
 
     def money(self) -> dict[str, object]:
-        purse = Purse(model=MODEL, high=PRICE, limit=self.limit, batch="submit", chance=lambda: 0.5)
-        return {"high": PRICE, "purse": purse}
+        guard = BudgetGuard(model=MODEL, high=PRICE, limit=self.limit, batch="submit", chance=lambda: 0.5)
+        return {"high": PRICE, "guard": guard}
 
     def bills(self) -> list[object]:
         return [{"request_id": request_id, "cost": cost} for request_id, cost in self.billed.items()]
@@ -57,8 +57,8 @@ class BudgetWorld(World):
 
     def carry_out(self, task: Task) -> object:
         match task.step:
-            case steps.AskFunds():
-                return Funds(100.0)
+            case steps.AskBalance():
+                return BatchBalance(100.0)
             case steps.AskRunning(retried=True):
                 return [other.name for other in self.tasks if other.starts and not (other.done or other.stuck)]
         return super().carry_out(task)

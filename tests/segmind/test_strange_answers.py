@@ -18,9 +18,8 @@ from airflow_provider_kling.segmind.errors import (
     SegmindInputError,
     SegmindResponseError,
 )
-from airflow_provider_kling.submission.attempt import read_record
 from airflow_provider_kling.submission.history_match import Sent, Window, matches
-from airflow_provider_kling.submission.steps import read_claims
+from airflow_provider_kling.submission.record import read_claims, read_record
 
 ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)

@@ -28,14 +28,17 @@ from airflow_provider_kling.segmind.errors import (
     SegmindError,
     SegmindServerError,
 )
-from airflow_provider_kling.segmind.placeholders import filled_in, stand_in
-from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
+from airflow_provider_kling.segmind.history import HistoryRow
+from airflow_provider_kling.segmind.placeholders import filled_in, placeholder
+from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.submission import steps
-from airflow_provider_kling.submission.attempt import Submission, fingerprint, read_record
+from airflow_provider_kling.submission.attempt import attempt
+from airflow_provider_kling.submission.record import read_record, withdrawn
 from airflow_provider_kling.submission.record_store import RecordStore
+from airflow_provider_kling.submission.submission import Submission, fingerprint
 
 if TYPE_CHECKING:
-    from airflow_provider_kling.submission.steps import Record
+    from airflow_provider_kling.submission.record import Record
 
 MODEL = "kling-o1"
 GRACE = 600
@@ -181,25 +184,27 @@ class World(RuleBasedStateMachine):
         task.wanted, task.again = key, False
         self.pass_time(START)
         payload = self.payload(task)
-        attempt = Submission(
-            model=MODEL,
-            payload=payload,
-            fingerprint=fingerprint(MODEL, payload),
-            account="",
-            task=task.name,
-            run=task.run,
-            forgotten=task.starts > 1 and task.variable is not None,
-            clock=self.clock,
-            grace=timedelta(seconds=GRACE),
-            **self.money(),
-        ).attempt()
-        task.attempt, task.step = attempt, next(attempt)
+        going = attempt(
+            Submission(
+                model=MODEL,
+                payload=payload,
+                fingerprint=fingerprint(MODEL, payload),
+                account="",
+                task=task.name,
+                run=task.run,
+                forgotten=task.starts > 1 and task.variable is not None,
+                clock=self.clock,
+                grace=timedelta(seconds=GRACE),
+                **self.money(),
+            )
+        )
+        task.attempt, task.step = going, next(going)
 
     def payload(self, task: Task) -> dict:
         """Return what is wanted; with files the prompts are the same, and only what a file holds differs."""
         if not self.files:
             return {"prompt": task.prompt}
-        return {"prompt": "@Image1", "image_urls": [stand_in(sha256(task.prompt.encode()).hexdigest())]}
+        return {"prompt": "@Image1", "image_urls": [placeholder(sha256(task.prompt.encode()).hexdigest())]}
 
     def upload(self, task: Task) -> dict:
         """Upload, or take what is there; now and then two tasks upload in the same moment and do not see it."""
@@ -243,7 +248,7 @@ class World(RuleBasedStateMachine):
                     if isinstance(value, Receipt) and task.intends is not None:
                         task.stores_by = task.intends + GRACE - 1
                     task.intends = None
-                case steps.Keep(), _:
+                case steps.SaveRecord(), _:
                     task.stores_by = None
                 case _, steps.Publish(claim=claim) if not claim.record.unclear and claim.record.request_id is None:
                     task.intends = claim.record.intended_at.timestamp()
@@ -264,11 +269,11 @@ class World(RuleBasedStateMachine):
     def carry_out(self, task: Task) -> object:
         """Do what any step but the POST asks for."""
         match task.step:
-            case steps.Recall():
+            case steps.LoadRecord():
                 return task.store.load()
-            case steps.Keep(record=record):
+            case steps.SaveRecord(record=record):
                 task.store.save(record)
-            case steps.Forget():
+            case steps.DeleteRecord():
                 task.store.delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
@@ -277,10 +282,10 @@ class World(RuleBasedStateMachine):
             case steps.Upload():
                 return self.upload(task)
             case steps.Withdraw():
-                task.xcom = steps.withdrawn(task.name, task.run)
+                task.xcom = withdrawn(task.name, task.run)
             case steps.AskBills():
                 return self.bills()
-            case steps.Look(since=since, until=until):
+            case steps.SearchHistory(since=since, until=until):
                 return [
                     HistoryRow(
                         request_id=job.request_id.replace("-", ""),
@@ -294,7 +299,7 @@ class World(RuleBasedStateMachine):
                 ]
             case steps.Pause(seconds=seconds):
                 self.pass_time(seconds)
-            case steps.Tell(line=line):
+            case steps.Log(line=line):
                 task.last_words.append(line)
         return None
 
@@ -416,13 +421,13 @@ class World(RuleBasedStateMachine):
         return (
             task.attempt is not None
             and not task.returns
-            and not isinstance(task.step, steps.Post | steps.Look | steps.Pause | steps.Tell)
+            and not isinstance(task.step, steps.Post | steps.SearchHistory | steps.Pause | steps.Log)
         )
 
-    @precondition(lambda self: any(isinstance(task.step, steps.Look) for task in self.tasks))
+    @precondition(lambda self: any(isinstance(task.step, steps.SearchHistory) for task in self.tasks))
     @rule(choice=st.integers(0, 2))
     def the_history_does_not_answer(self, choice: int) -> None:
-        task = self.pick([task for task in self.tasks if isinstance(task.step, steps.Look)], choice)
+        task = self.pick([task for task in self.tasks if isinstance(task.step, steps.SearchHistory)], choice)
         self.answer(task, SegmindServerError("HTTP 500"))
 
     @rule(seconds=st.integers(1, GRACE + 100))

@@ -139,7 +139,7 @@ class Rows:
         self.links, self.asked = links, []
 
     def find_row(self, request_id):
-        from airflow_provider_kling.segmind.schemas import HistoryRow
+        from airflow_provider_kling.segmind.history import HistoryRow
 
         self.asked.append(request_id)
         return HistoryRow.model_validate({"request_id": request_id, "request_body": {"image_urls": self.links}})

@@ -14,10 +14,12 @@ from airflow_provider_kling.segmind.errors import (
     SegmindServerError,
     SegmindUnresolvedSubmitError,
 )
-from airflow_provider_kling.segmind.schemas import HistoryRow, Receipt
+from airflow_provider_kling.segmind.history import HistoryRow
+from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.submission import steps
-from airflow_provider_kling.submission.attempt import Submission, account, fingerprint, read_record
-from airflow_provider_kling.submission.steps import Claim, Record
+from airflow_provider_kling.submission.attempt import attempt
+from airflow_provider_kling.submission.record import Claim, Record, read_record, withdrawn
+from airflow_provider_kling.submission.submission import Submission, account, fingerprint
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 PAYLOAD = {"prompt": "a fox", "duration": 5}
@@ -26,7 +28,7 @@ ACCOUNT = account("https://api.segmind.com", "k")
 IDS = [f"0000000{number}-0000-4000-8000-000000000000" for number in range(9)]
 INTENT = Record(fingerprint=WANTED, account=ACCOUNT, model="kling-o1", intended_at=NOW, price="$0.035")
 ACCEPTED = INTENT.model_copy(update={"request_id": IDS[0], "accepted_at": NOW})
-DELIVERED = ACCEPTED.model_copy(update={"delivered": True})
+DELIVERED = ACCEPTED.model_copy(update={"closed": True})
 
 
 def row(request_id=IDS[0], created=NOW, body=None, **fields):
@@ -90,17 +92,17 @@ class Play:
         )
 
     def run(self):
-        attempt = self.submission.attempt()
-        step = next(attempt)
+        steps_of = attempt(self.submission)
+        step = next(steps_of)
         while True:
             self.steps.append(type(step).__name__)
             try:
                 try:
                     answer = self.carry_out(step)
                 except Exception as exc:  # noqa: BLE001 because the attempt says what each failure means
-                    step = attempt.throw(exc)
+                    step = steps_of.throw(exc)
                 else:
-                    step = attempt.send(answer)
+                    step = steps_of.send(answer)
             except StopIteration as end:
                 return end.value
 
@@ -108,7 +110,7 @@ class Play:
         if type(step).__name__ in self.broken:
             raise RuntimeError("the API server is away")
         stored = {
-            "Recall": self.store,
+            "LoadRecord": self.store,
             "AskSiblings": self.siblings,
             "AskOtherRuns": self.strangers,
             "AskBills": self.bills,
@@ -117,17 +119,17 @@ class Play:
         if type(step).__name__ in stored:
             return stored[type(step).__name__]
         match step:
-            case steps.Keep(record=record):
+            case steps.SaveRecord(record=record):
                 self.store = record.model_dump(mode="json")
-            case steps.Forget():
+            case steps.DeleteRecord():
                 self.store = None
             case steps.Publish() | steps.Withdraw():
                 self.shown = getattr(step, "claim", None)
-            case steps.Post() | steps.AskFunds() | steps.Look() | steps.AskOwner() | steps.AskCost():
+            case steps.Post() | steps.AskBalance() | steps.SearchHistory() | steps.AskOwner() | steps.AskCost():
                 return self.ask_segmind(step)
             case steps.Pause(seconds=seconds):
                 self.now += timedelta(seconds=seconds)
-            case steps.Tell(line=line):
+            case steps.Log(line=line):
                 self.log.append(line)
         return None
 
@@ -135,14 +137,14 @@ class Play:
         match step:
             case steps.Post():
                 answer = self.posted
-            case steps.AskFunds():
+            case steps.AskBalance():
                 answer = self.funds
             case steps.AskCost():
                 answer = self.cost
             case steps.AskOwner(request_id=request_id):
                 self.now += self.slow
                 answer = self.owns if isinstance(self.owns, Exception) else request_id in self.owns
-            case steps.Look():
+            case steps.SearchHistory():
                 self.now += self.slow
                 answer = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if isinstance(answer, Exception):
@@ -158,9 +160,19 @@ def test_without_a_record_the_intent_is_stored_then_sent_then_the_id_stored_befo
     play = Play()
     record = play.run()
     assert record.request_id == IDS[8]
-    assert play.steps == ["Recall", "CheckPlace", "Publish", "Tell", "Keep", "Post", "Keep", "Tell", "Deliver"]
+    assert play.steps == [
+        "LoadRecord",
+        "CheckPlace",
+        "Publish",
+        "Log",
+        "SaveRecord",
+        "Post",
+        "SaveRecord",
+        "Log",
+        "Deliver",
+    ]
     assert read_record(play.store) == record
-    assert not record.delivered  # which only Airflow tells, once it has counted the task as successful
+    assert not record.closed  # which only Airflow tells, once it has counted the task as successful
 
 
 def test_an_attempt_adopts_the_job_of_the_one_before_it_as_long_as_that_was_not_counted_as_successful():
@@ -189,7 +201,7 @@ def test_a_young_intent_that_the_history_does_not_show_is_looked_up_for_a_while_
     assert play.posts == 0
     assert play.now == NOW + timedelta(minutes=1, seconds=15)
     assert caught.value.look_again_at == (NOW + timedelta(minutes=2, seconds=30)).isoformat()
-    assert play.steps.count("Look") == 5
+    assert play.steps.count("SearchHistory") == 5
     assert read_record(play.store) == INTENT
     assert str(caught.value) == (
         "Whether the submit of kling-o1 at 2026-11-21 10:00:00 UTC was accepted is unknown: Segmind's request history "
@@ -216,7 +228,7 @@ def test_a_look_that_was_asked_for_before_the_grace_was_over_and_answered_after_
 def test_an_old_intent_that_the_history_does_not_show_is_submitted_anew():
     play = Play(INTENT, at=NOW + timedelta(minutes=10), looks=[[]])
     assert play.run().request_id == IDS[8]
-    assert (play.posts, play.steps.count("Look")) == (1, 1)
+    assert (play.posts, play.steps.count("SearchHistory")) == (1, 1)
 
 
 def test_an_old_intent_that_the_history_shows_is_adopted():
@@ -327,7 +339,7 @@ def test_a_job_may_be_one_that_a_sibling_holds_which_was_just_started_and_shows_
         play.run()
     assert caught.value.look_again_at == (NOW + timedelta(seconds=15)).isoformat()
 
-    play.siblings = [steps.withdrawn("submit[1]", "")]
+    play.siblings = [withdrawn("submit[1]", "")]
     assert play.run().request_id == IDS[0]
 
 
@@ -427,7 +439,7 @@ def test_after_a_refusal_that_a_gateway_may_have_made_up_the_history_is_looked_i
     assert accepted.run().request_id == IDS[0]
     none = Play(kept, looks=[[]])
     assert none.run().request_id == IDS[8]
-    assert (accepted.posts, none.posts, none.steps.count("Look"), none.now) == (0, 1, 1, NOW)
+    assert (accepted.posts, none.posts, none.steps.count("SearchHistory"), none.now) == (0, 1, 1, NOW)
 
 
 def test_a_rotated_key_finds_the_job_and_another_account_does_not():
@@ -503,7 +515,7 @@ def test_an_id_that_airflow_does_not_store_is_in_the_error():
 
     class Forgetful(Play):
         def carry_out(self, step):
-            if isinstance(step, steps.Keep) and step.record.request_id:
+            if isinstance(step, steps.SaveRecord) and step.record.request_id:
                 raise RuntimeError("the API server is away")
             return super().carry_out(step)
 
@@ -533,7 +545,7 @@ def test_what_the_history_did_not_show_before_a_worker_stood_still_may_be_there_
     class StandsStill(Play):
         def carry_out(self, step):
             answer = super().carry_out(step)
-            if isinstance(step, steps.Look | steps.AskOwner):
+            if isinstance(step, steps.SearchHistory | steps.AskOwner):
                 self.now += timedelta(minutes=11)
             return answer
 
@@ -570,7 +582,7 @@ def test_the_history_is_asked_for_the_days_of_the_intent_and_for_no_more_of_its_
 
     class Asking(Play):
         def carry_out(self, step):
-            if isinstance(step, steps.Look):
+            if isinstance(step, steps.SearchHistory):
                 asked.append((step.since, step.until))
             return super().carry_out(step)
 

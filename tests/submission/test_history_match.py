@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_kling.segmind.placeholders import filled_in, stand_in
-from airflow_provider_kling.segmind.schemas import HistoryRow
-from airflow_provider_kling.submission.history_match import Sent, Window, canonical_id, id_forms, matches
+from airflow_provider_kling.segmind.history import HistoryRow
+from airflow_provider_kling.segmind.identifiers import canonical_id, id_forms
+from airflow_provider_kling.segmind.placeholders import filled_in, placeholder
+from airflow_provider_kling.submission.history_match import Sent, Window, matches
 from airflow_provider_kling.submission.policy import ORPHAN_GRACE
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -127,7 +128,7 @@ def test_an_id_has_two_forms():
     assert id_forms("r1") == ("r1",)
 
 
-MUG = stand_in("a" * 64)
+MUG = placeholder("a" * 64)
 WITH_FILES = {"prompt": "a fox", "image_urls": [MUG, "https://x/y"], "elements": [{"frontal_image_url": MUG}]}
 
 

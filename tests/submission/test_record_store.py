@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_kling.segmind.errors import SegmindInputError
-from airflow_provider_kling.submission.attempt import read_record
+from airflow_provider_kling.submission.record import read_record
 from airflow_provider_kling.submission.record_store import RecordStore
-from tests.segmind.test_submission import ACCEPTED, DELIVERED, INTENT
+from tests.submission.test_attempt import ACCEPTED, DELIVERED, INTENT
 
 
 class State(dict):
@@ -60,7 +60,7 @@ def test_a_job_of_which_nothing_more_is_wanted_leaves_no_variable_and_lets_a_cle
     store = RecordStore(state, variable)
     store.save(ACCEPTED)
     store.conclude(0.5)
-    assert (kept(store).delivered, variable.text) == (True, None)
+    assert (kept(store).closed, variable.text) == (True, None)
 
 
 def test_what_is_no_record_in_a_variable_is_an_error_and_never_no_record():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_kling.segmind.errors import SegmindRateLimitError
-from airflow_provider_kling.submission.resume import LONGEST_LIMITED, resumes_at
+from airflow_provider_kling.submission.policy import LONGEST_LIMITED, resumes_at
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,147 @@
+"""The request history as Segmind tells it: its rows, what a row says of a job, and when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
+
+from airflow_provider_kling.segmind.identifiers import canonical_id, is_request_id, is_slug
+from airflow_provider_kling.segmind.sanitize import read_json, read_literal
+from airflow_provider_kling.segmind.schemas import JobStatus, Result, Schema, SideCost, SideText, SideTime
+
+#: Rows in one answer, at the most: several times as many as are asked for.
+MOST_ROWS = 500
+#: How long after a job was accepted its row may still be missing.
+LATEST_ROW = timedelta(minutes=10)
+#: How far a local time may be ahead of UTC, and behind it.
+_EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
+#: The states that are an end; what else the history says is a job that still runs.
+_PAST_STATES = {"COMPLETED": JobStatus.COMPLETED, "FAILED": JobStatus.FAILED}
+
+
+class HistoryRow(Schema):
+    """
+    One row of the request history: a job of any age, running, completed or failed.
+
+    A job with several outputs has a row for each, and every one carries the job's full cost.
+    ``request_body`` holds the parameters as sent, or None where they cannot be read. ``request_id`` is empty where the
+    row has none: it may be a job, and hides no other. What else a row says is left out: thousands are held at once.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
+
+    request_id: str = ""
+    model_name: SideText = None
+    status: SideText = Field(default=None, validation_alias=AliasChoices("model_status", "status"))
+    cost: SideCost = Field(default=None, validation_alias=AliasChoices("credits_deduction", "cost"))
+    request_body: dict[str, Any] | None = None
+    url: SideText = Field(default=None, validation_alias=AliasChoices("generation_url", "url"))
+    created_at: SideTime = Field(
+        default=None, validation_alias=AliasChoices("model_created", "created_at", "created", "timestamp")
+    )
+    error: SideText = None
+
+    @field_validator("request_id", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return value if isinstance(value, str) and is_request_id(value) else ""
+
+    @field_validator("request_body", mode="before")
+    @classmethod
+    def _read_body(cls, value: Any) -> Any:
+        """Read JSON or a Python literal: the official SDK's own test shows the latter."""
+        if not isinstance(value, str):
+            return value if isinstance(value, dict) else None
+        for read in (read_json, read_literal):
+            try:
+                body = read(value)
+            except ValueError:
+                continue
+            return body if isinstance(body, dict) else None
+        return None
+
+
+class HistoryPage(Schema):
+    """
+    One page of the request history, or the rows of one request.
+
+    :param size: bytes of the answer.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
+
+    rows: tuple[HistoryRow, ...] = Field(validation_alias=AliasChoices("data", "rows"), max_length=MOST_ROWS)
+    size: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_shape(cls, answer: Any) -> Any:
+        """Take a list, the list in an object, and, as one request may be told, one row alone."""
+        if isinstance(answer, dict):
+            answer = next((answer[key] for key in ("data", "rows") if key in answer), answer)
+        return {"rows": [answer] if isinstance(answer, dict) else answer}
+
+    def about(self, request_id: str) -> HistoryPage:
+        """
+        Return it with the rows of that request; one without an id is one where it names its model.
+
+        :raises ValueError: there are others only, or what is no row: that is not the same as none.
+        """
+        wanted = canonical_id(request_id)
+        rows = tuple(
+            row
+            for row in self.rows
+            if canonical_id(row.request_id) == wanted or (not row.request_id and row.model_name is not None)
+        )
+        if self.rows and not rows:
+            raise ValueError("no row of the request in it")
+        return self.model_copy(update={"rows": rows})
+
+    def as_result(self) -> Result:
+        """
+        Return what the rows of one request tell as the API would have told it while it knew the job.
+
+        :raises ValueError: there is no row.
+        """
+        if not self.rows:
+            raise ValueError("no row of the request in it")
+        first = self.rows[0]
+        urls = [row.url for row in self.rows if row.url]
+        return Result.model_validate(
+            {
+                "status": _PAST_STATES.get((first.status or "").upper(), "COMPLETED" if urls else "PROCESSING"),
+                "error": first.error,
+                "output": urls[0] if len(urls) == 1 else urls or None,
+                "metrics": {} if first.cost is None else {"cost": first.cost},
+            }
+        )
+
+
+def is_of_model(row: HistoryRow, model: str) -> bool | None:
+    """Return whether a row is of a model; None where it names none that can be."""
+    name = (row.model_name or "").strip()
+    return name.casefold() == model.casefold() if is_slug(name) else None
+
+
+def created_at(row: HistoryRow) -> datetime | None:
+    """Return when the job was accepted; a time without a zone is UTC."""
+    if row.created_at is None or row.created_at.tzinfo is not None:
+        return row.created_at
+    return row.created_at.replace(tzinfo=UTC)
+
+
+def created_within(row: HistoryRow, first: datetime, last: datetime) -> bool | None:
+    """
+    Return whether the job was accepted from then to then; None where that is not known.
+
+    A time without a zone is UTC; where it does not fit as UTC, but does as a local time somewhere, it is not known.
+    """
+    created = created_at(row)
+    if created is None:
+        return None
+    if first <= created <= last:
+        return True
+    local = row.created_at is not None and row.created_at.tzinfo is None
+    return None if local and first - _WESTERNMOST <= created <= last + _EASTERNMOST else False
