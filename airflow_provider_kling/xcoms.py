@@ -1,17 +1,28 @@
-"""How the tasks of a run find each other: by what their operators do, and by where each tells what it did."""
+"""
+What tasks tell each other by XComs: under which keys, in what form, and who is asked.
+
+Public, for the author of a DAG: of a submit its return value, ``model`` and ``submitted_at``; of a wait its return
+value, ``url``, ``urls``, ``cost`` and ``metrics``. All others are this package's own, and begin with ``kling_``.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.budget.costs import Bill
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.versions import other_runs, xcoms_of_run
+from airflow_provider_kling.versions import in_loop_of, other_runs, xcoms_of_previous_iteration, xcoms_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import DAG, Context
+
+    from airflow_provider_kling.segmind.errors import KlingGenerationFailedError
+    from airflow_provider_kling.segmind.schemas import Result
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +30,13 @@ log = logging.getLogger(__name__)
 RECORD_KEY = "kling_submission"
 #: The XCom by which a task tells which file is behind a link: ``{link: {"path", "sidecar", "sha256"}}``.
 FILES_KEY = "kling_files"
+#: The XCom by which the tasks of a run know what a job cost.
+BILL_KEY = "kling_bill"
+#: The XCom by which a task shows the claims and the bills of all iterations of a loop before its own.
+EARLIER_KEY = "kling_earlier_iterations"
+#: What only this provider tells, so that an answer is not believed: the saved files of a result, and, where an author
+#: has each key of a result pushed, what tasks tell each other, or Airflow.
+_OURS = re.compile(r"files|return_value|submitted_at|kling_.*|_link_.*|skipmixin_key", re.DOTALL)
 
 
 class Traceable:
@@ -78,3 +96,68 @@ def claims_of_other_runs(context: Context, task_ids: Sequence[str]) -> list[Any]
 def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:
     """Return what tasks of the run show their siblings under a key, each mapped instance for itself."""
     return [value for value in ti.xcom_pull(task_ids=task_ids, key=key) if value] if task_ids else []
+
+
+def of_result(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
+    """
+    Return the XComs of a COMPLETED job by their keys.
+
+    ``return_value`` holds the whole result; ``url`` is left out where no file is recognised. ``kling_bill``
+    is for tasks that count what the run costs.
+    """
+    answer = result.model_dump(mode="json", exclude_none=True)
+    answer = {name: value for name, value in answer.items() if not _OURS.fullmatch(name)}
+    facts = {
+        "url": result.url,
+        "urls": list(result.urls),
+        "cost": result.metrics.cost,
+        "metrics": answer.get("metrics", {}),
+    }
+    asked = {"request_id": request_id, **({"model": model} if model else {})}  # whatever the answer says of that
+    whole = {**asked, **answer, **asked, **facts}
+    if result.url is None:
+        del facts["url"]
+    bill = Bill(request_id=request_id, model=model, cost=result.metrics.cost)
+    return {"return_value": whole, **facts, BILL_KEY: bill.model_dump(mode="json")}
+
+
+def bill_of_failure(error: KlingGenerationFailedError, model: str | None) -> dict[str, Any]:
+    """Return the bill of a FAILED job, which Segmind does not charge unless it says so."""
+    cost = (error.metrics or {}).get("cost") or 0.0
+    return Bill(request_id=error.request_id or "", model=model, cost=cost, failed=True).model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """
+    What tasks of earlier iterations have published, as JSON.
+
+    :param claims: what they have submitted.
+    :param bills: what it cost.
+    :param known: False where the iteration just before did not submit, so that nothing tells of those before it.
+    """
+
+    claims: list[Any] = field(default_factory=list)
+    bills: list[Any] = field(default_factory=list)
+    known: bool = True
+
+    def show(self, context: Context) -> None:
+        """Hand it on to the next iteration, where there may be one."""
+        if context.get("loop") is not None and self.known:
+            context["ti"].xcom_push(key=EARLIER_KEY, value={"claims": self.claims, "bills": self.bills})
+
+
+def earlier_iterations(context: Context, submitters: Sequence[str], cost_tellers: Sequence[str]) -> Earlier:
+    """Return what the iterations before this one have done; nothing, where the task is in no loop."""
+    loop: Any = context.get("loop")
+    if loop is None or loop.index == 0:
+        return Earlier()
+    inside = in_loop_of(context, submitters)
+    shown = xcoms_of_previous_iteration(context, inside, EARLIER_KEY)
+    if not shown:
+        return Earlier(known=False)
+    before = shown[0]  # the tasks of an iteration all saw the same, which was over
+    return Earlier(
+        [*before["claims"], *xcoms_of_previous_iteration(context, inside, RECORD_KEY)],
+        [*before["bills"], *xcoms_of_previous_iteration(context, in_loop_of(context, cost_tellers), BILL_KEY)],
+    )

@@ -1,45 +1,38 @@
-"""One look at a job from a worker, and what it comes to."""
+"""One poll of a job from a worker, and what it comes to."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.polling.job_wait import AskHistory, Done, FetchResult, GiveUp, PollAgain, Wait
+from airflow_provider_kling.polling.job_wait import Ask, Done, Question
+from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
 
 if TYPE_CHECKING:
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.polling.job_wait import Decision, JobWait
     from airflow_provider_kling.segmind.schemas import Result
 
 
-def look(hook: SegmindHook, wait: Wait) -> Result | PollAgain:
+def poll(hook: SegmindHook, wait: JobWait) -> Result | PollAgain:
     """
-    Look once: at the status, at the result once it is COMPLETED, in the history where the API has forgotten it.
+    Poll once.
 
     :raises SegmindError: what ends the wait.
     """
-    try:
-        decision = wait.after_answer(hook.get_status(wait.request_id), now=_now())
-        if isinstance(decision, FetchResult):
-            decision = wait.after_answer(hook.get_result(wait.request_id), now=_now())
-    except SegmindError as error:
-        decision = wait.after_error(error, now=_now())
-    if isinstance(decision, AskHistory):
+    ask = {Question.STATUS: hook.get_status, Question.RESULT: hook.get_result, Question.HISTORY: hook.find_request}
+    decision: Decision = wait.poll()
+    while isinstance(decision, Ask):
         try:
-            decision = wait.after_answer(hook.find_request(wait.request_id), now=_now())
+            answer = ask[decision.question](wait.request_id)
         except SegmindError as error:
-            decision = wait.after_lookup_error(error, now=_now())
+            decision = wait.after_error(error, now=datetime.now(tz=UTC))
+        else:
+            decision = wait.after_answer(answer, now=datetime.now(tz=UTC))
     match decision:
         case GiveUp(error=ending):
             raise ending
         case Done(result=result):
             return result
-        case PollAgain():
-            return decision
-        case _:
-            raise AssertionError(decision)
-
-
-def _now() -> datetime:
-    return datetime.now(tz=UTC)
+    return decision

@@ -13,8 +13,9 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.session_pool import Pool
+from airflow_provider_kling.polling.job_wait import Question
 from airflow_provider_kling.segmind import protocol
-from airflow_provider_kling.segmind.errors import SegmindBadRequestError, SegmindRequestNotFoundError
+from airflow_provider_kling.segmind.errors import SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.identifiers import checked_request_id, id_forms
 
 if TYPE_CHECKING:
@@ -66,30 +67,19 @@ class SegmindAsyncHook(BaseHook):
             pool, self._pool = self._pool, None
             await pool.leave()
 
-    async def look(self, request_id: str, job: Job | None = None) -> Status:
+    async def ask(self, question: Question, request_id: str, job: Job | None = None) -> Status:
         """
-        Return where a job stands, and with it the :class:`Result` where one request tells both.
+        Return the answer to one question of a poll.
 
-        Whether the result's address answers for a job in progress is not published. The first look finds
-        it out for the connection.
-
-        :param job: how urgent the look is, where requests per minute are scarce.
+        :param job: how urgent it is, where requests per minute are scarce; None goes first.
         """
-        pool = self.pool
-        if pool.result_tells_status is not False:
-            try:
-                answer = await self._send(protocol.result(request_id), job)
-            except (SegmindRequestNotFoundError, SegmindBadRequestError):
-                if pool.result_tells_status:
-                    raise
-                state = await self._send(protocol.status(request_id), job)
-                if not state.status.is_terminal:
-                    pool.result_tells_status = False
-                return state
-            if not answer.status.is_terminal:
-                pool.result_tells_status = True
-            return answer
-        return await self._send(protocol.status(request_id), job)
+        match question:
+            case Question.STATUS:
+                return await self._send(protocol.status(request_id), job)
+            case Question.RESULT:
+                return await self._send(protocol.result(request_id), job)
+            case Question.HISTORY:
+                return await self.find_request(request_id)
 
     async def get_status(self, request_id: str) -> Status:
         """Return where a job stands; FAILED is an answer, not an error."""

@@ -24,6 +24,7 @@ from airflow_provider_kling.hooks.connection import identity, missing, read_sett
 from airflow_provider_kling.hooks.logs import hide_in_logs
 from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.hooks.response_body import Body, BodyError
+from airflow_provider_kling.polling.job_wait import ResultAddress
 from airflow_provider_kling.polling.schedule import Budget, Durations, Expectation, Job, in_turn, longest_unseen
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
@@ -65,8 +66,7 @@ class Pool:
     def __init__(self, conn_id: str) -> None:
         self.conn_id = conn_id
         self.durations = Durations()
-        #: Whether the address of the result answers for a job in progress too; None while nobody has tried.
-        self.result_tells_status: bool | None = None
+        self.result_address = ResultAddress()
         self.users = 0
         self._settings: Settings | None = None
         self._resolving = asyncio.Lock()

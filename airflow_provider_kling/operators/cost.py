@@ -10,13 +10,12 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_kling.budget.costs import Bill, bill_of, read_bills
 from airflow_provider_kling.budget.limits import budgets
 from airflow_provider_kling.budget.run_cost import jobs_of, run_cost
-from airflow_provider_kling.delivery import BILL_KEY
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.sanitize import one_paragraph
 from airflow_provider_kling.submission.record import read_claims
-from airflow_provider_kling.xcoms import RECORD_KEY, Submitter, TellsCost, published, siblings
+from airflow_provider_kling.xcoms import BILL_KEY, RECORD_KEY, Submitter, TellsCost, published, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,23 +5,28 @@ from __future__ import annotations
 import random
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from airflow_provider_kling.operators.job_wait import TRIGGER_GRACE, timed_out
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_kling.operators.wait import TRIGGER_GRACE, timed_out
 from airflow_provider_kling.submission.policy import resumes_at
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator as _Operator
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.segmind.errors import SegmindError
 
-else:  # to Airflow's metaclass an operator among the bases is one whose __init__ ends the chain
-    _Operator = object
 
-
-class Postpones(_Operator):
+class Postpones:
     """The part of an operator that is executed again, in the same try, when more is known than an error tells."""
+
+    # Airflow's own.
+    log: Any
+    defer: Callable[..., NoReturn]
+    execute: Callable[[Context], Any]
 
     #: False waits on the worker.
     deferrable: bool = True
@@ -34,7 +39,7 @@ class Postpones(_Operator):
         """Go on after the triggerer, or, where none runs, once Airflow has given the wait up."""
         if timed_out(next_method, next_kwargs):
             return self.execute_again(context)
-        return super().resume_execution(next_method, next_kwargs, context)
+        return BaseOperator.resume_execution(cast("BaseOperator", self), next_method, next_kwargs, context)
 
     def postponed(self, context: Context, error: SegmindError) -> bool:
         """

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
-from airflow_provider_kling.operators.job_wait import Awaited, WaitsForJob, timed_out
+from airflow_provider_kling.operators.job_wait import JobReference, WaitsForJob
 from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
 from airflow_provider_kling.operators.submission_driver import conclude, conclude_when_counted
+from airflow_provider_kling.operators.wait import timed_out
 from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.files import files_in
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
@@ -83,7 +84,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         self.wait_for_completion = wait_for_completion
         self.timeout = as_span("timeout", timeout).total_seconds()
         self.store = as_store(store)
-        self._job: Awaited | None = None
+        self._known_job: JobReference | None = None
         if self.store is not None:
             self.outlets = outlets_for(self.store.destination, self.outlets)
 
@@ -103,10 +104,10 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             conclude_when_counted(context, self.log)
             return submitted.request_id
         if not submitted.sent and (failed := self._made_in_vain(context)):
-            self._job = None
+            self._known_job = None
             self._submit(context, instead_of=failed)
         with self._endings(context):
-            return self._look_then_defer(context) if self.deferrable else self._wait_here(context)
+            return self._poll_then_defer(context) if self.deferrable else self._wait_here(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer: with the submit, or with the wait for its job."""
@@ -145,7 +146,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     def _made_in_vain(self, context: Context) -> str | None:
         """Return the job of an earlier attempt, if it FAILED and may be made again."""
         try:
-            self._look(self._wait(self._awaited(context), self._deadline()))
+            self._poll(self._wait(context, self._deadline()))
         except KlingGenerationFailedError as error:
             if self._may_be_made_again(error):
                 self._push_bill(context, error)
@@ -157,18 +158,18 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     def _may_be_made_again(self, error: KlingGenerationFailedError) -> bool:
         return _may_be_made_again(error) and renders_to_nothing(self.adopt_request_id)
 
-    def _awaited(self, context: Context) -> Awaited:
-        if self._job is None:
+    def _job(self, context: Context) -> JobReference:
+        if self._known_job is None:
             ti = context["ti"]
             record = awaited_record(
                 record_store(context).load(),
                 lambda: ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index),
             )
             accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
-            self._job = Awaited(str(record.request_id), record.model, accepted_at)
-        return self._job
+            self._known_job = JobReference(str(record.request_id), record.model, accepted_at)
+        return self._known_job
 
-    def _pause(self, awaited: Awaited, now: datetime) -> float:
+    def _pause(self, awaited: JobReference, now: datetime) -> float:
         submitted_at = datetime.fromisoformat(awaited.submitted_at) if awaited.submitted_at else now
         job = Job(
             submitted_at.timestamp(),
@@ -205,7 +206,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             super()._end_with(context, error)
         self._push_bill(context, error)
         adopted = _may_be_made_again(error) and not self._may_be_made_again(error)
-        told = _retold(error, self._awaited(context).model, adopted=adopted)
+        told = _retold(error, self._job(context).model, adopted=adopted)
         if self._may_be_made_again(error):
             self.log.error("%s: %s", type(told).__name__, told)
             raise told

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import bill_of
 from airflow_provider_kling.budget.guard import BatchBalance
-from airflow_provider_kling.delivery import BILL_KEY
-from airflow_provider_kling.loops import earlier_iterations
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
@@ -24,10 +22,12 @@ from airflow_provider_kling.submission.record_store import record_store
 from airflow_provider_kling.uploads.uploader import Uploads
 from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
 from airflow_provider_kling.xcoms import (
+    BILL_KEY,
     RECORD_KEY,
     Submitter,
     TellsCost,
     claims_of_other_runs,
+    earlier_iterations,
     instance_name,
     published,
     siblings,

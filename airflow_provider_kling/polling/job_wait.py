@@ -1,28 +1,28 @@
 """
-What to do after each look at a job: the one decision behind the sensor's modes and the trigger.
+What to ask next about a job, and what the answer means: the one decision behind the sensor's modes and the trigger.
 
-The sensor and the trigger only wait, look and hand over what they saw, with the time. So poke,
+The sensor and the trigger only ask, wait, and hand over what they saw, with the time. So poke,
 reschedule and deferrable cannot drift apart.
 
 What must not be relaxed:
 
-* A look that fails says nothing about the job. It is taken again until the deadline, unless no later
-  look can succeed: the key is refused, or Segmind knows nothing of the job.
 * The API forgets a job an hour after it was submitted. So one that it does not know is looked up in
   the request history, which remembers it, before it is called lost.
-* The deadline is a wall-clock time, because a wait may go on in another process.
 * Passing the deadline leaves the job alone. It runs on, is billed, and can be waited for again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from airflow_provider_kling.polling.wait import GiveUp, PollAgain, Wait
 from airflow_provider_kling.segmind import errors
+from airflow_provider_kling.segmind.history import LATEST_ROW
 from airflow_provider_kling.segmind.refusals import failure, one_line
+from airflow_provider_kling.segmind.sanitize import shortened
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
-from airflow_provider_kling.submission.policy import ORPHAN_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,26 +30,20 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.schemas import Status
 
-#: Errors after which no later look can succeed.
-FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
+
+class Question(Enum):
+    """What can be asked about a job."""
+
+    STATUS = auto()
+    RESULT = auto()
+    HISTORY = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class PollAgain:
-    """The job goes on: look again after ``seconds``. ``concern`` is set when the look failed."""
+class Ask:
+    """Ask that at once: one poll may take more than one request."""
 
-    seconds: float
-    concern: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FetchResult:
-    """The job is COMPLETED: fetch its result."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskHistory:
-    """The API does not know the job, or no longer: look it up in the request history."""
+    question: Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,88 +53,98 @@ class Done:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """The wait is over without a result."""
-
-    error: errors.SegmindError
-
-
-Decision = PollAgain | FetchResult | AskHistory | Done | GiveUp
+Decision = Ask | PollAgain | Done | GiveUp
 
 
 @dataclass(slots=True)
-class Wait:
+class ResultAddress:
+    """
+    What was learned of a connection.
+
+    :param tells_status: whether the address of the result answers for a job that runs, too, which is not published:
+        then one request tells both. None while nobody has tried.
+    """
+
+    tells_status: bool | None = None
+
+
+#: Where nothing learned lasts until the next poll: the published way, the status first.
+PUBLISHED = ResultAddress(tells_status=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class JobWait(Wait):
     """
     One wait for one job.
 
     :param request_id: the job.
-    :param deadline: when to stop waiting, with its time zone.
-    :param pause: tells how many seconds to leave the job alone after a look.
+    :param pause: tells how many seconds to leave the job alone after a poll.
     :param model: the model's slug, for messages, where it is known.
-    :param settings_until: until when a connection that cannot be read counts as a passing fault; a
-        process that takes up a running wait may find its secrets backend down.
     :param submitted_at: when the job was submitted, with its time zone, where that is known: a young one may not be
         known to Segmind yet.
+    :param usual_latency: how many seconds the model usually takes, for the log.
+    :param interval: a fixed number of seconds from one poll to the next, for the log.
+    :param address: what is known of the connection; what is learned is told there.
     """
 
     request_id: str
-    deadline: datetime
     pause: Callable[[datetime], float]
     model: str | None = None
-    settings_until: datetime | None = None
     submitted_at: datetime | None = None
+    usual_latency: float | None = None
+    interval: float | None = None
+    address: ResultAddress = field(default_factory=lambda: PUBLISHED)
     failed_polls: int = 0
     last_status: JobStatus | None = None
+    _asked: list[Question] = field(default_factory=list)
+
+    def poll(self) -> Ask:
+        """Begin a poll."""
+        self._asked.clear()
+        return self._ask(Question.STATUS if self.address.tells_status is False else Question.RESULT)
 
     def after_answer(self, state: Status, *, now: datetime) -> Decision:
         """
-        Decide after a look that succeeded, whether it was for the status or for the result.
+        Decide after an answer.
 
         The result may be behind the status for a moment.
         """
+        self._learn(state)
         self.failed_polls = 0
         self.last_status = state.status
         match state.status:
             case JobStatus.COMPLETED:
-                return Done(state) if isinstance(state, Result) else FetchResult()
+                return Done(state) if isinstance(state, Result) else self._ask(Question.RESULT)
             case JobStatus.FAILED:
                 return GiveUp(failure(self.request_id, state, self.model))
             case _:
-                return self._again(now, f"it was {state.status} at the last look")
+                return self._again(self.pause(now), now, f"it was {state.status} at the last poll")
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
-        """Decide after a look that failed."""
-        if isinstance(error, errors.SegmindRequestNotFoundError):
-            return AskHistory()
-        forgiven = (
-            isinstance(error, errors.SegmindSettingsError)
-            and self.settings_until is not None
-            and now < self.settings_until
-        )
-        if isinstance(error, FINAL) and not forgiven:
-            return GiveUp(error)
+        """Decide after a question that was not answered."""
+        unknown = isinstance(error, errors.SegmindRequestNotFoundError)
+        tries_out = self._asked == [Question.RESULT] and self.address.tells_status is None
+        if tries_out and isinstance(error, (errors.SegmindRequestNotFoundError, errors.SegmindBadRequestError)):
+            return self._ask(Question.STATUS)
+        if unknown and self._asked[-1] is not Question.HISTORY:
+            return self._ask(Question.HISTORY)
         self.failed_polls += 1
-        return self._again(now, f"the last {self.failed_polls} look(s) failed: {error}", concern=str(error))
+        if not unknown:
+            seen = f"the last {self.failed_polls} poll(s) failed: {error}"
+            return self._after_failure(error, self.pause(now), now, seen)
+        if self.submitted_at is None or now >= self.submitted_at + LATEST_ROW:
+            return GiveUp(self._lost())
+        seen = "Segmind did not know the job yet, which was submitted a moment ago"
+        return self._again(self.pause(now), now, seen, concern=f"{seen}.")
 
-    def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
-        """Decide after the request history was asked in vain."""
-        if isinstance(error, errors.SegmindRequestNotFoundError):
-            if self.submitted_at is None or now >= self.submitted_at + ORPHAN_GRACE:
-                return GiveUp(self._lost())
-            self.failed_polls += 1
-            unknown = "Segmind did not know the job yet, which was submitted a moment ago"
-            return self._again(now, unknown, concern=f"{unknown}.")
-        return self.after_error(error, now=now)
-
-    def begun(self, usual_latency: float | None, poll_interval: float | None) -> str:
+    def begun(self) -> str:
         """Return the log's first line: for what, where that stands, until when, and how long it usually takes."""
         about = ", ".join(filter(None, [one_line(self.model or ""), self.last_status]))
         return (
             f"Waiting for request {self.request_id}{f' ({about})' if about else ''} until "
             f"{self.deadline:%Y-%m-%d %H:%M:%S %Z}."
-            + (f" It usually takes {usual_latency:.0f} s." if usual_latency else "")
-            + (f" Looking every {poll_interval:g} s." if poll_interval else "")
+            + (f" It usually takes {self.usual_latency:.0f} s." if self.usual_latency else "")
+            + (f" Polling every {self.interval:g} s." if self.interval else "")
         )
 
     def timed_out(self, last_seen: str) -> errors.KlingGenerationTimeoutError:
@@ -153,18 +157,35 @@ class Wait:
             request_id=self.request_id,
         )
 
+    def _ask(self, question: Question) -> Ask:
+        self._asked.append(question)
+        return Ask(question)
+
+    def _learn(self, state: Status) -> None:
+        """Learn from a job that runs which of its addresses answers."""
+        asked = self._asked[-1]
+        if self.address.tells_status is None and not state.status.is_terminal and asked is not Question.HISTORY:
+            self.address.tells_status = asked is Question.RESULT
+
     def _lost(self) -> errors.SegmindRequestNotFoundError:
         return errors.SegmindRequestNotFoundError(
             f"Segmind does not know request {self.request_id}, and neither does its request history: it was not made "
-            "with this connection's key. Nothing is charged for looking. Correct request_id or segmind_conn_id, then "
+            "with this connection's key. Nothing is charged for asking. Correct request_id or segmind_conn_id, then "
             "clear this task.",
             request_id=self.request_id,
             status_code=404,
         )
 
-    def _again(self, now: datetime, last_seen: str, concern: str | None = None) -> Decision:
-        left = (self.deadline - now).total_seconds()
-        if left <= 0:
-            return GiveUp(self.timed_out(last_seen))
-        # The last look falls on the deadline itself, so that a job done just before it is not lost.
-        return PollAgain(min(self.pause(now), left), concern)
+
+def summary(request_id: str, result: Result) -> str:
+    """Return the log's last line: what it cost, how long it took, where the file is."""
+    metrics = result.metrics
+    cost = "cost unknown" if metrics.cost is None else f"${metrics.cost:.3f}"
+    known = metrics.queue_time is not None and metrics.inference_time is not None
+    took = f", {metrics.queue_time:.0f} s queued, {metrics.inference_time:.0f} s running" if known else ""
+    if result.url is None:
+        return (
+            f"Request {request_id} is COMPLETED ({cost}{took}), but no file is recognised in its output; it is in the "
+            f"return value: {one_line(result.output)}"
+        )
+    return f"Request {request_id} is COMPLETED ({cost}{took}): {shortened(result.url)}"

@@ -57,6 +57,8 @@ class SegmindError(Exception):
 
     #: Whether the same call may succeed later with nothing changed on the user's side.
     retryable: ClassVar[bool] = True
+    #: Whether a wait ends with it: no later poll can succeed.
+    ends_wait: ClassVar[bool] = False
     #: Names of the attributes that a subclass adds; all hold plain JSON values or None.
     extra_facts: ClassVar[tuple[str, ...]] = ()
 
@@ -109,6 +111,7 @@ class SegmindInputError(SegmindError, ValueError):
     """An argument, the connection or the payload cannot work; nothing was sent and nothing was paid."""
 
     retryable = False
+    ends_wait = True
 
 
 class SegmindSettingsError(SegmindInputError):
@@ -158,12 +161,14 @@ class SegmindAuthenticationError(SegmindError):
     """Segmind does not accept the API key; correct the connection's password."""
 
     retryable = False
+    ends_wait = True
 
 
 class SegmindPermissionError(SegmindError):
     """The account or team may not use this model; ask the workspace's owner."""
 
     retryable = False
+    ends_wait = True
 
 
 class SegmindModelNotFoundError(SegmindError):

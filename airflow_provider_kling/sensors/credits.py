@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    BaseOperator,
-    BaseSensorOperator,
-    PokeReturnValue,
-)
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_kling.budget.kling_budget import checked_cost
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.operators.failure import fail
-from airflow_provider_kling.operators.job_wait import NO_TRIGGERER, TRIGGER_GRACE
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
+from airflow_provider_kling.operators.wait import Waits
 from airflow_provider_kling.payloads.templates import is_template
-from airflow_provider_kling.polling.balance_wait import BalanceWait, Decision, Enough, reached
-from airflow_provider_kling.polling.job_wait import GiveUp, PollAgain
+from airflow_provider_kling.polling.balance_wait import BalanceWait, Enough
+from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
+from airflow_provider_kling.segmind.money import dollars
 from airflow_provider_kling.triggers.credits import KlingCreditsTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
 
-class KlingCreditsSensor(RendersAuthorsTemplates, BaseSensorOperator):
+class KlingCreditsSensor(RendersAuthorsTemplates, Waits, BaseSensorOperator):
     """
     Wait until the account's balance is high enough; return it in US dollars.
 
@@ -43,13 +35,14 @@ class KlingCreditsSensor(RendersAuthorsTemplates, BaseSensorOperator):
     :param segmind_conn_id: the connection whose account is asked. (templated)
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
-    :param poll_interval: seconds from one look to the next; ``poke_interval`` is the same.
+    :param poll_interval: seconds from one poll to the next; ``poke_interval`` is the same.
     :param timeout: seconds until the wait is given up.
     :raises SegmindInsufficientCreditsError: the deadline passed; the task fails at once.
     """
 
     template_fields: Sequence[str] = ("min_credits", "segmind_conn_id")
     ui_color = "#fdeec4"
+    deadline_error = SegmindInsufficientCreditsError
 
     def __init__(
         self,
@@ -73,96 +66,64 @@ class KlingCreditsSensor(RendersAuthorsTemplates, BaseSensorOperator):
         self.deferrable = mode is None if deferrable is None else deferrable
         self._balance: float | None = None
 
-    @cached_property
-    def hook(self) -> SegmindHook:
-        """The hook that looks."""
-        return SegmindHook(self.segmind_conn_id)
-
     def execute(self, context: Context) -> float:
-        """Look once, then wait in the triggerer or on the worker."""
-        with self._endings():
-            balance: float = self._look_then_defer() if self.deferrable else super().execute(context)
+        """Poll once, then wait in the triggerer or on the worker."""
+        with self._endings(context):
+            balance: float = self._poll_then_defer(context) if self.deferrable else super().execute(context)
             return balance
 
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 is Airflow's signature
-        """Look once."""
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Poll once."""
         # Airflow's own loop keeps the deadline in these modes.
-        decision = self._look(self._wait(datetime.now(tz=UTC) + timedelta(seconds=self.timeout)))
-        if isinstance(decision, Enough):
-            return PokeReturnValue(is_done=True, xcom_value=self._deliver(decision))
+        wait = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
+        begins, enough = self._balance is None, self._poll(wait)
+        if enough is not None:
+            return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, enough))
+        if begins and wait.balance is not None:
+            self.log.info("%s", wait.begun())
         return PokeReturnValue(is_done=False)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> float:  # noqa: ARG002 is Airflow's signature
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> float:
         """End as the trigger's event says."""
         if "error" in event:
             raise SegmindError.from_dict(event["error"])
-        return self._deliver(Enough(event["balance"]))
+        return self._deliver(context, Enough(event["balance"]))
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the triggerer; past BaseSensorOperator's own, whose soft_fail skips any failure."""
-        with self._endings():
-            if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower():
-                raise self._wait(datetime.now(tz=UTC)).timed_out(NO_TRIGGERER)
-            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-
-    def _look_then_defer(self) -> float:
-        limits = [timedelta(seconds=self.timeout), *filter(None, [self.execution_timeout])]
-        wait = self._wait(datetime.now(tz=UTC) + min(limits))
-        decision = self._look(wait)
-        if not isinstance(decision, Enough):
-            self._defer(wait)
-        return self._deliver(decision)
-
-    def _defer(self, wait: BalanceWait) -> NoReturn:
-        self.log.info("%s", wait.begun())
-        self.defer(
-            trigger=KlingCreditsTrigger(
-                min_credits=wait.min_credits,
-                deadline=wait.deadline.isoformat(),
-                segmind_conn_id=self.segmind_conn_id,
-                poll_interval=self.poke_interval,
-            ),
-            method_name=self.execute_complete.__name__,
-            timeout=wait.deadline - datetime.now(tz=UTC) + TRIGGER_GRACE,
+    def _wait(self, context: Context, deadline: datetime) -> BalanceWait:  # noqa: ARG002 is the base's signature
+        return BalanceWait(
+            min_credits=checked_cost("min_credits", self.min_credits),
+            deadline=deadline,
+            interval=self.poke_interval,
+            balance=self._balance,
         )
 
-    def _wait(self, deadline: datetime) -> BalanceWait:
-        return BalanceWait(checked_cost("min_credits", self.min_credits), deadline, self.poke_interval)
-
-    def _look(self, wait: BalanceWait) -> Decision:
-        """Look once; raise what ends the wait."""
+    def _poll(self, wait: BalanceWait) -> Enough | None:
         try:
             decision = wait.after_answer(self.hook.get_credits(), now=datetime.now(tz=UTC))
         except SegmindError as error:
             decision = wait.after_error(error, now=datetime.now(tz=UTC))
+        self._balance = wait.balance
         match decision:
             case GiveUp(error=ending):
                 raise ending
+            case Enough():
+                return decision
             case PollAgain(concern=str() as concern):
-                self.log.warning("%s Looking again later.", concern)
-            case PollAgain() if not self.deferrable and self._balance is None:
-                self.log.info("%s", wait.begun())
-        self._balance = wait.balance
-        return decision
+                self.log.warning("%s Polling again later.", concern)
+        return None
 
-    def _deliver(self, enough: Enough) -> float:
-        self.log.info("%s", reached(enough.balance, checked_cost("min_credits", self.min_credits)))
+    def _trigger(self, context: Context, wait: BalanceWait) -> KlingCreditsTrigger:  # noqa: ARG002 as above
+        return KlingCreditsTrigger(
+            min_credits=wait.min_credits,
+            deadline=wait.deadline.isoformat(),
+            segmind_conn_id=self.segmind_conn_id,
+            poll_interval=self.poke_interval,
+        )
+
+    def _deliver(self, context: Context, enough: Enough) -> float:  # noqa: ARG002 as above
+        needed = checked_cost("min_credits", self.min_credits)
+        self.log.info("The balance is %s, which covers %s.", dollars(enough.balance), dollars(needed))
         return enough.balance
 
-    @contextmanager
-    def _endings(self) -> Iterator[None]:
-        """End the task the same way in every mode."""
-        try:
-            yield
-        except (AirflowSensorTimeout, AirflowSkipException) as ending:  # as Airflow's own loop ends
-            cause = ending.__cause__
-            wait = self._wait(datetime.now(tz=UTC))
-            wait.balance = self._balance
-            error: SegmindError = cause if isinstance(cause, SegmindError) else wait.timed_out()
-        except SegmindError as caught:
-            error = caught
-        else:
-            return
-        if self.soft_fail and isinstance(error, SegmindInsufficientCreditsError):
-            raise AirflowSkipException(str(error)) from error
-        fail(self, error)
+    def _unfinished(self) -> str:
+        return "it is " + ("not known" if self._balance is None else dollars(self._balance))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
 )
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
-from airflow_provider_kling.operators.job_wait import TRIGGER_GRACE, Awaited, WaitsForJob
+from airflow_provider_kling.operators.job_wait import JobReference, WaitsForJob
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
+from airflow_provider_kling.operators.wait import TRIGGER_GRACE
 from airflow_provider_kling.payloads.templates import renders_to_nothing
-from airflow_provider_kling.segmind.errors import KlingGenerationTimeoutError, SegmindError
 from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.sensors.start_in_triggerer import (
@@ -32,11 +29,13 @@ from airflow_provider_kling.versions import RUNS_IN_TRIGGERER, delete_xcoms
 from airflow_provider_kling.xcoms import RECORD_KEY, Submitter, siblings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-#: Seconds from one look to the next on a worker, where none are given; where each look takes a worker anew, longer.
+    from airflow_provider_kling.segmind.errors import SegmindError
+
+#: Seconds from one poll to the next on a worker, where none are given; where each poll takes a worker anew, longer.
 WORKER_INTERVAL = 5.0
 RESCHEDULE_INTERVAL = 30.0
 
@@ -59,9 +58,9 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     :param segmind_conn_id: the connection; the one that submitted. (templated)
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
-    :param poll_interval: a fixed number of seconds from one look to the next; ``poke_interval`` is the
-        same. By default the triggerer looks when the model's jobs are usually done, and a worker every 5 s, or every
-        30 s in mode ``reschedule``, where each look starts a process. Less than 10 s there can make Airflow's
+    :param poll_interval: a fixed number of seconds from one poll to the next; ``poke_interval`` is the
+        same. By default the triggerer polls when the model's jobs are usually done, and a worker every 5 s, or every
+        30 s in mode ``reschedule``, where each poll starts a process. Less than 10 s there can make Airflow's
         scheduler fail the task; a retry of it waits on.
     :param timeout: seconds until the wait is given up; the job goes on. Segmind's API forgets a job an hour
         after it was submitted; from then on the request history is asked.
@@ -136,45 +135,39 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
             return False
         if submitted_at is None:
             submitted_at = self.submitted_at = source.submitted_at
-        limits = [timedelta(seconds=self.timeout), *filter(None, [self.execution_timeout])]
+        job = JobReference(source.request_id, model, submitted_at)
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls="airflow_provider_kling.triggers.kling.KlingTrigger",
             trigger_kwargs={
-                "request_id": source.request_id,
+                **self._trigger_arguments(job),
                 "segmind_conn_id": segmind_conn_id,
-                "poll_interval": self.poll_interval,
-                "model": model,
-                "submitted_at": submitted_at,
-                "usual_latency": Awaited("", model).usual_latency,
-                "timeout": min(limits).total_seconds(),
-                "end_from_trigger": self.end_from_trigger,
-                "push_result": self.do_xcom_push,
+                "timeout": self._limit().total_seconds(),
             },
             next_method=self.execute_complete.__name__,
-            timeout=min(limits) + TRIGGER_GRACE,
+            timeout=self._limit() + TRIGGER_GRACE,
         )
         return True
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Look once, then wait in the triggerer or on the worker."""
+        """Poll once, then wait in the triggerer or on the worker."""
         with self._endings(context):
-            result: dict[str, Any] = self._look_then_defer(context) if self.deferrable else super().execute(context)
+            result: dict[str, Any] = self._poll_then_defer(context) if self.deferrable else super().execute(context)
             return result
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
+        """Poll once."""
         # Airflow's own loop keeps the deadline in these modes.
-        wait = self._wait(self._awaited(context), datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
-        if result := self._look(wait):
+        wait = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
+        if result := self._poll(wait):
             return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, result))
         return PokeReturnValue(is_done=False)
 
-    def _awaited(self, context: Context) -> Awaited:  # noqa: ARG002 the arguments tell it
+    def _job(self, context: Context) -> JobReference:  # noqa: ARG002 the arguments tell it
         submitted_at = None if renders_to_nothing(self.submitted_at) else self.submitted_at
         model = self.model if is_slug(self.model) else None  # as in the triggerer
-        return Awaited(self.request_id, model, submitted_at)
+        return JobReference(self.request_id, model, submitted_at)
 
-    def _traced(self, context: Context, awaited: Awaited) -> Awaited:
+    def _traced(self, context: Context, job: JobReference) -> JobReference:
         ti = context["ti"]
         for task_id in siblings(context["dag"], Submitter):
             if task_id in self.upstream_task_ids:
@@ -185,28 +178,15 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
                     # A request id from a template is not traced in the triggerer, so its model is not told on here.
                     told = record.model if self._follows_submit or ti.map_index not in {None, -1} else None
                     accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
-                    return Awaited(self.request_id, self.model or told, accepted_at, record.model)
-        return awaited
+                    return JobReference(self.request_id, self.model or told, accepted_at, record.model)
+        return job
 
-    def _pause(self, awaited: Awaited, now: datetime) -> float:  # noqa: ARG002 Airflow's own loop waits as long
+    def _pause(self, job: JobReference, now: datetime) -> float:  # noqa: ARG002 Airflow's own loop waits as long
         return self.poke_interval
-
-    @contextmanager
-    def _endings(self, context: Context) -> Iterator[None]:
-        with super()._endings(context):
-            try:
-                yield
-            except (AirflowSensorTimeout, AirflowSkipException) as ending:  # as Airflow's own loop ends
-                if isinstance(ending.__cause__, SegmindError):
-                    raise ending.__cause__ from None
-                raise self._timed_out(context, f"not done after {self.timeout:g} s") from None
 
     def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
         if self.start_from_trigger:
             self._forget_earlier_result(context)
-        if getattr(self, "never_fail", False) or (self.soft_fail and isinstance(error, KlingGenerationTimeoutError)):
-            self.log.warning("%s: %s", type(error).__name__, error)
-            raise AirflowSkipException(str(error)) from error
         super()._end_with(context, error)
 
     def _forget_earlier_result(self, context: Context) -> None:

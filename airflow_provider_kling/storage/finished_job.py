@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.delivery import xcoms
 from airflow_provider_kling.payloads.templates import as_plain
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
@@ -16,6 +15,7 @@ from airflow_provider_kling.segmind.errors import (
 from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.segmind.sanitize import read_json, read_literal
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
+from airflow_provider_kling.xcoms import of_result
 
 if TYPE_CHECKING:
     from airflow_provider_kling.hooks.segmind import SegmindHook
@@ -74,5 +74,5 @@ def _asked(request_id: str, hook: SegmindHook) -> dict[str, Any]:
             f"Request {request_id} is still {found.status}: there is no file yet. Wait for it with KlingSensor.",
             request_id=request_id,
         )
-    whole: dict[str, Any] = xcoms(request_id, None, found)["return_value"]
+    whole: dict[str, Any] = of_result(request_id, None, found)["return_value"]
     return whole

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
-from airflow_provider_kling.delivery import summary, xcoms
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads.templates import rendered_time
-from airflow_provider_kling.polling.job_wait import AskHistory, Decision, Done, FetchResult, GiveUp, PollAgain, Wait
+from airflow_provider_kling.polling.job_wait import Ask, Decision, Done, JobWait, summary
 from airflow_provider_kling.polling.schedule import Job
+from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.last_poll import within
+from airflow_provider_kling.triggers.polling import PollingTrigger
 from airflow_provider_kling.versions import push_from_trigger
+from airflow_provider_kling.xcoms import of_result
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow.triggers.base import TriggerEvent
+
+    from airflow_provider_kling.hooks.session_pool import Pool
     from airflow_provider_kling.segmind.schemas import Result
 
 #: How long a triggerer may fail to read a connection that a worker has just used.
 SETTINGS_GRACE = timedelta(minutes=5)
 
 
-class KlingTrigger(BaseTrigger):
+@dataclass(eq=False)
+class KlingTrigger(PollingTrigger):
     """
     Wait for a job until it is COMPLETED or FAILED, or the deadline passes.
 
@@ -54,108 +59,80 @@ class KlingTrigger(BaseTrigger):
     """
 
     #: Whether this process has said that it cannot push XComs.
-    _told_no_xcoms = False
+    _told_no_xcoms: ClassVar[bool] = False
 
-    def __init__(  # noqa: PLR0913 because it is what another process needs to know
-        self,
-        request_id: str,
-        deadline: str | None = None,
-        segmind_conn_id: str = DEFAULT_CONN_ID,
-        poll_interval: float | None = None,
-        model: str | None = None,
-        *,
-        submitted_at: str | None = None,
-        usual_latency: float | None = None,
-        timeout: float = 3600.0,
-        end_from_trigger: bool = False,
-        push_result: bool = True,
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # BaseTrigger has no types there
-        self.request_id = request_id
-        self.deadline = deadline
-        self.segmind_conn_id = segmind_conn_id
-        self.poll_interval = poll_interval
-        self.model = model
-        self.submitted_at = submitted_at
-        self.usual_latency = usual_latency
-        self.timeout = timeout
-        self.end_from_trigger = end_from_trigger
-        self.push_result = push_result
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what another process needs to go on with the wait."""
-        return (
-            "airflow_provider_kling.triggers.kling.KlingTrigger",
-            {
-                "request_id": self.request_id,
-                "deadline": self.deadline,
-                "segmind_conn_id": self.segmind_conn_id,
-                "poll_interval": self.poll_interval,
-                "model": self.model,
-                "submitted_at": self.submitted_at,
-                "usual_latency": self.usual_latency,
-                "timeout": self.timeout,
-                "end_from_trigger": self.end_from_trigger,
-                "push_result": self.push_result,
-            },
-        )
+    request_id: str
+    deadline: str | None = None
+    segmind_conn_id: str = DEFAULT_CONN_ID
+    poll_interval: float | None = None
+    model: str | None = None
+    _: KW_ONLY
+    submitted_at: str | None = None
+    usual_latency: float | None = None
+    timeout: float = 3600.0
+    end_from_trigger: bool = False
+    push_result: bool = True
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, wait, look again; end with one event."""
+        """Poll, pause, poll again; end with one event."""
         async with SegmindAsyncHook(self.segmind_conn_id) as hook:
-            durations, now = hook.pool.durations, datetime.now(tz=UTC)
+            now = datetime.now(tz=UTC)
             handover = Handover(self, deferred=self.deadline is not None)
-            submitted = rendered_time(self.submitted_at) or now
-            model = self.model if is_slug(self.model) else None  # a text from elsewhere is not kept here
-            expectation = durations.expect(model, self.usual_latency)
-            deadline = datetime.fromisoformat(self.deadline) if self.deadline else now + timedelta(seconds=self.timeout)
-            job = Job(submitted.timestamp(), expectation, interval=self.poll_interval)
-
-            def pause(now: datetime) -> float:
-                job.time_scale = hook.pool.time_scale  # known once the connection was read
-                return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
-
-            wait = Wait(
-                self.request_id,
-                deadline,
-                pause,
-                model,
-                settings_until=now + SETTINGS_GRACE,
-                submitted_at=rendered_time(self.submitted_at),
-            )
+            wait, job = self._wait(hook.pool, now)
             told, seen = bool(self.deadline), None  # a worker that deferred has told how the wait began
             while True:
-                decision = await self._look(hook, wait, job)
-                match decision:
+                match await self._poll(hook, wait, job):
                     case Done(result=result):
-                        durations.observe(model, self.usual_latency, result.metrics.total_time or 0.0)
-                        yield await self._end(model, result) or await handover.event(
+                        hook.pool.durations.observe(wait.model, self.usual_latency, result.metrics.total_time or 0.0)
+                        yield await self._end(wait.model, result) or await handover.event(
                             {"request_id": self.request_id, "result": result.model_dump(mode="json")}
                         )
                         return
                     case GiveUp(error=error):
                         yield await handover.event({"request_id": self.request_id, "error": error.to_dict()})
                         return
-                    case PollAgain(seconds=seconds, concern=concern):
-                        # After the first look, whose turn was waited for: thousands of lines at once, as when a
+                    case PollAgain() as again:
+                        # After the first poll, whose turn was waited for: thousands of lines at once, as when a
                         # triggerer takes over the waits of another, fill the pipe that carries Airflow's logs.
                         if not told:
                             told = True
-                            await self._write("info", wait.begun(self.usual_latency, self.poll_interval))
+                            await self._write("info", wait.begun())
                         elif seen not in {None, wait.last_status}:
                             line = f"Request {self.request_id} is {wait.last_status}, {job.age:.0f} s old."
                             await self._write("info", line)
                         seen = wait.last_status
-                        if concern:
-                            await self._write("warning", f"{concern} Looking again in {seconds:.0f} s.")
-                        job.expectation = durations.expect(model, self.usual_latency)
-                        await asyncio.sleep(seconds)
+                        job.expectation = hook.pool.durations.expect(wait.model, self.usual_latency)
+                        await self._pause(again)
+
+    def _wait(self, pool: Pool, now: datetime) -> tuple[JobWait, Job]:
+        """Return the wait, and the job as the schedule sees it."""
+        submitted_at = rendered_time(self.submitted_at)
+        model = self.model if is_slug(self.model) else None  # a text from elsewhere is not kept here
+        expectation = pool.durations.expect(model, self.usual_latency)
+        job = Job((submitted_at or now).timestamp(), expectation, interval=self.poll_interval)
+
+        def pause(now: datetime) -> float:
+            job.time_scale = pool.time_scale  # known once the connection was read
+            return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
+
+        wait = JobWait(
+            request_id=self.request_id,
+            deadline=datetime.fromisoformat(self.deadline) if self.deadline else now + timedelta(seconds=self.timeout),
+            pause=pause,
+            model=model,
+            settings_until=now + SETTINGS_GRACE,
+            submitted_at=submitted_at,
+            usual_latency=self.usual_latency,
+            interval=self.poll_interval,
+            address=pool.result_address,
+        )
+        return wait, job
 
     async def _end(self, model: str | None, result: Result) -> TriggerEvent | None:
         """Push what the sensor would have pushed, and return the event that ends the task; None where a worker must."""
         if not self.end_from_trigger or self.task_instance is None:
             return None
-        handed_on = xcoms(self.request_id, model, result)
+        handed_on = of_result(self.request_id, model, result)
         if not self.push_result:
             del handed_on["return_value"]
         links = {KlingOutputLink().xcom_key: result.url} if result.url else {}
@@ -178,24 +155,16 @@ class KlingTrigger(BaseTrigger):
                 f"This triggerer cannot push XComs ({reason}): workers end the waits. Nothing is lost or paid twice.",
             )
 
-    async def _write(self, level: str, line: str) -> None:
-        """Write a line of the log in a thread: logs go through a pipe to another process, which may be busy."""
-        await asyncio.to_thread(lambda: getattr(self.log, level)("%s", line))
-
-    async def _look(self, hook: SegmindAsyncHook, wait: Wait, job: Job) -> Decision:
-        try:
-            state = await within(wait.deadline, hook.look(wait.request_id, job))
-            decision = wait.after_answer(state, now=datetime.now(tz=UTC))
-            if isinstance(decision, FetchResult):
-                result = await within(wait.deadline, hook.get_result(wait.request_id))
-                decision = wait.after_answer(result, now=datetime.now(tz=UTC))
-        except SegmindError as error:
-            decision = wait.after_error(error, now=datetime.now(tz=UTC))
-        if isinstance(decision, AskHistory):
+    async def _poll(self, hook: SegmindAsyncHook, wait: JobWait, job: Job) -> Decision:
+        decision: Decision = wait.poll()
+        turn: Job | None = job  # one for the whole poll: what has to be asked after that is not kept waiting
+        while isinstance(decision, Ask):
             try:
-                found = await within(wait.deadline, hook.find_request(wait.request_id))
-                decision = wait.after_answer(found, now=datetime.now(tz=UTC))
+                answer = await within(wait.deadline, hook.ask(decision.question, self.request_id, turn))
             except SegmindError as error:
-                decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
+                decision = wait.after_error(error, now=datetime.now(tz=UTC))
+            else:
+                decision = wait.after_answer(answer, now=datetime.now(tz=UTC))
+            turn = None
         job.seen(datetime.now(tz=UTC).timestamp())
         return decision

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-from airflow.triggers.base import BaseTrigger
+from typing import TYPE_CHECKING
 
 from airflow_provider_kling.triggers.handover import Handover
+from airflow_provider_kling.triggers.polling import PollingTrigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from airflow.triggers.base import TriggerEvent
 
 
-class KlingResumeTrigger(BaseTrigger):
+@dataclass(eq=False)
+class KlingResumeTrigger(PollingTrigger):
     """
     Wait until a moment, and until Airflow is ready to give the task to a worker again.
 
@@ -26,13 +27,7 @@ class KlingResumeTrigger(BaseTrigger):
     :param moment: when to go on, ISO 8601 with its time zone.
     """
 
-    def __init__(self, moment: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # BaseTrigger has no types there
-        self.moment = moment
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what another process needs to go on with the wait."""
-        return "airflow_provider_kling.triggers.resume.KlingResumeTrigger", {"moment": self.moment}
+    moment: str
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep; end with one event."""

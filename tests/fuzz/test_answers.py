@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from airflow_provider_kling.budget.costs import bill_of
-from airflow_provider_kling.delivery import bill_of_failure, summary, xcoms
 from airflow_provider_kling.hooks.response_body import Body, BodyError
 from airflow_provider_kling.polling.balance_wait import BalanceWait
-from airflow_provider_kling.polling.job_wait import Done, GiveUp, Wait
+from airflow_provider_kling.polling.job_wait import Done, JobWait, summary
+from airflow_provider_kling.polling.wait import GiveUp
 from airflow_provider_kling.segmind import clock as clocks
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.addresses import is_link
@@ -21,6 +21,7 @@ from airflow_provider_kling.segmind.identifiers import is_request_id
 from airflow_provider_kling.segmind.refusals import rate_limit_reset
 from airflow_provider_kling.segmind.schemas import Credits, Generation, ModelList, Receipt, Result, Status, Uploaded
 from airflow_provider_kling.submission.policy import resumes_at
+from airflow_provider_kling.xcoms import bill_of_failure, of_result
 from tests.fuzz.harness import fuzz
 from tests.fuzz.invariants import assert_amount, assert_fit, assert_told
 from tests.fuzz.strategies import ID, LINK, bodies, header_values, headers, statuses
@@ -116,7 +117,7 @@ def test_a_balance(code, sent, body, wanted):
     assert balance is None or isinstance(balance, Credits)
     if balance is not None:
         assert abs(balance.total) < 1e12
-        waiting = BalanceWait(wanted, NOW, 1.0)
+        waiting = BalanceWait(min_credits=wanted, deadline=NOW, interval=1.0)
         waiting.begun()
         decision = waiting.after_answer(balance, now=NOW)
         if isinstance(decision, GiveUp):
@@ -169,15 +170,16 @@ def test_the_bytes_of_a_body(encoding, chunks, largest):
 def ended(state):
     """Go on from a status as every wait does."""
     assert_amount(state.metrics.cost)
-    wait = Wait(ID, NOW + timedelta(hours=1), lambda _: 1.0, "kling-o1")
+    wait = JobWait(request_id=ID, deadline=NOW + timedelta(hours=1), pause=lambda _: 1.0, model="kling-o1")
+    wait.poll()
     decision = wait.after_answer(state, now=NOW)
-    wait.begun(1.0, 1.0)
+    wait.begun()
     assert_amount(bill_of(ID, "kling-o1", state).cost)
     if isinstance(decision, GiveUp):
         assert_told(decision.error)
         assert_fit(bill_of_failure(SegmindError.from_dict(decision.error.to_dict()), "kling-o1"))
     if isinstance(decision, Done):
-        handed_on = xcoms(ID, "kling-o1", decision.result)
+        handed_on = of_result(ID, "kling-o1", decision.result)
         assert_fit(handed_on)
         assert handed_on["return_value"]["request_id"] == ID
         assert_amount(handed_on["cost"])
@@ -185,4 +187,4 @@ def ended(state):
         summary(ID, decision.result)
         # What a trigger tells a worker.
         event = json.loads(json.dumps(decision.result.model_dump(mode="json")))
-        assert xcoms(ID, "kling-o1", Result.model_validate(event)) == handed_on
+        assert of_result(ID, "kling-o1", Result.model_validate(event)) == handed_on

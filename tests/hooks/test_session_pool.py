@@ -139,7 +139,7 @@ async def test_a_look_that_has_no_turn_ends_soon_after_its_waits_deadline_and_sa
         with pytest.raises(errors.SegmindRateLimitError):
             await hook.get_status(request_id)
         with pytest.raises(errors.SegmindConnectionError, match="requests per minute are used up"):
-            await within(datetime.now(tz=UTC) + timedelta(seconds=0.5), hook.look(request_id), seconds=0.5)
+            await within(datetime.now(tz=UTC) + timedelta(seconds=0.5), hook.get_status(request_id), seconds=0.5)
     assert len(gets(sim)) == 1
 
 

@@ -4,16 +4,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_kling.polling.job_wait import AskHistory, Done, FetchResult, GiveUp, PollAgain, Wait
+from airflow_provider_kling.polling.job_wait import Ask, Done, JobWait, Question, ResultAddress
+from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.schemas import Result, Status
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
+def waiting(**fields):
+    fields.setdefault("deadline", NOW + timedelta(hours=1))
+    wait = JobWait(request_id="r-1", pause=lambda _: 5, **fields)
+    wait.poll()
+    return wait
+
+
 @pytest.fixture
 def wait():
-    return Wait("r-1", NOW + timedelta(seconds=60), lambda _: 5, "kling-o1")
+    return waiting(deadline=NOW + timedelta(seconds=60), model="kling-o1")
 
 
 def test_a_running_job_is_looked_at_again_after_the_interval(wait):
@@ -23,7 +31,7 @@ def test_a_running_job_is_looked_at_again_after_the_interval(wait):
 
 def test_a_completed_job_is_fetched_even_after_the_deadline(wait):
     late = NOW + timedelta(hours=1)
-    assert wait.after_answer(Status(status="COMPLETED"), now=late) == FetchResult()
+    assert wait.after_answer(Status(status="COMPLETED"), now=late) == Ask(Question.RESULT)
     result = Result(status="COMPLETED", output="https://i/1.mp4")
     assert wait.after_answer(result, now=late) == Done(result)
 
@@ -40,14 +48,16 @@ def test_a_failed_job_ends_the_wait(wait):
 
 
 def test_a_job_that_nobody_knows_is_waited_for_while_it_is_young_and_lost_afterwards():
-    wait = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5, submitted_at=NOW)
+    wait = waiting(submitted_at=NOW)
     unknown = errors.SegmindRequestNotFoundError("404")
-    young = wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=9))
+    assert wait.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
+    young = wait.after_error(unknown, now=NOW + timedelta(minutes=9))
     assert isinstance(young, PollAgain)
     assert "did not know the job yet" in young.concern
-    assert isinstance(wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=10)), GiveUp)
-    of_unknown_age = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5)
-    assert isinstance(of_unknown_age.after_lookup_error(unknown, now=NOW), GiveUp)
+    assert isinstance(wait.after_error(unknown, now=NOW + timedelta(minutes=10)), GiveUp)
+    of_unknown_age = waiting()
+    assert of_unknown_age.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
+    assert isinstance(of_unknown_age.after_error(unknown, now=NOW), GiveUp)
 
 
 def test_the_last_look_falls_on_the_deadline(wait):
@@ -74,7 +84,7 @@ def test_a_look_that_fails_says_nothing_about_the_job(wait, error):
         assert decision == PollAgain(5, "x")
     late = wait.after_error(error, now=NOW + timedelta(seconds=61))
     assert isinstance(late.error, errors.KlingGenerationTimeoutError)
-    assert "101 look(s) failed" in str(late.error)
+    assert "101 poll(s) failed" in str(late.error)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +100,7 @@ def test_what_no_later_look_can_cure_ends_the_wait(wait, error):
 
 
 def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
-    wait = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5, settings_until=NOW + timedelta(minutes=5))
+    wait = waiting(settings_until=NOW + timedelta(minutes=5))
     error = errors.SegmindSettingsError("missing")
     assert wait.after_error(error, now=NOW) == PollAgain(5, "missing")
     assert wait.after_error(error, now=NOW + timedelta(minutes=5)) == GiveUp(error)
@@ -100,10 +110,49 @@ def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_sa
 
 def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(wait):
     unknown = errors.SegmindRequestNotFoundError("x")
-    assert wait.after_error(unknown, now=NOW) == AskHistory()
-    assert wait.after_lookup_error(errors.SegmindServerError("x"), now=NOW) == PollAgain(5, "x")
+    assert wait.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
+    assert wait.after_error(errors.SegmindServerError("x"), now=NOW) == PollAgain(5, "x")
     refused = errors.SegmindAuthenticationError("x")
-    assert wait.after_lookup_error(refused, now=NOW) == GiveUp(refused)
-    lost = wait.after_lookup_error(unknown, now=NOW)
+    assert wait.after_error(refused, now=NOW) == GiveUp(refused)
+    lost = wait.after_error(unknown, now=NOW)
     assert isinstance(lost.error, errors.SegmindRequestNotFoundError)
     assert "neither does its request history" in str(lost.error)
+
+
+def test_where_nobody_knows_yet_which_address_answers_for_a_job_that_runs_the_first_poll_finds_it_out():
+    learned = ResultAddress()
+    wait = waiting(address=learned)
+    assert wait.poll() == Ask(Question.RESULT)
+    assert wait.after_answer(Result(status="PROCESSING"), now=NOW) == PollAgain(5)
+    assert learned.tells_status is True
+
+    for refusal in (errors.SegmindRequestNotFoundError("404"), errors.SegmindBadRequestError("400")):
+        learned = ResultAddress()
+        wait = waiting(address=learned)
+        assert wait.poll() == Ask(Question.RESULT)
+        assert wait.after_error(refusal, now=NOW) == Ask(Question.STATUS)
+        assert wait.after_answer(Status(status="QUEUED"), now=NOW) == PollAgain(5)
+        assert learned.tells_status is False
+        assert wait.poll() == Ask(Question.STATUS)
+
+
+def test_a_poll_asks_nothing_twice_but_the_result():
+    wait = waiting(address=ResultAddress())
+    unknown = errors.SegmindRequestNotFoundError("404")
+    wait.poll()
+    asked = [wait.after_error(unknown, now=NOW)]
+    asked.append(wait.after_answer(Status(status="COMPLETED"), now=NOW))
+    asked.append(wait.after_error(unknown, now=NOW))
+    assert asked == [Ask(Question.STATUS), Ask(Question.RESULT), Ask(Question.HISTORY)]
+    assert isinstance(wait.after_error(unknown, now=NOW), GiveUp)
+
+
+def test_what_the_history_says_of_a_running_job_teaches_nothing_about_the_addresses():
+    learned = ResultAddress()
+    wait = waiting(address=learned)
+    wait.poll()
+    unknown = errors.SegmindRequestNotFoundError("404")
+    assert wait.after_error(unknown, now=NOW) == Ask(Question.STATUS)
+    assert wait.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
+    assert wait.after_answer(Result(status="PROCESSING"), now=NOW) == PollAgain(5)
+    assert learned.tells_status is None

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_kling.budget.costs import read_bills, tally
-from airflow_provider_kling.delivery import xcoms
 from airflow_provider_kling.segmind import clock as clocks
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import (
@@ -20,6 +19,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.submission.history_match import Sent, Window, matches
 from airflow_provider_kling.submission.record import read_claims, read_record
+from airflow_provider_kling.xcoms import of_result
 
 ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -84,7 +84,7 @@ def test_an_id_that_cannot_be_asked_for_is_no_receipt(request_id, seen):
 def test_numbers_that_json_does_not_have_are_left_out_and_long_ones_are_text():
     body = b'{"status": "COMPLETED", "output": {"url": "https://e.com/a.mp4", "score": NaN, "seed": 1' + b"0" * 400
     result = protocol.result(ID).read(200, {}, body + b'}, "metrics": {"cost": 1e999, "retry_count": 1e300}}')
-    handed_on = xcoms(ID, "kling-o1", result)
+    handed_on = of_result(ID, "kling-o1", result)
     json.dumps(handed_on, allow_nan=False)
     assert handed_on["return_value"]["output"]["score"] is None
     assert handed_on["return_value"]["output"]["seed"] == "1" + "0" * 400
@@ -152,6 +152,6 @@ def test_an_error_can_be_carried_whatever_is_in_it():
 @pytest.mark.parametrize("name", ["files", "return_value", "kling_bill", "kling_files", "kling_submission"])
 def test_an_answer_tells_nothing_in_the_providers_place(name):
     body = json.dumps({"status": "COMPLETED", "output": "https://e.com/a.mp4", name: {"cost": 0}, "seed": 5}).encode()
-    whole = xcoms(ID, "kling-o1", protocol.result(ID).read(200, {}, body))["return_value"]
+    whole = of_result(ID, "kling-o1", protocol.result(ID).read(200, {}, body))["return_value"]
     assert whole["seed"] == 5
     assert name not in whole

@@ -53,7 +53,7 @@ def test_every_mode_waits_for_a_top_up_and_returns_the_balance(poor, run_dag, ca
     assert run.task("enough").try_number == 1
     out = capfd.readouterr().out
     assert "Waiting for a balance of at least $1.00 until" in out
-    assert "it is $0.10. Looking every 0.2 s." in out
+    assert "it is $0.10. Polling every 0.2 s." in out
     assert out.count("The balance is $5.10, which covers $1.00.") >= 1
 
 
@@ -125,7 +125,7 @@ def test_a_mode_that_is_named_is_the_mode_that_waits():
 @pytest.mark.parametrize("reason", ["Trigger timeout", "Trigger/execution timeout"])
 def test_a_wait_that_no_triggerer_took_up_ends_as_a_deadline_that_passed(reason):
     sensor = KlingCreditsSensor(task_id="a", min_credits=1)
-    with pytest.raises(Exception, match="no triggerer looked in time") as caught:
+    with pytest.raises(Exception, match="no triggerer polled in time") as caught:
         sensor.resume_execution("__fail__", {"error": reason}, {})
     assert isinstance(caught.value, SegmindInsufficientCreditsError)
     sensor.soft_fail = True

@@ -218,7 +218,7 @@ def test_the_button_is_on_the_sensor():
 def test_a_wait_that_no_triggerer_took_up_ends_as_a_deadline_that_passed(sim, conn_id, reason):
     sim.order_fault("respond", method="GET", times=99, status=200, body={"status": "PROCESSING"})
     sensor = KlingSensor(task_id="a", request_id="r-1", model="kling-o1")
-    with pytest.raises(KlingGenerationTimeoutError, match="no triggerer looked in time"):
+    with pytest.raises(KlingGenerationTimeoutError, match="no triggerer polled in time"):
         sensor.resume_execution("__fail__", {"error": reason}, {})
     sensor.soft_fail = True
     with pytest.raises(AirflowSkipException, match="still billed"):

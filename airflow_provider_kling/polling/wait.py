@@ -1,0 +1,71 @@
+"""
+What any wait that polls does after a poll: go on until its deadline, or give up.
+
+What must not be relaxed:
+
+* A poll that fails says nothing about what is waited for. It is repeated until the deadline, unless no later
+  poll can succeed: the key is refused, or the connection cannot work.
+* The deadline is a wall-clock time, because a wait may go on in another process.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindSettingsError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PollAgain:
+    """It goes on: poll again after ``seconds``. ``concern`` is set when the poll failed."""
+
+    seconds: float
+    concern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The wait is over without a result."""
+
+    error: SegmindError
+
+
+@dataclass(slots=True, kw_only=True)
+class Wait(ABC):
+    """
+    One wait.
+
+    :param deadline: when to stop waiting, with its time zone.
+    :param settings_until: until when a connection that cannot be read counts as a passing fault; a
+        process that takes up a running wait may find its secrets backend down.
+    """
+
+    deadline: datetime
+    settings_until: datetime | None = None
+
+    @abstractmethod
+    def begun(self) -> str:
+        """Return the log's first line: for what, how that stands, until when."""
+
+    @abstractmethod
+    def timed_out(self, last_seen: str) -> SegmindError:
+        """Return the error for a deadline that has passed."""
+
+    def _after_failure(self, error: SegmindError, pause: float, now: datetime, last_seen: str) -> PollAgain | GiveUp:
+        """Decide after a poll that failed."""
+        may_pass = isinstance(error, SegmindSettingsError) and self.settings_until is not None
+        if error.ends_wait and not (may_pass and self.settings_until is not None and now < self.settings_until):
+            return GiveUp(error)
+        return self._again(pause, now, last_seen, concern=str(error))
+
+    def _again(self, pause: float, now: datetime, last_seen: str, concern: str | None = None) -> PollAgain | GiveUp:
+        left = (self.deadline - now).total_seconds()
+        if left <= 0:
+            return GiveUp(self.timed_out(last_seen))
+        # The last poll falls on the deadline itself, so that a job done just before it is not lost.
+        return PollAgain(min(pause, left), concern)
