@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _ITERATION = re.compile(r" \(loop \d+\)")
 #: Of the record's form. A record of another one is an error, never "no record".
 RECORD_VERSION = 2
+#: No more refusals in a row than that are counted.
+MOST_REFUSALS = 1000
 
 
 class Record(BaseModel):
@@ -35,6 +37,7 @@ class Record(BaseModel):
     :param funded: whether the balance was seen to cover the task's batch.
     :param unclear: whether the POST has ended without a clear answer.
     :param refused: whether it was refused in a way in which a gateway may answer for a request that it has passed on.
+    :param refusals: how many submits in a row were refused so before it.
     :param request_id: the accepted job.
     :param found: whether the job was found in the request history, so that it may be the one that a sibling has sent.
     :param accepted_at: when it was accepted.
@@ -61,6 +64,7 @@ class Record(BaseModel):
     funded: bool = False
     unclear: bool = False
     refused: bool = False
+    refusals: int = Field(default=0, ge=0, le=MOST_REFUSALS)
     request_id: Text | None = None
     found: bool = False
     accepted_at: AwareMoment | None = None

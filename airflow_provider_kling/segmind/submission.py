@@ -46,6 +46,7 @@ from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, 
 from airflow_provider_kling.segmind.orphans import HISTORY_TIMEOUT, ORPHAN_GRACE, OnOrphanedIntent
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.steps import (
+    MOST_REFUSALS,
     RECORD_VERSION,
     AskBills,
     AskCost,
@@ -90,6 +91,9 @@ SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=2)
 _OUTAGE = timedelta(minutes=10)
 #: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
 _SWAPS = timedelta(days=1)
+#: A gateway that refuses what was accepted may do so each time. The first submit that was refused so is looked for once
+#: before the next one; the one after it for that long, and then for twice as long each time, up to the grace.
+_REFUSED_TWICE = timedelta(seconds=75)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +315,8 @@ class Submission:
         previous, cost = yield from self._paid_before(previous, gone=gone)
         seen, ordered = (seen, ()) if previous is None else (previous.seen, previous.ordered)
         intent = self._intent(self.clock(), former=_jobs(previous), former_cost=cost, seen=seen, ordered=ordered)
+        if previous is not None and previous.refused:
+            intent = intent.model_copy(update={"refusals": min(previous.refusals + 1, MOST_REFUSALS)})
         stand_down = self._stand_down(previous, gone=gone)
         # Siblings see the intent before the job can exist, so none takes the job for its own.
         yield Publish(self._claim(intent))
@@ -499,7 +505,9 @@ class Submission:
     ) -> Absent | NotYet:
         """Return what it says where no row is the intent's job for certain."""
         if intent.refused and not possible:
-            return Absent()
+            over = min(over, intent.intended_at + self._looked_for(intent.refusals))
+            if now >= over:
+                return Absent()
         if now < over:
             shown = f"only what may be it: {outlook.rows(possible)}" if possible else "nothing of it yet"
             finding = f"Segmind's request history shows {shown}"
@@ -509,6 +517,10 @@ class Submission:
         if self.on_orphaned_intent == "fail":
             raise outlook.orphaned(self, intent)
         return Absent()
+
+    def _looked_for(self, refusals: int) -> timedelta:
+        """Return for how long the job of a refused submit is looked for, after so many others that were refused."""
+        return min(_REFUSED_TWICE * 2 ** min(refusals - 1, 10), self.grace) if refusals else timedelta(0)
 
     def _adopt(self, intent: Record, row: HistoryRow) -> Record:
         return intent.model_copy(
