@@ -214,7 +214,7 @@ except SegmindError as error:
 """
 
 
-@pytest.mark.attack("A history whose inputs are lists of lists, 60,000 characters each", "no memory to speak of, in seconds")
+@pytest.mark.attack("Tell of jobs whose inputs are lists of lists of 60,000 signs", "no memory to speak of")
 @pytest.mark.parametrize("unit", ["{},", "[" * 200 + "]" * 200 + ","], ids=["dicts", "lists within lists"])
 def test_a_history_of_many_inputs_takes_no_memory_to_speak_of(unit):
     text = '{"a":[' + (unit * (60_000 // len(unit))).rstrip(",") + "]}"
