@@ -378,6 +378,7 @@ def test_a_variable_that_changes_during_the_wait_costs_no_paid_file(
 
 @pytest.mark.attack("A run names a file in a path of a megabyte, behind an author's folder", "refused at once")
 def test_no_long_path_of_a_run_holds_a_worker(sim, conn_id, run_dag):
+    begun = time.monotonic()
     run = run_dag(
         IMPORTS
         + """
@@ -386,8 +387,7 @@ ObjectStorageToSegmindOperator(task_id="upload", source="/tmp/{{ dag_run.conf['n
         run_conf={"name": "a/" * 500_000 + "b.png"},
     )
     assert run.state == "failed"
-    ti = run.task("upload")
-    assert (ti.end_date - ti.start_date).total_seconds() < 30
+    assert time.monotonic() - begun < 30
     assert sim.uploads() == []
 
 
