@@ -37,6 +37,10 @@ EARLIER_KEY = "kling_earlier_iterations"
 #: What only this provider tells, so that an answer is not believed: the saved files of a result, and, where an author
 #: has each key of a result pushed, what tasks tell each other, or Airflow.
 _OURS = re.compile(r"files|return_value|submitted_at|kling_.*|_link_.*|skipmixin_key", re.DOTALL)
+#: Of an answer's names those that are handed on, and how many: where an author has each key of a result pushed, a name
+#: becomes a part of a path of Airflow's own API, which takes ``..`` and ``%2f`` for what they are.
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+MOST_NAMES = 64
 
 
 class Traceable:
@@ -106,7 +110,8 @@ def of_result(request_id: str, model: str | None, result: Result) -> dict[str, A
     is for tasks that count what the run costs.
     """
     answer = result.model_dump(mode="json", exclude_none=True)
-    answer = {name: value for name, value in answer.items() if not _OURS.fullmatch(name)}
+    plain = [name for name in answer if _PLAIN.fullmatch(name) and not _OURS.fullmatch(name)]
+    answer = {name: answer[name] for name in plain[:MOST_NAMES]}
     facts = {
         "url": result.url,
         "urls": list(result.urls),

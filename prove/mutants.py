@@ -362,6 +362,12 @@ MUTANTS: Sequence[Mutant] = (
         "            if False:",
     ),
     Mutant(
+        "refusals in a row are not counted",
+        _SUBMISSION,
+        '            intent = intent.model_copy(update={"refusals": min(previous.refusals + 1, MOST_REFUSALS)})\n',
+        "            pass\n",
+    ),
+    Mutant(
         "former jobs are forgotten",
         _SUBMISSION,
         "former=_jobs(previous), former_cost=cost, seen=seen, ordered=ordered)",

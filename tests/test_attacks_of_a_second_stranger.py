@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
-from airflow_provider_kling.segmind.errors import SegmindPermissionError
+from airflow_provider_kling.segmind.errors import SegmindResponseError
 from tests.hostile import hostile
 
 KEY = "sg_0123456789abcdef"
@@ -134,7 +134,7 @@ def test_a_secret_in_a_page_is_hidden(monkeypatch, seen, secret, quoted):
     with hostile(b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" % len(body) + body) as server:
         connection = {"conn_type": "segmind", "host": server.url, "password": secret}
         monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_HTML", json.dumps(connection))
-        with pytest.raises(SegmindPermissionError) as raised:
+        with pytest.raises(SegmindResponseError) as raised:
             SegmindHook("segmind_html").get_credits()
     told = f"{raised.value} {raised.value.body}"
     seen(told)

@@ -46,17 +46,29 @@ def check_limits(max_cost: Any, budget: Any, *, model: Any, payload: Any) -> Non
 
 
 def guard_for(
-    batch: str, request: Request, *, max_cost: Any, budget: KlingBudget | None, blind: bool = False
+    batch: str,
+    request: Request,
+    *,
+    max_cost: Any,
+    budget: KlingBudget | None,
+    blind: bool = False,
+    is_limited: bool = False,
 ) -> tuple[float | None, BudgetGuard | None]:
     """
     Return what a job costs at the most, and the guard that limits it where anything does.
 
     :param batch: see :func:`airflow_provider_kling.xcoms.batch_name`.
     :param blind: whether nothing tells what earlier iterations of the task's loop cost.
+    :param is_limited: whether the author has given a ``max_cost``, whatever came of it.
     :raises SegmindInputError: ``max_cost`` has rendered to something that is no price.
     """
     estimate = request.payload.estimate() if request.payload else None
     high = _high(request.model, estimate, budget)
+    if is_limited and renders_to_nothing(max_cost):
+        raise SegmindInputError(
+            f"max_cost: it has rendered to {max_cost!r}, which is no limit. Nothing was sent. Give it a default, as in "
+            "{{ dag_run.conf.get('limit', 2) }}, or leave max_cost out."
+        )
     ceiling = None if renders_to_nothing(max_cost) else checked_cost("max_cost", max_cost)
     if ceiling is None and budget is None:
         return high, None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import contextmanager, suppress
+from http.cookiejar import DefaultCookiePolicy
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
 
 
+#: Bytes of a line between the parts of an answer's body.
+LONGEST_LINE = 64 * 1024
+
 hide_in_logs("urllib3.connection", "urllib3.connectionpool")
 
 
@@ -47,6 +51,7 @@ class WatchedSession(requests.Session):
         self._check = check
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._deadline: Deadline | None = None
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept, nor sent back
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(self))
 
@@ -159,6 +164,33 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _Bounded:
+    """
+    What the body of an answer is read from, without the lengths that no answer has.
+
+    The length of a chunk may be ``-1``, which reads to the end of the connection at once, and its line, or a trailer's,
+    may have no end.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int | None = None) -> bytes:
+        if size is not None and size < 0:
+            raise ValueError("a chunk of the answer has no length")
+        data: bytes = self._file.read() if size is None else self._file.read(size)
+        return data
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._file.readline(LONGEST_LINE if limit < 0 else min(limit, LONGEST_LINE))
+        if len(line) >= LONGEST_LINE:
+            raise ValueError("a line of the answer is too long")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 def _watch(manager: PoolManager, session: WatchedSession, *, proxied: bool) -> None:
     """Have a manager of connections, a proxy's or not, make such as the session knows."""
     manager.pool_classes_by_scheme = {
@@ -181,6 +213,13 @@ def _watched(pool: type[HTTPConnectionPool], session: WatchedSession, *, proxied
             finally:
                 if self._handshake is not None:
                     self._handshake.close()
+
+        def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+            response: Any = super().getresponse(*args, **kwargs)
+            inner: Any = getattr(response, "_fp", None)
+            if getattr(inner, "fp", None) is not None:
+                inner.fp = _Bounded(inner.fp)
+            return response
 
         def _new_conn(self) -> socket.socket:
             made: socket.socket = super()._new_conn() if proxied else self._at_its_address()

@@ -28,6 +28,7 @@ class Body:
     def __init__(self, headers: Mapping[str, str], largest: int) -> None:
         self._largest = largest
         self._bytes = bytearray()
+        self._came = 0
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
             raise BodyError(f"it is compressed as {encoding[:30]!r}, which was not asked for")
@@ -39,15 +40,22 @@ class Body:
 
         :raises BodyError: there are too many, or they are not compressed as they should be.
         """
-        room = self._largest - len(self._bytes) + 1
+        self._came += len(chunk)
         if self._inflate is not None:
-            try:
-                chunk = self._inflate.decompress(chunk, room)
-            except zlib.error as exc:
-                raise BodyError(f"it cannot be decompressed ({exc})") from None
+            chunk = self._inflated(self._inflate, chunk)
         self._bytes += chunk
-        if len(self._bytes) > self._largest:
+        # Compressed, too: what is written out to nothing is as long as its sender likes.
+        if max(self._came, len(self._bytes)) > self._largest:
             raise BodyError(f"it is larger than {self._largest // 1024} KiB")
+
+    def _inflated(self, inflate: zlib._Decompress, chunk: bytes) -> bytes:
+        try:
+            inflated = inflate.decompress(chunk, self._largest - len(self._bytes) + 1)
+        except zlib.error as exc:
+            raise BodyError(f"it cannot be decompressed ({exc})") from None
+        if inflate.unused_data:  # which is kept, and copied with each byte that follows
+            raise BodyError("it goes on behind the end of what is compressed")
+        return inflated
 
     def whole(self) -> bytes:
         """Return what has come."""

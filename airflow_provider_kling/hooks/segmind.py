@@ -258,21 +258,27 @@ class SegmindHook(BaseHook):
         """
         return self._look_up(request_id, protocol.past_request)
 
-    def find_row(self, request_id: str) -> HistoryRow | None:
+    def find_row(
+        self, request_id: str, *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS
+    ) -> HistoryRow | None:
         """
         Return the history's row of a job of any age: what was sent, and when; of several outputs the first's.
 
+        :param timeout: seconds to wait for the answer, the connection's at the most.
+        :param attempts: how often to ask where no answer comes.
         :raises SegmindRequestNotFoundError: this account never made it.
         """
-        return next(iter(self._look_up(request_id, protocol.past_rows).rows), None)
+        longest = self.settings.timeout if timeout is None else min(timeout, self.settings.timeout)
+        page = self._look_up(request_id, protocol.past_rows, timeout=longest, attempts=attempts)
+        return next(iter(page.rows), None)
 
-    def _look_up(self, request_id: str, call: Callable[[str], Call[T]]) -> T:
+    def _look_up(self, request_id: str, call: Callable[[str], Call[T]], **how: Any) -> T:
         """Ask the history for a job in every form in which it may know its id."""
         forms = id_forms(checked_request_id(request_id))
         for form in forms[:-1]:
             with suppress(SegmindRequestNotFoundError):
-                return self._send(call(form))
-        return self._send(call(forms[-1]))
+                return self._send(call(form), **how)
+        return self._send(call(forms[-1]), **how)
 
     def list_models(self) -> list[ListedModel]:
         """Return every model that Segmind serves now, Kling's and others', as its public list tells them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,11 +18,14 @@ from airflow_provider_kling.payloads.files import files_in
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.polling.schedule import Durations, Job
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.identifiers import canonical_id
+from airflow_provider_kling.storage.allowed_paths import authors_folder
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.save import keep
 from airflow_provider_kling.storage.store import Store, as_store
 from airflow_provider_kling.submission.record import awaited_record, read_record
 from airflow_provider_kling.submission.record_store import record_store
+from airflow_provider_kling.submission.submission import fingerprint
 from airflow_provider_kling.versions import call_on_failure
 from airflow_provider_kling.xcoms import RECORD_KEY
 
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.schemas import Result
 
+#: The name of a file where the author's makes none any more.
+UNNAMED = "{request_id}-{index}.{ext}"
 _BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
 _CHARGED = "It is not submitted again by itself. Correct what it names, then clear this task to submit a new job."
 _ADOPTED = "Take adopt_request_id away, then clear this task to submit a new job."
@@ -85,6 +92,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         self.timeout = as_span("timeout", timeout).total_seconds()
         self.store = as_store(store)
         self._known_job: JobReference | None = None
+        self._sent: str | None = None
         if self.store is not None:
             self.outlets = outlets_for(self.store.destination, self.outlets)
 
@@ -167,6 +175,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             )
             accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
             self._known_job = JobReference(str(record.request_id), record.model, accepted_at)
+            self._sent = None if canonical_id(self._known_job.request_id) in record.ordered else record.fingerprint
         return self._known_job
 
     def _pause(self, awaited: JobReference, now: datetime) -> float:
@@ -185,7 +194,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             whole["files"] = keep(
                 context,
                 whole,
-                self._store(self.store, context),
+                self._store_at_end(self.store, context),
                 self.hook,
                 self.log,
                 payload=self._sent_without_files(),
@@ -194,12 +203,38 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         conclude_when_counted(context, self.log, cost=result.metrics.cost)
         return whole
 
+    def _store_at_end(self, store: Store, context: Context) -> Store:
+        """
+        Return the store as it is rendered now, or, of what has become none since the job was paid, what is left of it.
+
+        Airflow renders the templates of a task anew when it resumes, and a Variable may be another one by then.
+        """
+        try:
+            return self._store(store, context)
+        except SegmindInputError as error:
+            left = replace(store, name=UNNAMED)
+            folder = authors_folder(store.destination)
+            for other in (left, *([replace(left, destination=folder)] if folder else [])):
+                with suppress(SegmindInputError):
+                    found = self._store(other, context)
+                    self.log.warning("%s The files are saved as %s/%s.", error, found.destination, UNNAMED)
+                    return found
+            raise error.followed_by(
+                f"Request {self._job(context).request_id} is done, and not lost. Correct that, then clear this "
+                "task: it saves the files and sends nothing."
+            ) from error
+
     def _sent_without_files(self) -> dict[str, Any] | None:
-        """Return the parameters as they were sent; None where only the request history knows its files' addresses."""
+        """Return the parameters as they were sent; None where only the request history knows them."""
         if is_template(self.payload):  # a function made it, in another process
             return None
-        request = check_rendered(self.payload, self.model)
-        return None if files_in(request) else request.parameters
+        try:
+            request = check_rendered(self.payload, self.model)
+            if files_in(request) or fingerprint(request.model, request.parameters) != self._sent:
+                return None
+        except ValueError:  # rendered anew it is no payload any more
+            return None
+        return request.parameters
 
     def _end_with(self, context: Context, error: SegmindError) -> NoReturn:
         if not isinstance(error, KlingGenerationFailedError):

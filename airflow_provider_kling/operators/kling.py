@@ -204,7 +204,14 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         if request.payload is not None:
             price = str(request.payload.estimate())
             expectation = f"It usually takes {request.payload.usual_latency:.0f} s. Price: {price}."
-        high, guard = guard_for(batch_name(context), request, max_cost=self.max_cost, budget=self.budget, blind=blind)
+        high, guard = guard_for(
+            batch_name(context),
+            request,
+            max_cost=self.max_cost,
+            budget=self.budget,
+            blind=blind,
+            is_limited=self.written.get("max_cost") is not None or "max_cost" in self.filled_in,
+        )
         return Submission(
             model=request.model,
             payload=request.parameters,

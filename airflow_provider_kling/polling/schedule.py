@@ -36,6 +36,8 @@ JITTER = 0.05
 SPREAD = 0.25
 #: The longest that a job is believed to take: some thirty times what the slowest model is published to take.
 LONGEST_DURATION = 6 * 3600.0
+#: The shortest.
+SHORTEST_DURATION = 0.5
 #: The longest time to the first close look, from the look before it: the slowest model's is no later.
 LONGEST_WAIT = 600.0
 #: Of a model of which nothing is known: the median duration in seconds, and the scatter.
@@ -137,7 +139,7 @@ class Durations:
 
     def observe(self, model: str | None, usual: float | None, seconds: float) -> None:
         """Learn from a job that took so long; what no job takes is not learned from."""
-        if model is None or not 0 < seconds <= LONGEST_DURATION:
+        if model is None or not SHORTEST_DURATION <= seconds <= LONGEST_DURATION:
             return
         seen = self._of(model, usual)
         if seen.count >= MEMORY:

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from airflow_provider_kling.segmind.redaction import hide
 from airflow_provider_kling.segmind.sanitize import fit_value, one_paragraph, shortened
 
 #: Enough of an answer to recognise a proxy's page or a model's complaint, short enough for one line.
@@ -306,8 +307,8 @@ class KlingNameTakenError(KlingStorageError):
 
 def excerpt(body: bytes) -> str:
     """Return the first part of an answer's body as one printable line."""
-    # Without NULs: in a page that is written as UTF-16 a secret would not be found.
-    text = body[: BODY_EXCERPT_CHARS * 4].replace(b"\0", b"").decode("utf-8", errors="replace")
+    # Without NULs: in a page that is written as UTF-16 a secret would not be found. Nor would half of one.
+    text = hide(body[: BODY_EXCERPT_CHARS * 40].replace(b"\0", b"").decode("utf-8", errors="replace"))
     line = " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
     return line if len(line) <= BODY_EXCERPT_CHARS else line[: BODY_EXCERPT_CHARS - 1] + "…"
 

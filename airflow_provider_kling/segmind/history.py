@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,10 @@ from airflow_provider_kling.segmind.schemas import JobStatus, Result, Schema, Si
 
 #: Rows in one answer, at the most: several times as many as are asked for.
 MOST_ROWS = 500
+#: Characters of a job's parameters in a row, and values within each other: no model's have more than some hundred.
+LONGEST_BODY, MOST_BODY_VALUES = 64 * 1024, 2000
+#: Characters where they are written as Python writes them, which takes long to read.
+LONGEST_LITERAL_BODY = 16 * 1024
 #: How long after a job was accepted its row may still be missing.
 LATEST_ROW = timedelta(minutes=10)
 #: How far a local time may be ahead of UTC, and behind it.
@@ -26,8 +31,8 @@ class HistoryRow(Schema):
     One row of the request history: a job of any age, running, completed or failed.
 
     A job with several outputs has a row for each, and every one carries the job's full cost.
-    ``request_body`` holds the parameters as sent, or None where they cannot be read. ``request_id`` is empty where the
-    row has none: it may be a job, and hides no other. What else a row says is left out: thousands are held at once.
+    ``request_id`` is empty where the row has none: it may be a job, and hides no other. What else a row says is left
+    out, and ``sent`` is a text: thousands of rows are held at once.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
@@ -36,7 +41,7 @@ class HistoryRow(Schema):
     model_name: SideText = None
     status: SideText = Field(default=None, validation_alias=AliasChoices("model_status", "status"))
     cost: SideCost = Field(default=None, validation_alias=AliasChoices("credits_deduction", "cost"))
-    request_body: dict[str, Any] | None = None
+    sent: str | None = Field(default=None, validation_alias="request_body", repr=False)
     url: SideText = Field(default=None, validation_alias=AliasChoices("generation_url", "url"))
     created_at: SideTime = Field(
         default=None, validation_alias=AliasChoices("model_created", "created_at", "created", "timestamp")
@@ -48,19 +53,28 @@ class HistoryRow(Schema):
     def _none_is_empty(cls, value: Any) -> Any:
         return value if isinstance(value, str) and is_request_id(value) else ""
 
-    @field_validator("request_body", mode="before")
+    @field_validator("sent", mode="before")
     @classmethod
-    def _read_body(cls, value: Any) -> Any:
-        """Read JSON or a Python literal: the official SDK's own test shows the latter."""
-        if not isinstance(value, str):
-            return value if isinstance(value, dict) else None
-        for read in (read_json, read_literal):
-            try:
-                body = read(value)
-            except ValueError:
-                continue
-            return body if isinstance(body, dict) else None
-        return None
+    def _as_text(cls, value: Any) -> Any:
+        text = json.dumps(value, default=str) if isinstance(value, dict) else value
+        return text if isinstance(text, str) and len(text) <= LONGEST_BODY else None
+
+    @property
+    def request_body(self) -> dict[str, Any] | None:
+        """
+        The parameters as sent, or None where they cannot be read.
+
+        They come as JSON, or as Python writes it: the official SDK's own test shows the latter.
+        """
+        text = self.sent or ""
+        is_json = text.lstrip().startswith(('{"', "{}"))
+        if not is_json and len(text) > LONGEST_LITERAL_BODY:
+            return None
+        try:
+            body = (read_json if is_json else read_literal)(text, MOST_BODY_VALUES)
+        except ValueError:
+            return None
+        return body if isinstance(body, dict) else None
 
 
 class HistoryPage(Schema):

@@ -104,15 +104,11 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
                 f"The host redirects to {target!r}, which is not followed because the API key goes to the "
                 "connection's own hosts only; correct the connection's host."
             )
-        case HTTPStatus.UNAUTHORIZED:
-            error_class = errors.SegmindAuthenticationError
-            advice = "Segmind does not accept the API key; correct the connection's password."
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            error_class, advice = _not_allowed(answer)
         case HTTPStatus.PAYMENT_REQUIRED:
             error_class = errors.SegmindInsufficientCreditsError
             advice = "The balance does not cover it; top up at Segmind, then clear the task. Nothing was charged."
-        case HTTPStatus.FORBIDDEN:
-            error_class = errors.SegmindPermissionError
-            advice = "The account or team behind the API key may not do this; ask the workspace's owner."
         case HTTPStatus.NOT_FOUND:
             error_class, advice = _not_found(question)
         case HTTPStatus.NOT_ACCEPTABLE:
@@ -249,6 +245,23 @@ def one_line(reason: object) -> str:
     if len(line) > errors.BODY_EXCERPT_CHARS:
         line = line[: errors.BODY_EXCERPT_CHARS - 1] + "…"
     return line
+
+
+def _not_allowed(answer: Answer) -> tuple[type[errors.SegmindError], str]:
+    if answer.body.lstrip().startswith(b"<"):  # Segmind answers with JSON
+        return (
+            errors.SegmindResponseError,
+            "A gateway's page came in place of Segmind's answer, which says nothing of the key; try again later.",
+        )
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        return (
+            errors.SegmindAuthenticationError,
+            "Segmind does not accept the API key; correct the connection's password.",
+        )
+    return (
+        errors.SegmindPermissionError,
+        "The account or team behind the API key may not do this; ask the workspace's owner.",
+    )
 
 
 def _not_found(question: Question) -> tuple[type[errors.SegmindError], str]:

@@ -10,7 +10,6 @@ an object of a class: they lose an underscore.
 from __future__ import annotations
 
 import ast
-import itertools
 import json
 import math
 import re
@@ -28,8 +27,11 @@ _UNFIT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LINE_BREAKS = re.compile("[\r\n\u2028\u2029]+")
 #: Characters of a message.
 LONGEST_MESSAGE = 8000
-#: Lists and dicts within each other: more than pydantic reads, and few enough to be walked through.
-DEEPEST = 250
+#: Lists and dicts within each other: what is deeper is left out. Airflow 3 reads 200 levels of what it has wrapped in
+#: some more, and below 3.3 twice as many of an event; a payload has 50 at the most.
+DEEPEST = 60
+#: What stands in the place of what is deeper.
+TOO_DEEP = "(nested too deep)"
 #: Values of a document, those within others included; the public list of models has tens of thousands.
 MOST_VALUES = 250_000
 #: Characters of a literal of Python: what reads one takes some hundred bytes of memory for each.
@@ -73,20 +75,23 @@ Text = Annotated[str, AfterValidator(fit_text)]
 Name = Annotated[str, AfterValidator(fit_name)]
 
 
-def fit_value(value: Any) -> Any:
+def fit_value(value: Any, most: int = MOST_VALUES) -> Any:
     """
     Return plain JSON with all that is in it fit, names included: no number is lost that can be written as text.
 
-    :raises ValueError: it is no JSON, deeper than :data:`DEEPEST`, or of more values than :data:`MOST_VALUES`.
+    What is deeper than :data:`DEEPEST` is left out.
+
+    :param most: how many values it may have.
+    :raises ValueError: it is no JSON, or of more values than that.
     """
-    return _fit(value, DEEPEST, itertools.count(1))
+    return _fit(value, DEEPEST, iter(range(most)))
 
 
-def _fit(value: Any, levels: int, counted: Iterator[int]) -> Any:
+def _fit(value: Any, levels: int, left: Iterator[int]) -> Any:
     if levels < 0:
-        raise ValueError("it is too deep")
-    if next(counted) > MOST_VALUES:
-        raise ValueError(f"it has more than {MOST_VALUES} values")
+        return TOO_DEEP
+    if next(left, None) is None:
+        raise ValueError("it has too many values")
     match value:
         case None | bool():
             return value
@@ -97,31 +102,31 @@ def _fit(value: Any, levels: int, counted: Iterator[int]) -> Any:
         case float():
             return value if math.isfinite(value) else None
         case list() | tuple():
-            return [_fit(inner, levels - 1, counted) for inner in value]
+            return [_fit(inner, levels - 1, left) for inner in value]
         case dict():
-            return {fit_name(str(name)): _fit(inner, levels - 1, counted) for name, inner in value.items()}
+            return {fit_name(str(name)): _fit(inner, levels - 1, left) for name, inner in value.items()}
         case _:
             raise ValueError(f"a {type(value).__name__} is no JSON")
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes, most: int = MOST_VALUES) -> Any:
     """
     Return the JSON in a text, fit to be handed on.
 
-    :raises ValueError: there is none, or it is too deep or has too many values.
+    :raises ValueError: there is none, or it has too many values.
     """
-    return _read(json.loads, text)
+    return _read(json.loads, text, most)
 
 
-def read_literal(text: str) -> Any:
+def read_literal(text: str, most: int = MOST_VALUES) -> Any:
     """
     Return the JSON in a text that is written as Python writes it.
 
-    :raises ValueError: there is none, or it is too long, too deep or has too many values.
+    :raises ValueError: there is none, or it is too long or has too many values.
     """
     if len(text) > LONGEST_LITERAL:
         raise ValueError("it is too long")
-    return _read(ast.literal_eval, text)
+    return _read(ast.literal_eval, text, most)
 
 
 def fit_body(body: bytes) -> bytes:
@@ -139,8 +144,8 @@ def fit_body(body: bytes) -> bytes:
         return f"({fit_text(str(exc))}) ".encode() + hide_bytes(body)
 
 
-def _read(reader: Callable[[Any], Any], text: str | bytes) -> Any:
+def _read(reader: Callable[[Any], Any], text: str | bytes, most: int) -> Any:
     try:
-        return fit_value(reader(text))
+        return fit_value(reader(text), most)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as exc:
         raise ValueError(str(exc) or type(exc).__name__) from None

@@ -41,6 +41,8 @@ _PATTERN_MARK = re.compile(r"\{[{%#]|[*?\[]")
 _DISK = re.compile(r"((?:file|local)://)?/+(.*)", re.DOTALL)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/]*)@)?([^/]*)(.*)", re.DOTALL)
 _ON_THE_WORKER = {"file", "local"}
+#: Characters of a path, as Linux has it.
+LONGEST_PATH = 4096
 #: Files that a message names.
 _SHOWN = 5
 
@@ -122,6 +124,8 @@ class Named:
 
     def _location(self) -> _Location | None:
         if not isinstance(self.text, str) or "::" in self.text:  # fsspec would open one storage by way of another
+            return None
+        if len(self.text) > LONGEST_PATH:  # to follow its links would take the square of that
             return None
         if path := on_disk(self.text):
             return _Location(("file", "", ""), path)

@@ -210,8 +210,11 @@ class Download:
 
     def _chunks(self, response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
         chunks = response.raw.stream(CHUNK, decode_content=False)
+        since_moved = CHUNK
         while True:
-            deadline.move(self.timeout)
+            if since_moved >= CHUNK:  # each chunk of HTTP comes by itself, and may have a single byte
+                deadline.move(self.timeout)
+                since_moved = 0
             chunk = None
             try:
                 with _breaks():
@@ -220,6 +223,7 @@ class Download:
                 if not deadline.has_passed:
                     raise
             if chunk:
+                since_moved += len(chunk)
                 yield chunk
             # The end of what was broken off looks like the end of the file.
             if deadline.has_passed:

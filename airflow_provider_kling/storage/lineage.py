@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.addresses import is_address
-from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.history import created_at
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.segmind.sanitize import read_json
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: How many descriptions and jobs are looked at in all; the inputs beyond are told by their links alone.
 MOST_LOOKS = 50
+#: Seconds that the request history may take to tell of a job: a paid file waits meanwhile.
+PATIENCE = 10.0
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Lineage:
     log: Any = None
     _rows: dict[str, HistoryRow | None] = field(default_factory=dict)
     _looks: int = 0
+    _is_silent: bool = False
 
     @classmethod
     def of_run(cls, context: Context, hook: SegmindHook, storage_conn_id: str | None, log: Any) -> Lineage:
@@ -120,8 +123,21 @@ class Lineage:
             return None
         request_id = result["request_id"]
         if request_id not in self._rows:
-            self._rows[request_id] = past(self.hook, request_id, self.log)
+            self._rows[request_id] = self.past(request_id)
         return describe(result, url, self._rows[request_id], self, chain=chain)
+
+    def past(self, request_id: str) -> HistoryRow | None:
+        """Return what the request history knows of a job; after a question that it left open it is asked no more."""
+        if self._is_silent:
+            return None
+        try:
+            return self.hook.find_row(request_id, timeout=PATIENCE, attempts=1)
+        except SegmindRequestNotFoundError as error:
+            self.log.warning("Request %s is described without its payload: %s", request_id, error)
+        except SegmindError as error:
+            self._is_silent = True
+            self.log.warning("What the request history knows of the inputs is left out: %s", error)
+        return None
 
     def _may_look(self) -> bool:
         self._looks += 1
@@ -171,15 +187,6 @@ def describe(
         created_at=created_at(row) if row else None,
         inputs=lineage.inputs(sent, (*chain, result["request_id"])),
     )
-
-
-def past(hook: SegmindHook, request_id: str, log: Any) -> HistoryRow | None:
-    """Return what the request history knows of a job, or None: a description is not worth a failed task."""
-    try:
-        return hook.find_row(request_id)
-    except SegmindError as error:
-        log.warning("Request %s is described without its payload: %s", request_id, error)
-        return None
 
 
 def _links(node: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -200,6 +200,11 @@ def _own_file(path: str) -> IO[bytes]:
     return os.fdopen(os.open(path, flags, 0o666), "r+b")
 
 
+def refuses_name(error: KlingStorageError) -> bool:
+    """Whether it is the name that a storage did not take, as far as it says: most say no more than that it is wrong."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in {*_NO_SUCH_NAME, errno.EINVAL}
+
+
 @contextmanager
 def storing(place: str) -> Iterator[None]:
     """Say which place does not take a file, and that the file is not lost."""

@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_kling.media.measure import extensions
 from airflow_provider_kling.payloads import get_payload_class
-from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindError
+from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.storage.folder import Folder
 from airflow_provider_kling.storage.name_claim import Claim, Owner
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: As long as Segmind's ids are.
 _ANY_REQUEST = "0" * 36
+#: Bytes of an object's key, as Amazon, Google and Azure have it; the bucket's name in front of it counts here, too.
+LONGEST_KEY = 1024
 _UNPAID = "Nothing was uploaded, sent or paid."
 _WAY_OUT = (
     f"{_UNPAID} Move it away, or put {{request_id}}, {{run_id}}, {{map_index}} or another placeholder into name=."
@@ -50,11 +52,12 @@ def check_place(context: Context, store: Store, model: str) -> None:
         name = render(store.name, values)
         sidecar = folder.path(name.sidecar)
         where = sidecar.rpartition("/")[0]
+        targets = [folder.path(file) for file in _files(name, model)]
+        _check_length([sidecar, *targets], folder)
         folder.fs.invalidate_cache(where)
         if _ANY_REQUEST not in name.stem:
-            targets = [folder.path(file) for file in _files(name, model)]
             Claim(folder, Owner.of(context), None, _WAY_OUT).refuse_taken(sidecar, targets)
-        _try_to_write(folder, where)
+        _try_to_write(folder, where, max(map(len, [sidecar, *targets])))
     except SegmindError:
         raise
     except Exception as exc:
@@ -83,11 +86,26 @@ def _files(name: Name, model: str) -> list[str]:
     return [name.file("")] if name.fixed else [name.file(extension) for extension in extensions(kind)]
 
 
-def _try_to_write(folder: Folder, where: str) -> None:
-    """Write and remove a file; on a disk in the first folder above that is there, so that none is made for nothing."""
+def _check_length(paths: list[str], folder: Folder) -> None:
+    longest = max(paths, key=lambda path: len(path.encode()))
+    if not isinstance(folder.fs, LocalFileSystem) and len(longest.encode()) > LONGEST_KEY:
+        raise SegmindInputError(
+            f"name: {longest[:80]!r}… has {len(longest.encode())} bytes, and object stores take at most {LONGEST_KEY}; "
+            f"shorten it. {_UNPAID}"
+        )
+
+
+def _try_to_write(folder: Folder, where: str, length: int) -> None:
+    """
+    Write and remove a file; on a disk in the first folder above that is there, so that none is made for nothing.
+
+    :param length: of the longest path that will be written; elsewhere than on a disk the trial's is as long.
+    """
     if isinstance(folder.fs, LocalFileSystem):
         while where and not folder.fs.exists(where):
             where = where.rpartition("/")[0]
     trial = f"{where}/.kling-{uuid.uuid4().hex}.part"
+    if not isinstance(folder.fs, LocalFileSystem) and length > len(trial):
+        trial = f"{trial.removesuffix('.part')}{'x' * (length - len(trial))}.part"
     folder.fs.pipe_file(trial, b"May a file be saved here?")
     folder.fs.rm_file(trial)

@@ -24,6 +24,7 @@ from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingFileExpiredError,
     KlingNameTakenError,
+    KlingStorageError,
     SegmindError,
     SegmindInputError,
     SegmindRequestNotFoundError,
@@ -33,7 +34,7 @@ from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.storage.asset_events import register_events
 from airflow_provider_kling.storage.finished_job import finished
 from airflow_provider_kling.storage.folder import Folder
-from airflow_provider_kling.storage.lineage import Lineage, describe, past
+from airflow_provider_kling.storage.lineage import Lineage, describe
 from airflow_provider_kling.storage.name_claim import Claim, Owner
 from airflow_provider_kling.storage.names import Name, render, task_values
 from airflow_provider_kling.storage.open_files import UnfitFileError, opened
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.media.measure import MediaType
+    from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.storage.partial_file import Part
     from airflow_provider_kling.storage.store import Store
 
@@ -175,6 +177,8 @@ class _Keeper:
         """
         if not self.is_own_job:
             return self._keep_as(self._name(index), index, link)
+        from airflow_provider_kling.storage.partial_file import refuses_name
+
         last = Name.of(f"{self.request_id}-{index}")
         try:
             name = self._name(index)
@@ -185,7 +189,9 @@ class _Keeper:
         for name, other in pairwise(names):
             try:
                 return self._keep_as(name, index, link)
-            except KlingNameTakenError as error:
+            except KlingStorageError as error:
+                if not (isinstance(error, KlingNameTakenError) or refuses_name(error)):
+                    raise
                 beside = f"{self.folder.url(self.folder.root)}/{other.stem}"
                 self.log.warning("%s The file is saved beside it, as %r.", str(error).strip(), beside)
         return self._keep_as(last, index, link)
@@ -205,8 +211,11 @@ class _Keeper:
             description = self._described(index, link, part, type_, target, measured)
             self._claim.make(sidecar, target, description, there)
             part.move(target)
-        except BaseException:
+        except Exception:
             part.discard()
+            raise
+        except BaseException:  # a timeout, or the worker is told to stop: what has come is the next attempt's
+            part.keep()
             raise
         if there is not None and there.request_id != self.request_id:
             self._replaced(there, name, description)
@@ -250,14 +259,24 @@ class _Keeper:
         )
 
     @cached_property
-    def _row(self) -> Any:
-        return past(self.hook, self.request_id, self.log)
+    def _lineage(self) -> Lineage:
+        return Lineage.of_run(self.context, self.hook, self.store.storage_conn_id, self.log)
+
+    @cached_property
+    def _row(self) -> HistoryRow | None:
+        """The same, for the description, which is worth no wait."""
+        return self._lineage.past(self.request_id)
 
     @cached_property
     def _model(self) -> str | None:
         model: str | None = self.output.get("model")
-        needed = "{model}" in self.store.name
-        return model or (self._row.model_name if needed and self._row else None)
+        if model or "{model}" not in self.store.name:
+            return model
+        try:
+            return self._known_row.model_name if self._known_row else None
+        except SegmindError as error:
+            self.log.warning("What model request %s is of cannot be asked: %s", self.request_id, error)
+            return None
 
     def _fetch(self, index: int, link: str, sidecar: str) -> tuple[Part, MediaType]:
         """Fetch it from where it is, or where the history says it is now; look again for one that should be there."""
@@ -285,7 +304,7 @@ class _Keeper:
         )
 
     def _refuse_expired(self, index: int, gone: KlingFileExpiredError) -> None:
-        created = created_at(self._row) if self._row else None
+        created = created_at(self._known_row) if self._known_row else None
         if created is None or datetime.now(tz=UTC) - created > KEPT_FOR:
             raise KlingFileExpiredError(
                 f"{gone} Segmind keeps a file for seven days, and its request history has no other link: output "
@@ -293,6 +312,14 @@ class _Keeper:
                 request_id=self.request_id,
                 status_code=gone.status_code,
             )
+
+    @cached_property
+    def _known_row(self) -> HistoryRow | None:
+        """What the request history knows of the job, which has to be known: it is asked until it answers."""
+        try:
+            return self.hook.find_row(self.request_id)
+        except SegmindRequestNotFoundError:
+            return None
 
     def _fresh_link(self, index: int) -> str | None:
         try:
@@ -354,12 +381,16 @@ class _Keeper:
     def _made(self, link: str) -> Made:
         """Return how the file was made, as far as that can be told: it is paid, and is not lost for its description."""
         try:
-            row = None if self.payload is not None and self._model else self._row
-            lineage = Lineage.of_run(self.context, self.hook, self.store.storage_conn_id, self.log)
-            return describe(self.output, link, row, lineage, payload=self.payload)
+            return self._making.model_copy(update={"url": bare(link)})
         except Exception as exc:  # noqa: BLE001 because an answer, an XCom or a history may hold anything
             self.log.warning("How request %s was made cannot be described: %s", self.request_id, one_line(exc))
             return Made(request_id=self.request_id, url=bare(link))
+
+    @cached_property
+    def _making(self) -> Made:
+        """How the job was made; the same for all its files."""
+        row = None if self.payload is not None and self._model else self._row
+        return describe(self.output, self.output["urls"][0], row, self._lineage, payload=self.payload)
 
     def _is_whole(self, there: Sidecar, sidecar: str) -> bool:
         path, whole = f"{sidecar.rpartition('/')[0]}/{there.file}", hashlib.sha256()

@@ -27,6 +27,9 @@ LARGEST_FOR_PEOPLE = 64 * 1024
 DEEPEST = 10
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*)[;,]")
+_LINK = re.compile(r"\s*https?://", re.IGNORECASE)
+#: The query and the fragment of a link within a text.
+_QUERY = re.compile(r"(https?://[^\s?#\"'<>]{1,2000})[?#][^\s\"'<>]*", re.IGNORECASE)
 
 
 def _kind(described: Any) -> str:
@@ -194,8 +197,10 @@ def _bared(value: Any) -> Any:
     match value:
         case str() if found := _DATA_URL.match(value):
             return f"data:{found[1]};sha256={hashlib.sha256(value.encode()).hexdigest()}"
-        case str() if is_address(value):
-            return bare(value)
+        case str() if is_address(value) or _LINK.match(value):  # as it is sent: a service may take one with a space
+            return bare(value.strip())
+        case str():
+            return _QUERY.sub(r"\1", value)
         case dict():
             return {str(name): _bared(inner) for name, inner in value.items()}
         case list() | tuple():

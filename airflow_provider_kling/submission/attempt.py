@@ -34,7 +34,7 @@ from airflow_provider_kling.segmind.placeholders import has_placeholders
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.adoption import adopt_ordered, is_own
 from airflow_provider_kling.submission.history_match import Sent, matches
-from airflow_provider_kling.submission.record import read_record
+from airflow_provider_kling.submission.record import MOST_REFUSALS, read_record
 from airflow_provider_kling.submission.reservation import reserve
 from airflow_provider_kling.submission.search import other_claims, search
 from airflow_provider_kling.submission.steps import (
@@ -168,6 +168,8 @@ def _post(
     previous, cost = yield from _paid_before(submission, previous, gone=gone)
     jobs, seen, ordered = ((), seen, ()) if previous is None else (previous.jobs, previous.seen, previous.ordered)
     intent = submission.intent(former=jobs, former_cost=cost, seen=seen, ordered=ordered)
+    if previous is not None and previous.refused:
+        intent = intent.model_copy(update={"refusals": min(previous.refusals + 1, MOST_REFUSALS)})
     release = _release(submission, previous, gone=gone)
     # Siblings see the intent before the job can exist, so none takes the job for its own.
     yield Publish(submission.claim(intent))

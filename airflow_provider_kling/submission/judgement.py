@@ -11,6 +11,7 @@ from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.placeholders import filled_in
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.history_match import Sent, matches
+from airflow_provider_kling.submission.policy import searched_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,7 +95,9 @@ def _judge_possible(
 ) -> Absent | NotYet:
     """Return what it says where no row is the intent's job for certain."""
     if intent.refused and not possible:
-        return Absent()
+        over = min(over, intent.intended_at + searched_for(intent.refusals, submission.grace))
+        if now >= over:
+            return Absent()
     if now < over:
         shown = f"only what may be it: {messages.rows(possible)}" if possible else "nothing of it yet"
         finding = f"Segmind's request history shows {shown}"

@@ -27,12 +27,20 @@ SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=2)
 OUTAGE = timedelta(minutes=10)
 #: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
 SWAPS = timedelta(days=1)
+#: A gateway that refuses what was accepted may do so each time. The first submit that was refused so is searched for
+#: once before the next one; the one after it for that long, and then for twice as long each time, up to the grace.
+REFUSED_TWICE = timedelta(seconds=75)
 #: What has just failed is not done again sooner, whatever the grace.
 SHORTEST_DELAY = timedelta(seconds=5)
 #: Tasks that met the same rate limit come back spread over that time.
 SPREAD = timedelta(seconds=10)
 #: How long an attempt waits for rate limits, from its begin on: whoever answers with them for ever is no rate limit.
 LONGEST_LIMITED = timedelta(hours=24)
+
+
+def searched_for(refusals: int, grace: timedelta) -> timedelta:
+    """Return for how long the job of a refused submit is searched for, after so many others that were refused."""
+    return min(REFUSED_TWICE * 2 ** min(refusals - 1, 10), grace) if refusals else timedelta(0)
 
 
 def next_search(intended_at: datetime, asked: datetime, until: datetime, clock: Callable[[], datetime]) -> str | None:

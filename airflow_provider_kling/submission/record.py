@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ITERATION = re.compile(r" \(loop \d+\)")
 #: Of the record's form. A record of another one is an error, never "no record".
 RECORD_VERSION = 2
+#: No more refusals in a row than that are counted.
+MOST_REFUSALS = 1000
 
 
 class Record(BaseModel):
@@ -39,6 +41,7 @@ class Record(BaseModel):
     :param unclear: whether the POST has ended without a clear answer.
     :param refused: whether it was refused in a way in which a gateway may answer for a request that it has passed on.
     :param void: whether it is known that no job came of it; only the siblings are shown that.
+    :param refusals: how many submits in a row were refused so before it.
     :param request_id: the accepted job.
     :param found: whether the job was found in the request history, so that it may be the one that a sibling has sent.
     :param accepted_at: when it was accepted.
@@ -65,6 +68,7 @@ class Record(BaseModel):
     funded: bool = False
     unclear: bool = False
     refused: bool = False
+    refusals: int = Field(default=0, ge=0, le=MOST_REFUSALS)
     void: bool = False
     request_id: Text | None = None
     found: bool = False

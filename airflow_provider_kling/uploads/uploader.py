@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Where the addresses stand in the task's state, and as an XCom: by upload host, then by sha256.
 UPLOADS_KEY = "kling_uploads"
 
+#: All addresses are kept anew each time: after one upload of a few, and of many after so many.
+KEPT_EVERY = 20
+
 _UPLOADS = TypeAdapter(dict[str, dict[str, str]])
 
 
@@ -64,15 +67,19 @@ class Uploads:
         if not wanted.keys() <= own.keys():
             others = self._of_the_run(host)
             own.update({sha256: others[sha256] for sha256 in wanted.keys() - own.keys() if sha256 in others})
-        for sha256, file in wanted.items():
-            if sha256 not in own:
-                with file.content() as content:
-                    own[sha256] = self._hook.upload_file(content, file.type.mime)
-                self._log.info("Uploaded %s (%s, %d bytes): %s", file.source, file.type.mime, file.size, own[sha256])
-                self._keep(kept)
-            else:
-                self._log.info("%s is uploaded already: %s", file.source, own[sha256])
-        self._keep(kept)
+        try:
+            for number, (sha256, file) in enumerate(wanted.items(), 1):
+                if sha256 not in own:
+                    with file.content() as content:
+                        own[sha256] = self._hook.upload_file(content, file.type.mime)
+                    told = (file.source, file.type.mime, file.size, own[sha256])
+                    self._log.info("Uploaded %s (%s, %d bytes): %s", *told)
+                    if number % KEPT_EVERY == 0:
+                        self._keep(kept)
+                else:
+                    self._log.info("%s is uploaded already: %s", file.source, own[sha256])
+        finally:
+            self._keep(kept)
         # By which the description of what is made of them leads back to these files.
         behind = {
             own[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}

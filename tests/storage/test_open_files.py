@@ -138,7 +138,7 @@ class Rows:
     def __init__(self, links):
         self.links, self.asked = links, []
 
-    def find_row(self, request_id):
+    def find_row(self, request_id, **_):
         from airflow_provider_kling.segmind.history import HistoryRow
 
         self.asked.append(request_id)

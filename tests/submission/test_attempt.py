@@ -442,6 +442,26 @@ def test_after_a_refusal_that_a_gateway_may_have_made_up_the_history_is_looked_i
     assert (accepted.posts, none.posts, none.steps.count("SearchHistory"), none.now) == (0, 1, 1, NOW)
 
 
+def test_what_was_refused_again_and_again_is_looked_for_ever_longer_before_the_next_post():
+    """A gateway may refuse each time what was accepted, whose rows come after a minute."""
+    now, record, posts, waits = NOW, None, [], []
+    while len(posts) < 6:
+        play = Play(record, at=now, looks=[[]] * 6, post=SegmindRateLimitError("HTTP", status_code=429))
+        with pytest.raises(SegmindError) as caught:
+            play.run()
+        record = read_record(play.store)
+        if play.posts:
+            waits.append((now - posts[-1]).total_seconds() if posts else 0.0)
+            posts.append(now)
+            assert record.refusals == len(posts) - 1
+            now = play.now + timedelta(seconds=5)
+        else:
+            now = datetime.fromisoformat(caught.value.look_again_at)
+    assert [round(wait / 75) for wait in waits] == [0, 0, 1, 2, 4, 8]
+    adopted = Play(record, at=now + timedelta(minutes=5), looks=[[row(created=posts[-1])]])
+    assert adopted.run().request_id == IDS[0]
+
+
 def test_a_rotated_key_finds_the_job_and_another_account_does_not():
     rotated = account("https://api.segmind.com", "rotated")
     same = Play(ACCEPTED, account=rotated)
