@@ -15,7 +15,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.placeholders import filled_in
 from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.submission import messages as outlook
+from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission import steps
 from airflow_provider_kling.submission.record import withdrawn
 from airflow_provider_kling.submission.record_store import record_store
@@ -121,9 +121,9 @@ class SubmissionDriver:
         except SegmindError:
             raise
         except Exception as exc:
-            raise SegmindAmbiguousSubmitError(outlook.cut_short(one_line(exc))) from exc
+            raise SegmindAmbiguousSubmitError(messages.cut_short(one_line(exc))) from exc
         except BaseException as exc:  # a timeout, or the worker is told to stop: Airflow has to see it as it is
-            self.log.error(outlook.cut_short(type(exc).__name__))  # noqa: TRY400 as just said
+            self.log.error(messages.cut_short(type(exc).__name__))  # noqa: TRY400 as just said
             raise
 
     def _run(self, attempt: Generator[steps.Step, Any, Record]) -> str:

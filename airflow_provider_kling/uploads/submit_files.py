@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.submission import messages as outlook
+from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.record import read_record
 from airflow_provider_kling.submission.record_store import record_store
 from airflow_provider_kling.uploads.payload_files import attached
@@ -50,4 +50,4 @@ def _left_behind(context: Context) -> str | None:
         record = read_record(record_store(context).load())
     if record is None or record.closed:
         return None
-    return outlook.left_behind(record)
+    return messages.left_behind(record)

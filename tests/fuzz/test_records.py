@@ -16,7 +16,7 @@ from airflow_provider_kling.segmind.identifiers import canonical_id, is_request_
 from airflow_provider_kling.segmind.protocol import history
 from airflow_provider_kling.storage.lineage import Lineage, describe
 from airflow_provider_kling.storage.sidecar import read_sidecar
-from airflow_provider_kling.submission import messages as outlook
+from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.history_match import Sent, Window, matches
 from airflow_provider_kling.submission.judgement import Take, judge
 from airflow_provider_kling.submission.record import Claim, read_claims, read_record, read_withdrawn
@@ -104,9 +104,9 @@ def test_a_record(stored, as_text):
         for amount in (record.high, record.cost, record.former_cost):
             assert_amount(amount)
         Window.after(record.intended_at, timedelta(minutes=10))
-        outlook.submitting(record)
-        outlook.searching(record)
-        outlook.abandoned(record)
+        messages.submitting(record)
+        messages.searching(record)
+        messages.abandoned(record)
 
 
 @fuzz(shown=st.lists(st.one_of(nearly(CLAIM, WAITING), values), max_size=3), bills=st.lists(nearly(BILL), max_size=3))
@@ -140,7 +140,7 @@ def test_the_history_row_of_a_lost_job(body, shown, sent):
         return
     window = Window.after(NOW, timedelta(minutes=10))
     found = matches(Sent("kling-o1", sent, [window]), rows)
-    outlook.rows((*found.certain, *found.possible))
+    messages.rows((*found.certain, *found.possible))
     assert all(is_request_id(row.request_id) and row.model_name == "kling-o1" for row in found.certain)
     intent = read_record({**RECORD, "request_id": None, "intended_at": NOW.isoformat(), "former": []})
     try:

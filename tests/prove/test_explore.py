@@ -124,4 +124,4 @@ def test_each_mutant_changes_one_place():
     check(MUTANTS)
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 40
     with pytest.raises(StaleError, match="0 times"):
-        check([Mutant("stale", "records.py", "no such line", "")])
+        check([Mutant("stale", "submission/record_store.py", "no such line", "")])

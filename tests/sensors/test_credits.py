@@ -123,8 +123,8 @@ def test_a_mode_that_is_named_is_the_mode_that_waits():
 
 
 @pytest.mark.parametrize("reason", ["Trigger timeout", "Trigger/execution timeout"])
-def test_a_wait_that_no_triggerer_took_up_ends_as_a_deadline_that_passed(reason):
-    sensor = KlingCreditsSensor(task_id="a", min_credits=1)
+def test_a_wait_that_no_triggerer_took_up_ends_as_a_deadline_that_passed(sim, conn_id, reason):
+    sensor = KlingCreditsSensor(task_id="a", min_credits=10**6)
     with pytest.raises(Exception, match="no triggerer polled in time") as caught:
         sensor.resume_execution("__fail__", {"error": reason}, {})
     assert isinstance(caught.value, SegmindInsufficientCreditsError)
