@@ -290,10 +290,10 @@ MUTANTS: Sequence[Mutant] = (
     ),
     # Siblings, and tasks of other runs.
     Mutant(
-        "tasks of other runs are not asked",
-        _SEARCH,
-        "    return read_claims([*siblings, *strangers], besides=submission.name)\n",
-        "    return read_claims(siblings, besides=submission.name)\n",
+        "tasks of other runs do not count",
+        _RECORD,
+        "    return [claim for claim in claims if claim.name != besides]",
+        "    return [claim for claim in claims if claim.name != besides and claim.run == besides[0]]",
     ),
     Mutant(
         "after a refusal a row goes to any sibling",
