@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.history import HistoryPage
-    from airflow_provider_kling.segmind.protocol import Call
     from conform.observed import Reply, Row
 
 #: The cheapest model of which enough is published to submit to it: $0.035 a picture.

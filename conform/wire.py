@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
-    from airflow_provider_kling.segmind.protocol import Call
+    from airflow_provider_kling.segmind.call import Call
 
 
 class Wire:

@@ -19,7 +19,7 @@ from prove.assumptions import MODEL, moment
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_provider_kling.segmind.protocol import Call
+    from airflow_provider_kling.segmind.call import Call
 
 Form = Literal["as sent", "as text", "with defaults", "cut", "evened", "local time", "no time", "no id"]
 

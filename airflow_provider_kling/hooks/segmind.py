@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from airflow_provider_kling.hooks.segmind_session import SegmindSession
+    from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.history import HistoryRow
-    from airflow_provider_kling.segmind.protocol import Call
     from airflow_provider_kling.segmind.schemas import Credits, Generation, ListedModel, Receipt, Result, Status
 
 __all__ = ["SegmindAsyncHook", "SegmindHook"]

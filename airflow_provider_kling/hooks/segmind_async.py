@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from airflow_provider_kling.polling.schedule import Job
-    from airflow_provider_kling.segmind.protocol import Call
+    from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.schemas import Credits, Result, Status
 
 T = TypeVar("T")

@@ -37,7 +37,7 @@ from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 if TYPE_CHECKING:
     import aiohttp
 
-    from airflow_provider_kling.segmind.protocol import Call
+    from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.settings import Settings
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from airflow_provider_kling.segmind.errors import SegmindSettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kling.segmind.protocol import Host
+    from airflow_provider_kling.segmind.call import Host
 
 DEFAULT_HOST = "https://api.segmind.com"
 DEFAULT_HISTORY_HOST = "https://api.spotprod.segmind.com"

@@ -14,8 +14,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_kling.submission.airflow_variable import AirflowVariable
 from airflow_provider_kling.submission.record import read_record
-from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR, AirflowVariable, task_state_store
+from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR, task_state_store
 from airflow_provider_kling.xcoms import RECORD_KEY, instance_name
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import pickle
 
 import pytest
 
+from airflow_provider_kling.segmind.call import Host
 from airflow_provider_kling.segmind.errors import SegmindSettingsError
-from airflow_provider_kling.segmind.protocol import Host
 from airflow_provider_kling.segmind.settings import Settings
 
 

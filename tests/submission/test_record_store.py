@@ -72,7 +72,7 @@ def test_a_task_keeps_a_variable_in_airflow_itself(run_dag):
     run = run_dag("""
     @task
     def keeps():
-        from airflow_provider_kling.versions import AirflowVariable
+        from airflow_provider_kling.submission.airflow_variable import AirflowVariable
 
         kept = AirflowVariable("kling_test", "a test's")
         told = [kept.get()]
