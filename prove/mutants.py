@@ -280,10 +280,10 @@ MUTANTS: Sequence[Mutant] = (
     ),
     # Siblings, and tasks of other runs.
     Mutant(
-        "tasks of other runs are not asked",
-        _SUBMISSION,
-        "        return read_claims([*siblings, *strangers], besides=(self.run, self.task))",
-        "        return read_claims(siblings, besides=(self.run, self.task))",
+        "tasks of other runs do not count",
+        _STEPS,
+        "    return [claim for claim in claims if claim.name != besides]",
+        "    return [claim for claim in claims if claim.name != besides and claim.run == besides[0]]",
     ),
     Mutant(
         "after a refusal a row goes to any sibling",
