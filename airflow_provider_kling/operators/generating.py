@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_kling.operators.attaching import is_submitted
 from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
 from airflow_provider_kling.operators.submitting import conclude, conclude_when_counted
 from airflow_provider_kling.payloads.checking import check_rendered
@@ -18,7 +19,7 @@ from airflow_provider_kling.retries import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.matching import canonical_id
 from airflow_provider_kling.segmind.pacing import Durations, Job
-from airflow_provider_kling.segmind.submission import awaited_record, fingerprint, read_record
+from airflow_provider_kling.segmind.submission import awaited_record, fingerprint
 from airflow_provider_kling.siblings import RECORD_KEY
 from airflow_provider_kling.storage.allowed import authors_folder
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
@@ -117,14 +118,10 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer: with the submit, or with the wait for its job."""
-        submitting = timed_out(next_method, next_kwargs) and not self._is_submitted(context)
+        submitting = timed_out(next_method, next_kwargs) and not is_submitted(context)
         if submitting or next_method == self.execute_again.__name__:
             return KlingSubmitOperator.resume_execution(self, next_method, next_kwargs, context)
         return super().resume_execution(next_method, next_kwargs, context)
-
-    def _is_submitted(self, context: Context) -> bool:
-        record = read_record(record_store(context).load())
-        return record is not None and record.request_id is not None and not record.delivered
 
     def _store(self, store: Store, context: Context) -> Store:
         """Return the store with what its author wrote rendered, where results may be saved in it."""
@@ -139,6 +136,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             store.folder()
             check_assets(context, store)
         except SegmindInputError as error:
+            if is_submitted(context):  # it is paid: see _store_at_end
+                self.log.warning("%s It stops no job of an earlier attempt.", error)
+                return
             fail(self, error.followed_by(f"Nothing was uploaded, sent or paid. {CORRECT_AND_CLEAR}"))
         except SegmindError as error:
             fail(self, error)
