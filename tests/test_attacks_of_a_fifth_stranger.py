@@ -394,3 +394,66 @@ ObjectStorageToSegmindOperator(task_id="upload", source="/tmp/{{ dag_run.conf['n
 def test_a_refused_answer_is_an_error_of_the_tree():
     with pytest.raises(SegmindError):
         protocol.status(ID).read(403, {}, b"<html>")
+
+
+# A retry, which renders its templates anew, of a task whose job is paid.
+RETRIED = """
+KlingGenerateOperator(
+    task_id="make", model="kling-3-text2image", payload={{"prompt": "{{{{ var.value.kling_prompt }}}}"}}, retries=1,
+    store=Store("{out}/{{{{ var.value.kling_folder }}}}", name="{{{{ var.value.kling_title }}}}.{{ext}}"),
+    max_cost="{{{{ var.value.kling_limit }}}}", poll_interval=0.2, deferrable=False, timeout=1,
+)
+"""
+FIRST = {"PROMPT": "a fox", "FOLDER": "shop", "TITLE": "fox", "LIMIT": "1"}
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="below 3.0 dag.test() keeps a Variable that it has read")
+@pytest.mark.attack("Change a Variable before a retry, so that a template renders to what is none", "the job is taken")
+@pytest.mark.parametrize(
+    "changed", [{"FOLDER": "../other"}, {"TITLE": "what?"}, {"LIMIT": ""}, {"LIMIT": "much"}, {"PROMPT": ""}], ids=str
+)
+def test_a_variable_that_changes_before_a_retry_costs_no_paid_file(
+    sim, conn_id, run_dag, tmp_path, monkeypatch, capfd, changed
+):
+    for name, value in FIRST.items():
+        monkeypatch.setenv(f"AIRFLOW_VAR_KLING_{name}", value)
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", times=8, status=200, body={"status": "PROCESSING"})
+
+    def somebody():
+        while not sim.ledger()["jobs"]:
+            time.sleep(0.005)
+        for name, value in changed.items():
+            os.environ[f"AIRFLOW_VAR_KLING_{name}"] = value
+
+    thread = threading.Thread(target=somebody)
+    thread.start()
+    run = run_dag(IMPORTS + RETRIED.format(out=tmp_path))
+    thread.join()
+    (job,) = sim.ledger()["jobs"]
+    if "PROMPT" in changed:  # what is wanted by now is no payload: the job is named, and nothing advises a new one
+        out = capfd.readouterr().out
+        assert f"Request {job['request_id']} of an earlier attempt was accepted" in out
+        assert "start a new run" not in out
+    else:
+        assert run.state == "success"
+        assert len(list(tmp_path.rglob("*.png"))) == 1
+
+
+@pytest.mark.attack("The history takes questions and answers none, while a run is added up", "one question is lost")
+def test_a_silent_history_does_not_hold_the_sum_of_a_run_for_each_job(sim, run_dag, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim, extra={"timeout": 0.3}))
+    sim.order_fault("hold", method="GET", path="/inference-request/request-history/*", times=999)
+    run = run_dag(
+        IMPORTS
+        + """
+from airflow_provider_kling.operators.cost import KlingRunCostOperator
+
+jobs = [
+    KlingSubmitOperator(task_id=f"submit_{n}", model="kling-3-text2image", payload={"prompt": f"a fox {n}"})
+    for n in range(3)
+]
+jobs >> KlingRunCostOperator(task_id="cost")
+"""
+    )
+    assert run.xcom("cost")["jobs"] == len(run.xcom("cost")["unknown"]) == 3
+    assert len([request for request in sim.requests() if "request-history/" in request["path"]]) == 5

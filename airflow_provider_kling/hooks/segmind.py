@@ -11,6 +11,7 @@ but when to send again in place. What must not be relaxed:
 from __future__ import annotations
 
 import base64
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,8 @@ _A_DAY = timedelta(days=1)
 _EVER = datetime(2200, 1, 2, tzinfo=UTC)
 #: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
 MOST_PAGES = 100
+#: Seconds that they all may take.
+LONGEST_LOOK = 120.0
 #: Bytes of them all.
 LARGEST_HISTORY = 64 * 1024**2
 
@@ -224,6 +227,7 @@ class SegmindHook(BaseHook):
         seen: set[str] = set()
         oldest = datetime.max.replace(tzinfo=UTC)
         descends, size = True, 0
+        until_when = time.monotonic() + LONGEST_LOOK
         before: tuple[HistoryRow, ...] = ()
         for page in range(1, MOST_PAGES + 1):
             answer = self._send(protocol.history(model=model, since=since, until=until, page=page))
@@ -233,6 +237,11 @@ class SegmindHook(BaseHook):
                 raise SegmindResponseError(
                     f"Segmind's request history of {model} has more than {LARGEST_HISTORY // 1024**2} MiB in {page} "
                     "pages, and is not read; ask again, or ask Segmind."
+                )
+            if time.monotonic() > until_when:
+                raise SegmindResponseError(
+                    f"Segmind's request history of {model} is not read to its end in {LONGEST_LOOK:.0f} s; ask again, "
+                    "or ask Segmind."
                 )
             fresh = [row for row in rows if row.request_id not in seen]
             seen.update(row.request_id for row in rows if row.request_id)
@@ -250,13 +259,16 @@ class SegmindHook(BaseHook):
             f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; ask again, or ask Segmind."
         )
 
-    def find_request(self, request_id: str) -> Result:
+    def find_request(self, request_id: str, *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS) -> Result:
         """
         Return what the request history tells of a job of any age: its state, its file and its cost.
 
+        :param timeout: seconds to wait for the answer, the connection's at the most.
+        :param attempts: how often to ask where no answer comes.
         :raises SegmindRequestNotFoundError: this account never made it.
         """
-        return self._look_up(request_id, protocol.past_request)
+        longest = self.settings.timeout if timeout is None else min(timeout, self.settings.timeout)
+        return self._look_up(request_id, protocol.past_request, timeout=longest, attempts=attempts)
 
     def find_row(
         self, request_id: str, *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS

@@ -12,7 +12,7 @@ from airflow_provider_kling.budget.limits import budgets
 from airflow_provider_kling.budget.run_cost import jobs_of, run_cost
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.sanitize import one_paragraph
 from airflow_provider_kling.submission.record import read_claims
 from airflow_provider_kling.xcoms import BILL_KEY, RECORD_KEY, Submitter, TellsCost, published, siblings
@@ -62,19 +62,25 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
         ti = context["ti"]
         claims = read_claims(published(ti, siblings(self.dag, Submitter), RECORD_KEY))
         bills = read_bills(published(ti, siblings(self.dag, TellsCost), BILL_KEY))
+        silent = False
         for request_id, model in jobs_of(claims).items():
             if request_id not in bills or bills[request_id].cost is None:
-                bills[request_id] = self._look_up(request_id, model)
+                bill = None if silent else self._look_up(request_id, model)
+                silent = silent or bill is None
+                bills[request_id] = bill or Bill(request_id=request_id, model=model)
         limits = [budget.max_cost_per_dag_run for budget in budgets(self.dag)]
         reckoning = run_cost(claims, bills, limit=limits[0] if limits else None)
         for line in reckoning.lines():
             self.log.info("%s", one_paragraph(line))
         return reckoning.to_dict()
 
-    def _look_up(self, request_id: str, model: str) -> Bill:
-        """Return the bill of a job that no task has told, as far as Segmind knows it."""
+    def _look_up(self, request_id: str, model: str) -> Bill | None:
+        """Return the bill of a job that no task has told, as far as Segmind knows it; None where it does not answer."""
         try:
             return bill_of(request_id, model, self.hook.find_request(request_id))
-        except SegmindError as error:
+        except SegmindRequestNotFoundError as error:
             self.log.warning("What request %s cost could not be looked up: %s", request_id, error)
             return Bill(request_id=request_id, model=model)
+        except SegmindError as error:
+            self.log.warning("What requests cost that no task has told could not be looked up: %s", error)
+            return None

@@ -23,9 +23,10 @@ from airflow_provider_kling.storage.allowed_paths import authors_folder
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.save import keep
 from airflow_provider_kling.storage.store import Store, as_store
-from airflow_provider_kling.submission.record import awaited_record, read_record
+from airflow_provider_kling.submission.record import awaited_record
 from airflow_provider_kling.submission.record_store import record_store
 from airflow_provider_kling.submission.submission import fingerprint
+from airflow_provider_kling.uploads.submit_files import is_submitted
 from airflow_provider_kling.versions import call_on_failure
 from airflow_provider_kling.xcoms import RECORD_KEY
 
@@ -119,14 +120,10 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer: with the submit, or with the wait for its job."""
-        submitting = timed_out(next_method, next_kwargs) and not self._is_submitted(context)
+        submitting = timed_out(next_method, next_kwargs) and not is_submitted(context)
         if submitting or next_method == self.execute_again.__name__:
             return KlingSubmitOperator.resume_execution(self, next_method, next_kwargs, context)
         return super().resume_execution(next_method, next_kwargs, context)
-
-    def _is_submitted(self, context: Context) -> bool:
-        record = read_record(record_store(context).load())
-        return record is not None and record.request_id is not None and not record.closed
 
     def _store(self, store: Store, context: Context) -> Store:
         """Return the store with what its author wrote rendered, where results may be saved in it."""
@@ -141,6 +138,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             store.folder()
             check_assets(context, store)
         except SegmindInputError as error:
+            if is_submitted(context):  # it is paid: see _store_at_end
+                self.log.warning("%s It stops no job of an earlier attempt.", error)
+                return
             fail(self, error.followed_by(f"Nothing was uploaded, sent or paid. {CORRECT_AND_CLEAR}"))
         except SegmindError as error:
             fail(self, error)

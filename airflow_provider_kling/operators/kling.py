@@ -159,10 +159,12 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             except SegmindError as error:
                 if self.postponed(context, error):
                     continue
-                if error.request_id is None and not isinstance(error, SegmindAmbiguousSubmitError):
-                    fail(self, error.followed_by(_TRY_AGAIN[error.retryable]))
-                else:
+                if error.request_id is not None or isinstance(error, SegmindAmbiguousSubmitError):
                     fail(self, error)
+                from airflow_provider_kling.uploads.submit_files import left_behind
+
+                left = None if error.retryable else left_behind(context)
+                fail(self, error.followed_by(left or _TRY_AGAIN[error.retryable]))
 
     def _submit_once(self, context: Context, instead_of: str | None) -> Submitted:
         # Whatever can fail without the network fails here, before anything is sent.
@@ -178,7 +180,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         from airflow_provider_kling.uploads.submit_files import read_files
 
         required = renders_to_nothing(self.adopt_request_id)
-        with read_files(context, request, self.written.get("payload"), required=required) as (wanted, files):
+        with read_files(request, self.written.get("payload"), required=required) as (wanted, files):
             driver = SubmissionDriver(
                 context,
                 self.hook,
@@ -199,19 +201,27 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.budget.limits import guard_for
         from airflow_provider_kling.submission.submission import Submission, account, fingerprint
+        from airflow_provider_kling.uploads.submit_files import is_submitted
 
         price = expectation = ""
         if request.payload is not None:
             price = str(request.payload.estimate())
             expectation = f"It usually takes {request.payload.usual_latency:.0f} s. Price: {price}."
-        high, guard = guard_for(
-            batch_name(context),
-            request,
-            max_cost=self.max_cost,
-            budget=self.budget,
-            blind=blind,
-            is_limited=self.written.get("max_cost") is not None or "max_cost" in self.filled_in,
-        )
+        try:
+            high, guard = guard_for(
+                batch_name(context),
+                request,
+                max_cost=self.max_cost,
+                budget=self.budget,
+                blind=blind,
+                is_limited=self.written.get("max_cost") is not None or "max_cost" in self.filled_in,
+            )
+        except SegmindInputError as error:
+            if not is_submitted(context):
+                raise
+            # The job of an earlier attempt is paid, whatever the limit renders to by now.
+            self.log.warning("%s It stops no job of an earlier attempt.", error)
+            high = guard = None
         return Submission(
             model=request.model,
             payload=request.parameters,

@@ -21,29 +21,26 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def read_files(
-    context: Context, request: Request, written: Any, *, required: bool
-) -> Iterator[tuple[Request, list[Staged]]]:
+def read_files(request: Request, written: Any, *, required: bool) -> Iterator[tuple[Request, list[Staged]]]:
     """
     Read and check the files of a submit; they are at hand while the block lasts.
 
     :param written: the payload before anything was filled in.
     :param required: whether anything may have to be sent. Else files that are gone are no reason to fail.
     :return: the request with stand-ins in place of its files, and the files.
-    :raises SegmindError: a file will not do, or cannot be read; it names the job of an earlier attempt, if any.
+    :raises SegmindError: a file will not do, or cannot be read.
     """
     with ExitStack() as at_hand:
         try:
             read = at_hand.enter_context(attached(request, written))
-        except SegmindError as error:
+        except SegmindError:
             if required:
-                left = _left_behind(context)
-                raise (error.followed_by(left) if left and not error.retryable else error) from error.__cause__
+                raise
             read = request, []
         yield read
 
 
-def _left_behind(context: Context) -> str | None:
+def left_behind(context: Context) -> str | None:
     """Return what is to be said of a job that an earlier attempt may have submitted."""
     record = None
     with suppress(SegmindError):
@@ -51,3 +48,11 @@ def _left_behind(context: Context) -> str | None:
     if record is None or record.closed:
         return None
     return messages.left_behind(record)
+
+
+def is_submitted(context: Context) -> bool:
+    """Whether an earlier attempt's job is there to be taken, so that nothing has to be sent."""
+    record = None
+    with suppress(SegmindError):
+        record = read_record(record_store(context).load())
+    return record is not None and record.request_id is not None and not record.closed
