@@ -269,8 +269,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "what the history does not show is told for after the look",
         _SUBMISSION,
-        "(yield from self._others()), asked)",
-        "(yield from self._others()), self.clock())",
+        "(yield from self._others(leave_out=leave_out)), asked)",
+        "(yield from self._others(leave_out=leave_out)), self.clock())",
     ),
     Mutant(
         "a cleared task does not look which jobs were there before",
@@ -325,8 +325,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "siblings are asked before the look",
         _SUBMISSION,
-        "                finding = self.judge(intent, rows, (yield from self._others()), asked)",
-        "                finding = self.judge(intent, rows, wanting, asked)",
+        "        finding = self.judge(intent, rows, (yield from self._others(leave_out=leave_out)), asked)",
+        "        finding = self.judge(intent, rows, wanting, asked)",
     ),
     Mutant(
         "a job found is kept though a sibling takes it too",
@@ -337,8 +337,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the first of those that take the same job goes on without asking again",
         _SUBMISSION,
-        "            yield Pause(FIRST_PAUSE)\n            takers = [claim.name for claim in (yield from self._others()) if "
-        "job in _jobs(claim.record)]\n",
+        "            yield Pause(FIRST_PAUSE)\n"
+        "            takers = _takers(job, (yield from self._others(leave_out=leave_out)))\n",
         "            takers = []\n",
     ),
     Mutant(
@@ -396,6 +396,24 @@ MUTANTS: Sequence[Mutant] = (
         _RECORDS,
         "        if stored is not None or self.variable is None:",
         "        if self.state is not None or self.variable is None:",
+    ),
+    Mutant(
+        "other runs that cannot be asked are left out at once",
+        _SUBMISSION,
+        "            leave_out = asked >= self._over(intent, wanting) + _OUTAGE\n",
+        "            leave_out = True\n",
+    ),
+    Mutant(
+        "Airflow 2 forgets what was delivered",
+        _RECORDS,
+        "        last = None if self.conclusions is None else self.conclusions.last()\n",
+        "        last: Conclusion | None = None\n",
+    ),
+    Mutant(
+        "a success of Airflow 2's that is retried counts as a cleared one",
+        _RECORDS,
+        '        return record | {"delivered": last.stands} if isinstance(record, dict) else record\n',
+        "        return record\n",
     ),
     Mutant("the success is not noted", _RECORDS, '{"delivered": True,', '{"delivered": False,'),
 )

@@ -96,6 +96,10 @@ _SWAPS = timedelta(days=1)
 _REFUSED_TWICE = timedelta(seconds=75)
 
 
+class OtherRunsUnreadError(Exception):
+    """What the DAG's other runs show cannot be read, so that a job of theirs could be taken for this task's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Take:
     """The history shows the job: it is this task's."""
@@ -223,7 +227,7 @@ class Submission:
         # While this task was being started again, its claim was gone, and a sibling may have taken the job. Then its
         # own is left for this task, even for one that was cleared and would submit anew. Whoever was ordered to take
         # it has left none.
-        others = yield from self._others()
+        others = yield from self._others(leave_out=True)  # a job whose id is known does not wait for that
         job = canonical_id(request_id)
         takers = [claim for claim in others if job in _jobs(claim.record) and job not in claim.record.ordered]
         if takers:
@@ -386,36 +390,32 @@ class Submission:
         waiting = _as_left(intent)
         yield Publish(self._claim(waiting))
         yield Tell("warning", outlook.searching(intent))
-        wanting = self._alike(intent, (yield from self._others()))
-        windows = [self._window(intent), *(self._window(claim.record) for claim in wanting)]
-        look = Look(min(window.first for window in windows), max(window.last for window in windows) + _SWAPS)
+        look: Look | None = None
+        wanting: list[Claim] = []
         until = self.clock() + self.history_timeout
         pause = FIRST_PAUSE
         while True:
             asked = self.clock()  # what the history does not show is told for then: this may stand still meanwhile
+            leave_out = asked >= self._over(intent, wanting) + _OUTAGE
             try:
-                rows: list[HistoryRow] = yield look
-            except SegmindError as error:
-                unread = outlook.history_unread(self, intent, error, self._over(intent, wanting))
-                if not error.retryable:
-                    raise unread from error
-                finding: Take | Absent | NotYet = NotYet(unread, self._over(intent, wanting) + _OUTAGE)
-            else:
-                # Asked after the look, so that whoever has a row there has published the intent by now.
-                finding = self.judge(intent, rows, (yield from self._others()), asked)
+                if look is None:
+                    wanting = self._alike(intent, (yield from self._others(leave_out=leave_out)))
+                    look = self._look(intent, wanting)
+                finding = yield from self._looked(intent, look, wanting, asked, leave_out=leave_out)
                 if isinstance(finding, Take):
-                    finding = yield from self._once_all_show(intent, rows, asked)
+                    found = self._adopt(intent, finding.row)
+                    yield Publish(self._claim(found))
+                    if (yield from self._takes_alone(found, leave_out=leave_out)):
+                        yield Keep(found)
+                        yield Tell("info", outlook.found(found, finding.row))
+                        return found
+                    yield Publish(self._claim(waiting))
+                    finding = self._soon(intent, wanting, "another task takes the same job")
+            except OtherRunsUnreadError as unread:
+                yield Publish(self._claim(waiting))
+                finding = self._soon(intent, wanting, str(unread))
             if isinstance(finding, Absent):
                 return None
-            if isinstance(finding, Take):
-                found = self._adopt(intent, finding.row)
-                yield Publish(self._claim(found))
-                if (yield from self._takes_alone(found)):
-                    yield Keep(found)
-                    yield Tell("info", outlook.found(found, finding.row))
-                    return found
-                yield Publish(self._claim(waiting))
-                finding = self._soon(intent, wanting, "another task takes the same job")
             left = (until - self.clock()).total_seconds()
             if left <= 0:
                 if finding.until is not None and isinstance(finding.error, SegmindAmbiguousSubmitError):
@@ -424,44 +424,87 @@ class Submission:
             yield Pause(min(pause, left))
             pause = min(pause * 2, LONGEST_PAUSE)
 
+    def _look(self, intent: Record, wanting: Iterable[Claim]) -> Look:
+        """Return the look that shows the job left for this task, whichever of those that want it has sent it."""
+        windows = [self._window(intent), *(self._window(claim.record) for claim in wanting)]
+        return Look(min(window.first for window in windows), max(window.last for window in windows) + _SWAPS)
+
+    def _looked(
+        self, intent: Record, look: Look, wanting: list[Claim], asked: datetime, *, leave_out: bool
+    ) -> Generator[Step, Any, Take | Absent | NotYet]:
+        """
+        Look once, and return what that says.
+
+        :raises OtherRunsUnreadError: see :meth:`_others`.
+        """
+        try:
+            rows: list[HistoryRow] = yield look
+        except SegmindError as error:
+            unread = outlook.history_unread(self, intent, error, self._over(intent, wanting))
+            if not error.retryable:
+                raise unread from error
+            return NotYet(unread, self._over(intent, wanting) + _OUTAGE)
+        # Asked after the look, so that whoever has a row there has published the intent by now.
+        finding = self.judge(intent, rows, (yield from self._others(leave_out=leave_out)), asked)
+        if isinstance(finding, Take):
+            return (yield from self._once_all_show(intent, rows, asked, leave_out=leave_out))
+        return finding
+
     def _once_all_show(
-        self, intent: Record, rows: Iterable[HistoryRow], asked: datetime
+        self, intent: Record, rows: Iterable[HistoryRow], asked: datetime, *, leave_out: bool
     ) -> Generator[Step, Any, Take | Absent | NotYet]:
         """Judge again once all tasks that run show what they hold: one that was just started again shows nothing."""
         running: list[str] = yield AskRunning()
         # After it: what has ended by now has shown what it holds.
-        siblings: list[Any] = yield AskSiblings()
-        strangers: list[Any] = yield AskOtherRuns()
+        siblings, strangers = yield from self._shown(leave_out=leave_out)
         own = (self.run, self.task)
         others = read_claims([*siblings, *strangers], besides=own)
         shown = {claim.name for claim in others} | read_withdrawn(siblings) | {own}
         silent = set(running) - {without_iteration(task) for run, task in shown if run == self.run}
         if silent:
             names = ", ".join(sorted(silent))
-            return self._soon(intent, others, f"it may be the job of {names}, just started, which shows none yet")
+            return self._soon(intent, others, f"it may be the job of {names}, which runs and shows none yet")
         return self.judge(intent, rows, others, asked)
 
-    def _takes_alone(self, found: Record) -> Generator[Step, Any, bool]:
+    def _takes_alone(self, found: Record, *, leave_out: bool) -> Generator[Step, Any, bool]:
         """Whether no other task takes the job that this one shows as its own."""
         job = _jobs(found)[-1]
-        takers = [claim.name for claim in (yield from self._others()) if job in _jobs(claim.record)]
+        takers = _takers(job, (yield from self._others(leave_out=leave_out)))
         if takers and (self.run, self.task) < min(takers):
             # Those that came back to life in the same moment have taken it too, and let go. The first waits for that,
             # so that they do not all let go again and again; it lets go too where another one has not seen it.
             yield Pause(FIRST_PAUSE)
-            takers = [claim.name for claim in (yield from self._others()) if job in _jobs(claim.record)]
+            takers = _takers(job, (yield from self._others(leave_out=leave_out)))
         return not takers
 
     def _soon(self, intent: Record, others: Iterable[Claim], finding: str) -> NotYet:
-        """Return that it can be said soon, whatever the grace."""
-        unclear = outlook.unclear(self, intent, finding, self._over(intent, others))
-        return NotYet(unclear, self.clock() + timedelta(seconds=LONGEST_PAUSE))
+        """Return that it can be said soon, whatever the grace; long after that it is said that it cannot."""
+        over, now = self._over(intent, others), self.clock()
+        if now >= over + _OUTAGE:
+            return NotYet(outlook.undecided(intent, finding))
+        unclear = outlook.unclear(self, intent, finding, over)
+        return NotYet(unclear, now + timedelta(seconds=LONGEST_PAUSE))
 
-    def _others(self) -> Generator[Step, Any, list[Claim]]:
-        """Return the claims of all other tasks that may want the same: of this run, and of the DAG's other runs."""
-        siblings: list[Any] = yield AskSiblings()
-        strangers: list[Any] = yield AskOtherRuns()
+    def _others(self, *, leave_out: bool) -> Generator[Step, Any, list[Claim]]:
+        """
+        Return the claims of all other tasks that may want the same: of this run, and of the DAG's other runs.
+
+        :param leave_out: whether other runs that cannot be read are left out.
+        :raises OtherRunsUnreadError: they cannot be read.
+        """
+        siblings, strangers = yield from self._shown(leave_out=leave_out)
         return read_claims([*siblings, *strangers], besides=(self.run, self.task))
+
+    def _shown(self, *, leave_out: bool) -> Generator[Step, Any, tuple[list[Any], list[Any]]]:
+        """Return what the tasks of this run and those of the DAG's other runs show, as JSON."""
+        siblings: list[Any] = yield AskSiblings()
+        try:
+            strangers: list[Any] = yield AskOtherRuns(leave_out)
+        except Exception as error:
+            raise OtherRunsUnreadError(
+                f"what the DAG's other runs have submitted cannot be read ({one_line(error)})"
+            ) from error
+        return siblings, strangers
 
     def judge(
         self, intent: Record, rows: Iterable[HistoryRow], others: Sequence[Claim], now: datetime
@@ -692,6 +735,11 @@ def _jobs(record: Record | None) -> tuple[str, ...]:
 
 def _is_job(record: Record, request_id: str) -> bool:
     return record.request_id is not None and canonical_id(record.request_id) == canonical_id(request_id)
+
+
+def _takers(job: str, claims: Iterable[Claim]) -> list[tuple[str, str]]:
+    """Return the names of the tasks that show a job as theirs."""
+    return [claim.name for claim in claims if job in _jobs(claim.record)]
 
 
 def _held(claims: Iterable[Claim]) -> set[str]:
