@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
 
 
+log = logging.getLogger(__name__)
+
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
 #: Whether tasks ask an API server, in place of the database.
 AIRFLOW_3 = _VERSION >= (3, 0)
@@ -24,8 +27,12 @@ RUNS_IN_TRIGGERER = _VERSION >= (3, 3)
 #: Whether a task's state is still there after the task was cleared. From 3.4 on a clear discards it; a deployment may
 #: have it discarded at the success already.
 STATE_OUTLIVES_A_CLEAR = _VERSION == (3, 3) and not conf.getboolean("state_store", "clear_on_success", fallback=False)
+#: Whether Airflow may retry, or fail, a task whose success it has counted.
+RETRIES_WHAT_SUCCEEDED = _VERSION < (3, 0)
 #: Of how many other runs of the DAG a task asks what they have submitted.
 RUNS = 50
+#: Airflow 3 tells the states of all task instances of a DAG or of none: more than that are not asked for.
+MOST_INSTANCES = 20_000
 _RUN_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
 
@@ -179,14 +186,18 @@ def running_instances(context: Context, task_ids: Sequence[str], *, retried: boo
     ti: Any = context["ti"]
     begun = ["running", "restarting", *(["up_for_retry"] if retried else [])]
     if _VERSION < (3, 0):
-        found = ti.get_dagrun().get_task_instances(state=begun)
-        return [_named(one.task_id, one.map_index) for one in found if one.task_id in task_ids]
-    states: dict[str, dict[str, str | None]] = ti.get_task_states(
-        dag_id=ti.dag_id, task_ids=list(task_ids), run_ids=[ti.run_id]
-    )
-    running = [name for name, state in states.get(ti.run_id, {}).items() if state in begun]
-    found_ids = [(name, -1) if name in task_ids else name.rsplit("_", 1) for name in running]
-    return [_named(task_id, int(index)) for task_id, index in found_ids]
+        instances = ti.get_dagrun().get_task_instances(state=begun)
+        return [_named(one.task_id, one.map_index) for one in instances if one.task_id in task_ids]
+    # Airflow calls the second instance of a mapped task "clip" and a task "clip_1" the same: such a task is asked for
+    # alone.
+    alone = [name for name in task_ids if name.rpartition("_")[0] in task_ids and name.rpartition("_")[2].isdigit()]
+    found: list[str] = []
+    for asked in [[name for name in task_ids if name not in alone], *([name] for name in alone)]:
+        if asked:
+            told = ti.get_task_states(dag_id=ti.dag_id, task_ids=asked, run_ids=[ti.run_id])
+            running = [name for name, state in told.get(ti.run_id, {}).items() if state in begun]
+            found += [name if name in asked else "{}[{}]".format(*name.rsplit("_", 1)) for name in running]
+    return found
 
 
 def _named(task_id: str, map_index: int) -> str:
@@ -245,6 +256,14 @@ def other_runs(context: Context, task_ids: Sequence[str]) -> list[str]:
     ti: Any = context["ti"]
     if _VERSION < (3, 0):
         return _pushed_last(ti.dag_id, ti.run_id, task_ids)
+    count = ti.get_ti_count(dag_id=ti.dag_id, task_ids=list(task_ids))
+    if count > MOST_INSTANCES:
+        log.warning(
+            "The DAG's other runs are not asked what they have submitted: Airflow would read the states of %d task "
+            "instances for it. `airflow db clean` removes old ones.",
+            count,
+        )
+        return []
     states: dict[str, dict[str, str | None]] = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(task_ids))
 
     def age(run_id: str) -> tuple[bool, str]:

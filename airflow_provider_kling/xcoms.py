@@ -81,20 +81,44 @@ def siblings(dag: DAG, kind: type) -> list[str]:
     ]
 
 
-def claims_of_other_runs(context: Context, task_ids: Sequence[str]) -> list[Any]:
-    """Return what the tasks show in the DAG's other runs, in those that may still be of the same time."""
-    claims: list[Any] = []
-    try:
-        runs = other_runs(context, task_ids)
-    except Exception as exc:  # noqa: BLE001 because a job whose id is known is not to wait for that
-        log.warning("What other runs have submitted cannot be asked (%s), so they are left out.", one_line(exc))
-        return []
-    for run_id in runs:
+class OtherRuns:
+    """
+    What tasks show in the DAG's other runs, in those that may still be of the same time.
+
+    Which runs these are is asked once: Airflow 3 reads the states of all that the DAG has ever run for it.
+
+    :param task_ids: the tasks that are asked about.
+    """
+
+    def __init__(self, context: Context, task_ids: Sequence[str]) -> None:
+        self._context = context
+        self._task_ids = task_ids
+        self._runs: list[str] | None = None
+
+    def claims(self, *, leave_out: bool) -> list[Any]:
+        """
+        Return what they show.
+
+        :param leave_out: whether what cannot be read is left out, with a warning.
+        :raises Exception: it cannot be read; an XCom backend may raise anything, for a run long gone too.
+        """
         try:
-            claims += xcoms_of_run(context, run_id, task_ids, RECORD_KEY)
-        except Exception as exc:  # noqa: BLE001 because an XCom backend may raise anything, for a run long gone too
-            log.warning("What the run %s has submitted cannot be read (%s), so it is left out.", run_id, one_line(exc))
-    return [claim for claim in claims if claim]
+            if self._runs is None:
+                self._runs = other_runs(self._context, self._task_ids)
+        except Exception as exc:
+            if not leave_out:
+                raise
+            log.warning("What other runs have submitted cannot be asked (%s), so they are left out.", one_line(exc))
+            return []
+        found: list[Any] = []
+        for run_id in self._runs:
+            try:
+                found += xcoms_of_run(self._context, run_id, self._task_ids, RECORD_KEY)
+            except Exception as exc:
+                if not leave_out:
+                    raise
+                log.warning("What the run %s has submitted is unread (%s), so it is left out.", run_id, one_line(exc))
+        return [claim for claim in found if claim]
 
 
 def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:

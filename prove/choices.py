@@ -16,7 +16,7 @@ from prove.tasks import DONE, IDLE, RETURNED, RUNNING, WAITING, Task, record
 _LOCAL = (steps.LoadRecord, steps.SaveRecord, steps.DeleteRecord, steps.Log, steps.CheckPlace, steps.AskCost)
 #: Steps that change something in Airflow, and those that only read there.
 _WRITES = (steps.SaveRecord, steps.DeleteRecord, steps.Publish, steps.Withdraw, steps.Deliver)
-_READS = (steps.LoadRecord, steps.AskSiblings, steps.AskRunning, steps.AskBills)
+_READS = (steps.LoadRecord, steps.AskSiblings, steps.AskOtherRuns, steps.AskRunning, steps.AskBills)
 _SHOWS = (steps.Publish, steps.Withdraw, steps.Deliver)
 
 
@@ -69,7 +69,7 @@ class Choices(State):
         elif task.phase == WAITING:
             what = [*(["resume"] if (task.wake or 0) <= self.now else []), *self._faults(clear=["clear"])]
         elif task.phase == DONE:
-            what = self._faults(again=["clear"])
+            what = self._faults(again=["clear"], undo=["undo"] if self.scenario.airflow == "2.11" else [])
         else:
             what = self._faults(clear=["clear"])
         if task.lingers:
@@ -105,7 +105,7 @@ class Choices(State):
         writes = isinstance(step, _WRITES)
         two = self.scenario.airflow == "3.4" and isinstance(step, steps.SaveRecord | steps.DeleteRecord)
         found = ["go", *self._faults(die=["die", *(["die_after"] if writes else []), *(["die_half"] if two else [])])]
-        if writes or isinstance(step, _READS):
+        if writes or (isinstance(step, _READS) and not getattr(step, "leave_out", False)):
             found += self._faults(down=["down", *(["down_after"] if writes else [])])
         if isinstance(step, steps.SearchHistory | steps.AskOwner):
             found += self._faults(unread=["unread"])

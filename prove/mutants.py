@@ -279,8 +279,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "what the history does not show is told for after the look",
         _SEARCH,
-        "(yield from other_claims(submission)), asked)",
-        "(yield from other_claims(submission)), submission.clock())",
+        "(yield from other_claims(submission, leave_out=leave_out)), asked)",
+        "(yield from other_claims(submission, leave_out=leave_out)), submission.clock())",
     ),
     Mutant(
         "a cleared task does not look which jobs were there before",
@@ -334,7 +334,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "siblings are asked before the look",
         _SEARCH,
-        "    finding = judge(submission, intent, rows, (yield from other_claims(submission)), asked)",
+        "    finding = judge(submission, intent, rows, (yield from other_claims(submission, leave_out=leave_out)), asked)",
         "    finding = judge(submission, intent, rows, wanting, asked)",
     ),
     Mutant(
@@ -346,7 +346,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the first of those that take the same job goes on without asking again",
         _SEARCH,
-        "        yield Pause(FIRST_PAUSE)\n        takers = [claim.name for claim in (yield from other_claims(submission)) if job in claim.record.jobs]\n",
+        "        yield Pause(FIRST_PAUSE)\n        takers = _takers(job, (yield from other_claims(submission, leave_out=leave_out)))\n",
         "        takers = []\n",
     ),
     Mutant(
@@ -409,6 +409,24 @@ MUTANTS: Sequence[Mutant] = (
         _RECORDS,
         "        if stored is not None or self.variable is None:",
         "        if self.state is not None or self.variable is None:",
+    ),
+    Mutant(
+        "other runs that cannot be asked are left out at once",
+        _SEARCH,
+        "        leave_out = asked >= submission.grace_over(intent, wanting) + OUTAGE\n",
+        "        leave_out = True\n",
+    ),
+    Mutant(
+        "Airflow 2 forgets what was delivered",
+        _RECORDS,
+        "        last = None if self.conclusions is None else self.conclusions.last()\n",
+        "        last: Conclusion | None = None\n",
+    ),
+    Mutant(
+        "a success of Airflow 2's that is retried counts as a cleared one",
+        _RECORDS,
+        '        return record | {"closed": last.stands} if isinstance(record, dict) else record\n',
+        "        return record\n",
     ),
     Mutant("the success is not noted", _RECORDS, '{"closed": True,', '{"closed": False,'),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.submission.record import read_record
-from airflow_provider_kling.submission.record_store import RecordStore
+from airflow_provider_kling.submission.record_store import Conclusion, RecordStore
 
 if TYPE_CHECKING:
     from airflow_provider_kling.submission.record import Record
@@ -28,6 +28,8 @@ class Task:
     :param prompt: what it wants now.
     :param phase: whether it may be started, runs, waits in the triggerer, has returned, is done, or needs a person.
     :param state: what Airflow keeps as its state; :param variable: and as a Variable.
+    :param concluded: what Airflow 2's audit log tells of its last job of which nothing more was wanted.
+    :param success_cleared: whether its success was cleared after that.
     :param xcom: the claim that it shows, as JSON; :param before: what it showed before this start.
     :param attempt: what runs.
     :param wake: when its pause or its wait ends.
@@ -52,6 +54,7 @@ class Task:
         "attempt",
         "before",
         "cleared",
+        "concluded",
         "faulty",
         "intended",
         "key",
@@ -64,6 +67,7 @@ class Task:
         "returns",
         "sent",
         "state",
+        "success_cleared",
         "tries",
         "variable",
         "waits",
@@ -78,6 +82,8 @@ class Task:
         self.phase = IDLE
         self.state: Any = None
         self.variable: Any = None
+        self.concluded: str | None = None
+        self.success_cleared = False
         self.xcom: Any = None
         self.before: Any = None
         self.attempt: Attempt | None = None
@@ -120,6 +126,8 @@ class Task:
             self.prompt,
             _stored(self.state),
             _stored(self.variable),
+            self.concluded,
+            self.success_cleared,
             _stored(self.xcom),
             _stored(self.before),
             None if self.attempt is None else self.attempt.position(),
@@ -168,12 +176,29 @@ class Shelf:
         self.set(None)
 
 
+@dataclass(slots=True)
+class AuditLog:
+    """What Airflow 2 keeps of a task's success, beside its Variable."""
+
+    task: Task
+
+    def add(self, text: str, *, succeeded: bool) -> None:
+        """Add a record; a job that has FAILED is none of the model's."""
+        if not succeeded:
+            raise NotImplementedError
+        self.task.concluded, self.task.success_cleared = text, False
+
+    def last(self) -> Conclusion | None:
+        """Return the record that was added last."""
+        return None if self.task.concluded is None else Conclusion(self.task.concluded, self.task.success_cleared)
+
+
 def store(task: Task, airflow: str, writes: int = 9) -> RecordStore:
     """Return the provider's own store of the task's record, as this Airflow keeps it."""
     left = [writes]
-    state: Any = None if airflow == "2.11" else Shelf(task, "state", left)
+    state: Any = None if airflow in {"3.2", "2.11"} else Shelf(task, "state", left)
     variable: Any = None if airflow == "3.3" else Shelf(task, "variable", left)
-    return RecordStore(state, variable)
+    return RecordStore(state, variable, AuditLog(task) if airflow == "2.11" else None)
 
 
 def record(task: Task, airflow: str) -> Record | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: What a walk may meet: four attempts of a task and more, two clears.
 _FAULTS = {"die": 4, "lose": 2, "vanish": 2, "refuse": 2, "late": 3, "down": 2, "unread": 2}
-_FAULTS |= {"post_execute": 2, "clear": 2, "change": 1, "rotate": 1, "stall": 1}
+_FAULTS |= {"post_execute": 2, "clear": 2, "change": 1, "rotate": 1, "stall": 1, "undo": 1}
 #: Events that are no faults.
 _CALM = {"start", "resume", "go", "accept", "reply", "count", "land", "tick"}
 #: A walk of more events than that is taken to hang.
@@ -40,7 +40,7 @@ def bound(seed: int) -> Scenario:
     return Scenario(
         name=f"walk {seed}",
         tasks=tasks,
-        airflow=chance.choice(["3.3", "3.4", "2.11"]),
+        airflow=chance.choice(["3.3", "3.4", "3.2", "2.11"]),
         faults=_FAULTS,
         total=chance.randint(1, 8),
         looks_for=chance.choice([0, 15]),

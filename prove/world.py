@@ -171,7 +171,7 @@ class World(Running):
         if job in self.delivered:
             raise Violation(f"5: request {short(job)} was delivered before and is again, in place of what is wanted")
         self.delivered |= {job}
-        store(task, self.scenario.airflow).conclude(None)
+        store(task, self.scenario.airflow).conclude(None, succeeded=True)
 
     def _wait_for(self, task: Task, request_id: str) -> None:
         """Go on after a wait, as KlingGenerateOperator does in another process: it asks which job it waits for."""
@@ -186,11 +186,19 @@ class World(Running):
         self.spend("post_execute", task)
         self._end(task)
 
+    def _undo(self, task: Task) -> None:
+        """Airflow 2 retries the task for a failure before its success."""
+        self.spend("undo")
+        self.delivered -= {canonical_id(task.owns or "")}
+        self._end(task)
+        task.owns = None
+
     # people
 
     def _clear(self, task: Task) -> None:
         self.spend("again" if task.phase == DONE else "clear")
         task.again |= task.phase == DONE
+        task.success_cleared |= task.phase == DONE and self.scenario.airflow == "2.11"
         self._end(task)
         task.owns = None
         task.cleared = True

@@ -246,7 +246,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             self.log.error("%s: %s", type(told).__name__, told)
             raise told
         # Not before: a retry, which a policy or a lost process may bring all the same, pays for no other job.
-        call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error)))
+        call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error), succeeded=False))
         fail(self, told)
 
 

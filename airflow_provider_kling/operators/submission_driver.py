@@ -23,9 +23,9 @@ from airflow_provider_kling.versions import mapped_instances, running_instances,
 from airflow_provider_kling.xcoms import (
     BILL_KEY,
     RECORD_KEY,
+    OtherRuns,
     Submitter,
     TellsCost,
-    claims_of_other_runs,
     earlier_iterations,
     instance_name,
     published,
@@ -52,19 +52,20 @@ def conclude_when_counted(context: Context, log: Any, *, cost: float | None = No
 
     :param cost: see :class:`Record`.
     """
-    when_counted(context, lambda: conclude(context, log, cost=cost))
+    when_counted(context, lambda: conclude(context, log, cost=cost, succeeded=True))
 
 
-def conclude(context: Context, log: Any, *, cost: float | None) -> None:
+def conclude(context: Context, log: Any, *, cost: float | None, succeeded: bool) -> None:
     """
     Record that nothing more is wanted of the task's job: clearing the task begins anew.
 
     A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
 
     :param cost: see :class:`Record`.
+    :param succeeded: whether Airflow has counted the task's success; else its job has FAILED for good.
     """
     try:
-        record_store(context).conclude(cost)
+        record_store(context).conclude(cost, succeeded=succeeded)
     except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
         log.warning(
             "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
@@ -99,6 +100,7 @@ class SubmissionDriver:
         self.hook = hook
         self.request = request
         self.siblings = siblings(dag, Submitter)
+        self.other_runs = OtherRuns(context, self.siblings)
         self.cost_tellers = siblings(dag, TellsCost)
         self.earlier = earlier_iterations(context, self.siblings, self.cost_tellers)
         self.log = log
@@ -187,8 +189,8 @@ class SubmissionDriver:
                 return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
             case steps.AskRunning(retried=retried):
                 return running_instances(self.context, self.siblings, retried=retried)
-            case steps.AskOtherRuns():
-                return claims_of_other_runs(self.context, self.siblings)
+            case steps.AskOtherRuns(leave_out=leave_out):
+                return self.other_runs.claims(leave_out=leave_out)
             case steps.AskBills():
                 return [*self.earlier.bills, *published(self.ti, self.cost_tellers, BILL_KEY)]
             case steps.Deliver(claim=claim, submitted_at=submitted_at):

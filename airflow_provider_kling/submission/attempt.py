@@ -128,7 +128,7 @@ def _continued(submission: Submission, record: Record, request_id: str) -> Gener
     # While this task was being started again, its claim was gone, and a sibling may have taken the job. Then its
     # own is left for this task, even for one that was cleared and would submit anew. Whoever was ordered to take
     # it has left none.
-    others = yield from other_claims(submission)
+    others = yield from other_claims(submission, leave_out=True)  # a job whose id is known does not wait for that
     job = canonical_id(request_id)
     takers = [claim for claim in others if job in claim.record.jobs and job not in claim.record.ordered]
     if takers:

@@ -77,6 +77,15 @@ def unresolved(intent: Record, candidates: tuple[HistoryRow, ...]) -> SegmindUnr
     )
 
 
+def undecided(intent: Record, finding: str) -> SegmindUnresolvedSubmitError:
+    """Return the error for what should have been told long ago, and is not."""
+    return SegmindUnresolvedSubmitError(
+        f"{_what(intent)}, and still it cannot be said: {finding}. At most one job runs and is billed{_price(intent)}; "
+        "nothing more was sent. Clear this task once that is over, and it looks again; or set adopt_request_id to the "
+        "job that it shall take, and clear it."
+    )
+
+
 def orphaned(submission: Submission, intent: Record) -> SegmindUnresolvedSubmitError:
     """Return the error for an intent without a job where the user wants to decide himself."""
     return SegmindUnresolvedSubmitError(

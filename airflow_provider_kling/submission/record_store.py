@@ -4,7 +4,7 @@ Where the record of a submission is kept, so that the attempts that follow find 
 Airflow's task state (3.3 and later) outlives a retry. From 3.4 on clearing a task discards it, and below 3.3 there is
 none. There an Airflow Variable holds the record too, from the intent until the job is delivered, which it is when
 Airflow has counted its task as successful. It outlives retries and clears, and where there is none, no earlier attempt
-has left a job behind.
+has left a job behind. On Airflow 2, which may retry what has succeeded, the audit log holds what was delivered.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_kling.submission.airflow_variable import AirflowVariable
+from airflow_provider_kling.submission.audit_log import AuditLog
 from airflow_provider_kling.submission.record import read_record
-from airflow_provider_kling.versions import STATE_OUTLIVES_A_CLEAR, task_state_store
+from airflow_provider_kling.versions import RETRIES_WHAT_SUCCEEDED, STATE_OUTLIVES_A_CLEAR, task_state_store
 from airflow_provider_kling.xcoms import RECORD_KEY, instance_name
 
 if TYPE_CHECKING:
@@ -39,6 +40,28 @@ class Variable(Protocol):
         """Delete the text, if there is one."""
 
 
+class Conclusion(NamedTuple):
+    """
+    A job of which nothing more was wanted.
+
+    :param record: as JSON.
+    :param stands: whether that is still so; it is not where Airflow retries a success that nobody has cleared.
+    """
+
+    record: str
+    stands: bool
+
+
+class Conclusions(Protocol):
+    """The jobs of a task instance of which nothing more was wanted."""
+
+    def add(self, text: str, *, succeeded: bool) -> None:
+        """Add the record of one, as JSON; whether Airflow has counted the success of its task."""
+
+    def last(self) -> Conclusion | None:
+        """Return that of the last attempt before this one that had any; None where none had."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordStore:
     """
@@ -49,10 +72,12 @@ class RecordStore:
 
     :param state: the task's state, where Airflow has it.
     :param variable: holds the record while the job is undelivered; None where the state outlives a clear.
+    :param conclusions: what a Variable tells no more, where Airflow may retry what has succeeded.
     """
 
     state: TaskStateStore | None
     variable: Variable | None
+    conclusions: Conclusions | None = None
 
     def load(self) -> Any:
         """Return the record that earlier attempts have left, as JSON; None where there is none."""
@@ -60,11 +85,13 @@ class RecordStore:
         if stored is not None or self.variable is None:
             return stored
         text = self.variable.get()
-        try:
-            found = None if text is None else json.loads(text)
-        except (ValueError, RecursionError):
-            return text  # which is no record, and is told to be none
-        return text if found is None else found
+        if text is not None:
+            return _from_json(text)
+        last = None if self.conclusions is None else self.conclusions.last()
+        if last is None:
+            return None
+        record = _from_json(last.record)
+        return record | {"closed": last.stands} if isinstance(record, dict) else record
 
     def save(self, record: Record) -> None:
         """Store the record."""
@@ -85,15 +112,28 @@ class RecordStore:
         if self.variable is not None:
             self.variable.delete()
 
-    def conclude(self, cost: float | None) -> None:
+    def conclude(self, cost: float | None, *, succeeded: bool) -> None:
         """
         Record that nothing more is wanted of the job: a task that is cleared after this begins anew.
 
         :param cost: what it was billed in US dollars, which Airflow's clear deletes everywhere else; None where it is
             not known.
+        :param succeeded: whether Airflow has counted the task's success; else its job has FAILED for good.
         """
         if (record := read_record(self.load())) is not None and record.request_id is not None:
-            self.save(record.model_copy(update={"closed": True, "cost": cost}))
+            concluded = record.model_copy(update={"closed": True, "cost": cost})
+            if self.conclusions is not None:
+                self.conclusions.add(concluded.model_dump_json(), succeeded=succeeded)
+            self.save(concluded)
+
+
+def _from_json(text: str) -> Any:
+    """Return a record that was kept as JSON; what is none is returned as it stands, to be told to be none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if found is None else found
 
 
 def record_store(context: Context) -> RecordStore:
@@ -108,4 +148,4 @@ def record_store(context: Context) -> RecordStore:
             f"The Kling job of task {task} in run {ti.run_id} of DAG {ti.dag_id}, until it is delivered: kept so that "
             "clearing the task does not pay for it again.",
         )
-    return RecordStore(task_state_store(context), variable)
+    return RecordStore(task_state_store(context), variable, AuditLog(ti) if RETRIES_WHAT_SUCCEEDED else None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
 from airflow_provider_kling.segmind.history import created_at
 from airflow_provider_kling.segmind.identifiers import canonical_id
+from airflow_provider_kling.segmind.refusals import one_line
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.judgement import Absent, Judgement, NotYet, Take, judge
 from airflow_provider_kling.submission.policy import FIRST_PAUSE, LONGEST_PAUSE, OUTAGE, SWAPS, next_search
@@ -33,31 +34,42 @@ if TYPE_CHECKING:
     from airflow_provider_kling.submission.submission import Submission
 
 
+class OtherRunsUnreadError(Exception):
+    """What the DAG's other runs show cannot be read, so that a job of theirs could be taken for this task's."""
+
+
 def search(submission: Submission, intent: Record) -> Generator[Step, Any, Record | None]:
     """Look for the intent's job in the history, for a while; return None when there is none and will be none."""
     waiting = intent.as_left()
     yield Publish(submission.claim(waiting))
     yield Log("warning", messages.searching(intent))
-    wanting = submission.alike(intent, (yield from other_claims(submission)))
-    windows = [submission.window(intent), *(submission.window(claim.record) for claim in wanting)]
-    question = SearchHistory(min(window.first for window in windows), max(window.last for window in windows) + SWAPS)
+    question: SearchHistory | None = None
+    wanting: list[Claim] = []
     until = submission.clock() + submission.history_timeout
     pause = FIRST_PAUSE
     while True:
         # What the history does not show is told for this moment: the process may stand still meanwhile.
         asked = submission.clock()
-        finding = yield from _asked(submission, intent, wanting, question, asked)
+        leave_out = asked >= submission.grace_over(intent, wanting) + OUTAGE
+        try:
+            if question is None:
+                wanting = submission.alike(intent, (yield from other_claims(submission, leave_out=leave_out)))
+                question = _question(submission, intent, wanting)
+            finding = yield from _asked(submission, intent, wanting, question, asked, leave_out=leave_out)
+            if isinstance(finding, Take):
+                found = _adopted(submission, intent, finding.row)
+                yield Publish(submission.claim(found))
+                if (yield from _takes_alone(submission, found, leave_out=leave_out)):
+                    yield SaveRecord(found)
+                    yield Log("info", messages.found(found, finding.row))
+                    return found
+                yield Publish(submission.claim(waiting))
+                finding = _soon(submission, intent, wanting, "another task takes the same job")
+        except OtherRunsUnreadError as unread:
+            yield Publish(submission.claim(waiting))
+            finding = _soon(submission, intent, wanting, str(unread))
         if isinstance(finding, Absent):
             return None
-        if isinstance(finding, Take):
-            found = _adopted(submission, intent, finding.row)
-            yield Publish(submission.claim(found))
-            if (yield from _takes_alone(submission, found)):
-                yield SaveRecord(found)
-                yield Log("info", messages.found(found, finding.row))
-                return found
-            yield Publish(submission.claim(waiting))
-            finding = _soon(submission, intent, wanting, "another task takes the same job")
         left = (until - submission.clock()).total_seconds()
         if left <= 0:
             if finding.until is not None and isinstance(finding.error, SegmindAmbiguousSubmitError):
@@ -67,15 +79,42 @@ def search(submission: Submission, intent: Record) -> Generator[Step, Any, Recor
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def other_claims(submission: Submission) -> Generator[Step, Any, list[Claim]]:
-    """Return the claims of all other tasks that may want the same: of this run, and of the DAG's other runs."""
-    siblings: list[Any] = yield AskSiblings()
-    strangers: list[Any] = yield AskOtherRuns()
+def other_claims(submission: Submission, *, leave_out: bool) -> Generator[Step, Any, list[Claim]]:
+    """
+    Return the claims of all other tasks that may want the same: of this run, and of the DAG's other runs.
+
+    :param leave_out: whether other runs that cannot be read are left out.
+    :raises OtherRunsUnreadError: they cannot be read.
+    """
+    siblings, strangers = yield from _published(leave_out=leave_out)
     return read_claims([*siblings, *strangers], besides=submission.name)
 
 
+def _published(*, leave_out: bool) -> Generator[Step, Any, tuple[list[Any], list[Any]]]:
+    """Return what the tasks of this run and those of the DAG's other runs have published, as JSON."""
+    siblings: list[Any] = yield AskSiblings()
+    try:
+        strangers: list[Any] = yield AskOtherRuns(leave_out)
+    except Exception as error:
+        reason = f"what the DAG's other runs have submitted cannot be read ({one_line(error)})"
+        raise OtherRunsUnreadError(reason) from error
+    return siblings, strangers
+
+
+def _question(submission: Submission, intent: Record, wanting: Iterable[Claim]) -> SearchHistory:
+    """Return the search that shows the job left for this task, whichever of those that want it has sent it."""
+    windows = [submission.window(intent), *(submission.window(claim.record) for claim in wanting)]
+    return SearchHistory(min(window.first for window in windows), max(window.last for window in windows) + SWAPS)
+
+
 def _asked(
-    submission: Submission, intent: Record, wanting: list[Claim], question: SearchHistory, asked: datetime
+    submission: Submission,
+    intent: Record,
+    wanting: list[Claim],
+    question: SearchHistory,
+    asked: datetime,
+    *,
+    leave_out: bool,
 ) -> Generator[Step, Any, Judgement]:
     """Ask the history once, and judge what it shows."""
     try:
@@ -87,45 +126,52 @@ def _asked(
             raise unread from error
         return NotYet(unread, over + OUTAGE)
     # Asked after the search, so that whoever has a row there has published the intent by now.
-    finding = judge(submission, intent, rows, (yield from other_claims(submission)), asked)
+    finding = judge(submission, intent, rows, (yield from other_claims(submission, leave_out=leave_out)), asked)
     if isinstance(finding, Take):
-        finding = yield from _once_all_show(submission, intent, rows, asked)
+        finding = yield from _once_all_show(submission, intent, rows, asked, leave_out=leave_out)
     return finding
 
 
 def _once_all_show(
-    submission: Submission, intent: Record, rows: Iterable[HistoryRow], asked: datetime
+    submission: Submission, intent: Record, rows: Iterable[HistoryRow], asked: datetime, *, leave_out: bool
 ) -> Generator[Step, Any, Judgement]:
     """Judge again once all tasks that run show what they hold: one that was just started again shows nothing."""
     running: list[str] = yield AskRunning()
     # After it: what has ended by now has shown what it holds.
-    siblings: list[Any] = yield AskSiblings()
-    strangers: list[Any] = yield AskOtherRuns()
+    siblings, strangers = yield from _published(leave_out=leave_out)
     others = read_claims([*siblings, *strangers], besides=submission.name)
     shown = {claim.name for claim in others} | read_withdrawn(siblings) | {submission.name}
     silent = set(running) - {without_iteration(task) for run, task in shown if run == submission.run}
     if silent:
         names = ", ".join(sorted(silent))
-        return _soon(submission, intent, others, f"it may be the job of {names}, just started, which shows none yet")
+        return _soon(submission, intent, others, f"it may be the job of {names}, which runs and shows none yet")
     return judge(submission, intent, rows, others, asked)
 
 
-def _takes_alone(submission: Submission, found: Record) -> Generator[Step, Any, bool]:
+def _takes_alone(submission: Submission, found: Record, *, leave_out: bool) -> Generator[Step, Any, bool]:
     """Whether no other task takes the job that this one shows as its own."""
     job = found.jobs[-1]
-    takers = [claim.name for claim in (yield from other_claims(submission)) if job in claim.record.jobs]
+    takers = _takers(job, (yield from other_claims(submission, leave_out=leave_out)))
     if takers and submission.name < min(takers):
         # Those that came back to life in the same moment have taken it too, and let go. The first waits for that,
         # so that they do not all let go again and again; it lets go too where another one has not seen it.
         yield Pause(FIRST_PAUSE)
-        takers = [claim.name for claim in (yield from other_claims(submission)) if job in claim.record.jobs]
+        takers = _takers(job, (yield from other_claims(submission, leave_out=leave_out)))
     return not takers
 
 
+def _takers(job: str, claims: Iterable[Claim]) -> list[tuple[str, str]]:
+    """Return the names of the tasks that show a job as theirs."""
+    return [claim.name for claim in claims if job in claim.record.jobs]
+
+
 def _soon(submission: Submission, intent: Record, others: Iterable[Claim], finding: str) -> NotYet:
-    """Return that it can be said soon, whatever the grace."""
-    unclear = messages.unclear(submission, intent, finding, submission.grace_over(intent, others))
-    return NotYet(unclear, submission.clock() + timedelta(seconds=LONGEST_PAUSE))
+    """Return that it can be said soon, whatever the grace; long after that it is said that it cannot."""
+    over, now = submission.grace_over(intent, others), submission.clock()
+    if now >= over + OUTAGE:
+        return NotYet(messages.undecided(intent, finding))
+    unclear = messages.unclear(submission, intent, finding, over)
+    return NotYet(unclear, now + timedelta(seconds=LONGEST_PAUSE))
 
 
 def _adopted(submission: Submission, intent: Record, row: HistoryRow) -> Record:

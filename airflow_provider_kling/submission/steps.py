@@ -64,7 +64,13 @@ class AskRunning:
 
 @dataclass(frozen=True, slots=True)
 class AskOtherRuns:
-    """Answer with the claims that tasks of the DAG's other runs have published, as JSON."""
+    """
+    Answer with the claims that tasks of the DAG's other runs have published, as JSON.
+
+    :param leave_out: whether what cannot be read is left out; else it is an error.
+    """
+
+    leave_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

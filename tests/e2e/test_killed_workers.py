@@ -24,6 +24,11 @@ def test_whenever_a_task_process_is_killed_each_job_is_paid_once_and_every_run_s
     )
     with capfd.disabled():
         sys.stdout.write("\n\n" + "\n".join([f"{'moment':40}{'kills':>6}", *lines]) + "\n")
+        for run_id in tally.runs:
+            if bills[run_id] != 1:
+                requests = [f"{request}" for request in sim.requests() if run_id in str(request)]
+                own = [f"{job}" for job in jobs if job["inputs"]["prompt"] == run_id]
+                sys.stdout.write("\n".join([*requests, *own, running.task_logs(run_id)]) + "\n")
     assert tally.problems == []
     assert tally.kills.total() == KILLS
     assert set(tally.runs.values()) == {"success"}, tally.runs

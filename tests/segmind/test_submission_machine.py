@@ -221,7 +221,7 @@ class World(RuleBasedStateMachine):
         """Count the attempt as successful, and tell the task, which notes it; it may die before that."""
         task.done, task.owns = True, task.returns
         if told:
-            task.store.conclude(self.cost(task.owns))
+            task.store.conclude(self.cost(task.owns), succeeded=True)
             task.counted = True
         self.end(task)
 

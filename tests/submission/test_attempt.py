@@ -107,7 +107,7 @@ class Play:
                 return end.value
 
     def carry_out(self, step):
-        if type(step).__name__ in self.broken:
+        if type(step).__name__ in self.broken and not getattr(step, "leave_out", False):
             raise RuntimeError("the API server is away")
         stored = {
             "LoadRecord": self.store,
@@ -335,12 +335,51 @@ def test_a_job_may_be_one_that_a_sibling_holds_which_was_just_started_and_shows_
 
     play = Play(INTENT, looks=[[row()]], history_timeout=timedelta(0))
     play.running = ("submit", "submit[1]")
-    with pytest.raises(SegmindAmbiguousSubmitError, match=r"the job of submit\[1\], just started") as caught:
+    with pytest.raises(SegmindAmbiguousSubmitError, match=r"the job of submit\[1\], which runs") as caught:
         play.run()
     assert caught.value.look_again_at == (NOW + timedelta(seconds=15)).isoformat()
 
     play.siblings = [withdrawn("submit[1]", "")]
     assert play.run().request_id == IDS[0]
+
+
+def test_a_sibling_that_runs_and_never_shows_anything_is_named_long_after_the_grace():
+    play = Play(INTENT, at=NOW + timedelta(minutes=20), looks=[[row()]])
+    play.running = ("submit", "submit[1]")
+    with pytest.raises(SegmindUnresolvedSubmitError, match=r"cannot be said: it may be the job of submit\[1\]"):
+        play.run()
+    assert play.posts == 0
+
+
+def test_other_runs_that_cannot_be_asked_keep_a_search_from_guessing_until_long_after_the_grace():
+    def play(record, **fields):
+        return Play(record, looks=[[row()]], broken=["AskOtherRuns"], **fields)
+
+    for minutes in 0, 11, 19:
+        search = play(INTENT, at=NOW + timedelta(minutes=minutes), history_timeout=timedelta(0))
+        with pytest.raises(
+            SegmindAmbiguousSubmitError, match=r"other runs .* read \(the API server is away\)"
+        ) as caught:
+            search.run()
+        assert caught.value.look_again_at is not None
+        assert (search.posts, search.store) == (0, INTENT.model_dump(mode="json"))
+    long_after = play(INTENT, at=NOW + timedelta(minutes=20))
+    assert (long_after.run().request_id, long_after.posts) == (IDS[0], 0)
+    known = play(ACCEPTED)
+    assert (known.run().request_id, known.posts) == (IDS[0], 0)
+
+
+def test_a_search_goes_on_once_other_runs_can_be_asked_and_leaves_their_jobs_to_them():
+    class Away(Play):
+        def carry_out(self, step):
+            if isinstance(step, steps.Pause):
+                self.broken = ()
+            return super().carry_out(step)
+
+    theirs = Claim(task="submit", run="another", record=DELIVERED)
+    play = Away(INTENT, at=NOW + timedelta(minutes=11), looks=[[row()]], broken=["AskOtherRuns"])
+    play.strangers = [theirs.model_dump(mode="json")]
+    assert (play.run().request_id, play.posts) == (IDS[8], 1)
 
 
 @pytest.mark.parametrize(("sibling", "lets_go", "posts"), [("a", False, 1), ("z", True, 0), ("z", False, 1)])

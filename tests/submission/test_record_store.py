@@ -4,7 +4,7 @@ import pytest
 
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.submission.record import read_record
-from airflow_provider_kling.submission.record_store import RecordStore
+from airflow_provider_kling.submission.record_store import Conclusion, RecordStore
 from tests.submission.test_attempt import ACCEPTED, DELIVERED, INTENT
 
 
@@ -30,6 +30,23 @@ class Variable:
 
     def delete(self):
         self.text = None
+
+
+class AuditLog:
+    """What Airflow 2 keeps, as a list; whether a success was cleared is the test's to say."""
+
+    def __init__(self):
+        self.entries = []
+        self.cleared = False
+
+    def add(self, text, *, succeeded):
+        self.entries.append((text, succeeded))
+
+    def last(self):
+        if not self.entries:
+            return None
+        text, succeeded = self.entries[-1]
+        return Conclusion(text, stands=self.cleared or not succeeded)
 
 
 def kept(store):
@@ -59,8 +76,23 @@ def test_a_job_of_which_nothing_more_is_wanted_leaves_no_variable_and_lets_a_cle
     state, variable = State(), Variable()
     store = RecordStore(state, variable)
     store.save(ACCEPTED)
-    store.conclude(0.5)
+    store.conclude(0.5, succeeded=True)
     assert (kept(store).closed, variable.text) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "cleared", "delivered"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_a_success_of_airflow_2_that_is_run_again_without_a_clear_has_its_job_to_deliver(succeeded, cleared, delivered):
+    log = AuditLog()
+    store = RecordStore(None, Variable(), log)
+    store.save(ACCEPTED)
+    store.conclude(0.5, succeeded=succeeded)
+    assert store.variable.text is None
+    log.cleared = cleared
+    assert kept(store) == ACCEPTED.model_copy(update={"closed": delivered, "cost": 0.5})
+    store.save(INTENT)
+    assert kept(store) == INTENT, "what the Variable tells is newer"
 
 
 def test_what_is_no_record_in_a_variable_is_an_error_and_never_no_record():
