@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
 
-
-log = logging.getLogger(__name__)
 
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
 #: Whether tasks ask an API server, in place of the database.
@@ -187,7 +184,11 @@ def running_instances(context: Context, task_ids: Sequence[str], *, retried: boo
     begun = ["running", "restarting", *(["up_for_retry"] if retried else [])]
     if _VERSION < (3, 0):
         instances = ti.get_dagrun().get_task_instances(state=begun)
-        return [_named(one.task_id, one.map_index) for one in instances if one.task_id in task_ids]
+        return [
+            one.task_id if one.map_index < 0 else f"{one.task_id}[{one.map_index}]"
+            for one in instances
+            if one.task_id in task_ids
+        ]
     # Airflow calls the second instance of a mapped task "clip" and a task "clip_1" the same: such a task is asked for
     # alone.
     alone = [name for name in task_ids if name.rpartition("_")[0] in task_ids and name.rpartition("_")[2].isdigit()]
@@ -198,10 +199,6 @@ def running_instances(context: Context, task_ids: Sequence[str], *, retried: boo
             running = [name for name, state in told.get(ti.run_id, {}).items() if state in begun]
             found += [name if name in asked else "{}[{}]".format(*name.rsplit("_", 1)) for name in running]
     return found
-
-
-def _named(task_id: str, map_index: int) -> str:
-    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
 
 
 def known_asset(context: Context, asset: Asset) -> Asset | None:
@@ -246,24 +243,18 @@ def _store_alias(name: str) -> None:
             session.add(DatasetAliasModel(name=name))
 
 
-def other_runs(context: Context, task_ids: Sequence[str]) -> list[str]:
+def other_runs(context: Context, task_ids: Sequence[str]) -> list[str] | None:
     """
     Return the ids of the DAG's other runs in which one of the tasks may have submitted lately, at most :data:`RUNS`.
 
-    Airflow 3 tells a task no times of other runs, so there they are those of which a task is not at its end, and then
+    None where the DAG has too long a past: :data:`MOST_INSTANCES`. Airflow 3 tells a task no times of other runs, so there they are those of which a task is not at its end, and then
     those with the latest dates in their ids. On Airflow 2 they are those with the latest XComs.
     """
     ti: Any = context["ti"]
     if _VERSION < (3, 0):
         return _pushed_last(ti.dag_id, ti.run_id, task_ids)
-    count = ti.get_ti_count(dag_id=ti.dag_id, task_ids=list(task_ids))
-    if count > MOST_INSTANCES:
-        log.warning(
-            "The DAG's other runs are not asked what they have submitted: Airflow would read the states of %d task "
-            "instances for it. `airflow db clean` removes old ones.",
-            count,
-        )
-        return []
+    if ti.get_ti_count(dag_id=ti.dag_id, task_ids=list(task_ids)) > MOST_INSTANCES:
+        return None
     states: dict[str, dict[str, str | None]] = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(task_ids))
 
     def age(run_id: str) -> tuple[bool, str]:
@@ -303,35 +294,3 @@ def xcoms_of_run(context: Context, run_id: str, task_ids: Sequence[str], key: st
         found = XCom.get_many(run_id=run_id, key=key, task_ids=task_ids, dag_ids=ti.dag_id, session=session)
         # As xcom_pull reads them: what an XCom loads by itself is the short form that a backend shows in the UI.
         return [XCom.deserialize_value(row) for row in found.with_entities(XCom.value)]
-
-
-def in_loop_of(context: Context, task_ids: Iterable[str]) -> list[str]:
-    """Return those of the tasks that are in the same Task Loop (Airflow 3.4) as the running one."""
-    dag = context["dag"]
-    loop = _enclosing_loop(context["task"])
-    return [] if loop is None else [name for name in task_ids if _enclosing_loop(dag.get_task(name)) == loop]
-
-
-def xcoms_of_previous_iteration(context: Context, task_ids: Iterable[str], key: str) -> list[Any]:
-    """
-    Return what tasks of the running task's loop published in the iteration before this one.
-
-    Airflow shows no other. ``loop.previous`` reads the return value of the loop's last task in the same way.
-    """
-    from airflow.sdk.definitions.xcom_arg import PlainXComArg
-    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
-
-    sequence: Any = LazyXComSequence  # its argument previous_iteration is new in 3.4
-    found: list[Any] = []
-    for task_id in task_ids:
-        xcom = PlainXComArg(context["dag"].get_task(task_id), key)
-        found += sequence(xcom_arg=xcom, ti=context["ti"], previous_iteration=True)[:]
-    return [value for value in found if value]
-
-
-def _enclosing_loop(task: Any) -> str | None:
-    """Return the id of the loop that a task is in."""
-    group = task.task_group
-    while group is not None and not hasattr(group, "max_iterations"):
-        group = group.parent_group
-    return None if group is None else str(group.group_id)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import Bill
-from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.versions import in_loop_of, other_runs, xcoms_of_previous_iteration, xcoms_of_run
+from airflow_provider_kling.segmind.sanitize import one_line
+from airflow_provider_kling.versions import MOST_INSTANCES, other_runs, xcoms_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow.providers.common.compat.sdk import DAG, Context
 
@@ -104,7 +104,7 @@ class OtherRuns:
         """
         try:
             if self._runs is None:
-                self._runs = other_runs(self._context, self._task_ids)
+                self._runs = self._asked()
         except Exception as exc:
             if not leave_out:
                 raise
@@ -119,6 +119,16 @@ class OtherRuns:
                     raise
                 log.warning("What the run %s has submitted is unread (%s), so it is left out.", run_id, one_line(exc))
         return [claim for claim in found if claim]
+
+    def _asked(self) -> list[str]:
+        runs = other_runs(self._context, self._task_ids)
+        if runs is None:
+            log.warning(
+                "Other runs are not asked what they have submitted: Airflow would read the states of more than %d task "
+                "instances for it. `airflow db clean` removes old ones.",
+                MOST_INSTANCES,
+            )
+        return runs or []
 
 
 def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:
@@ -181,12 +191,44 @@ def earlier_iterations(context: Context, submitters: Sequence[str], cost_tellers
     loop: Any = context.get("loop")
     if loop is None or loop.index == 0:
         return Earlier()
-    inside = in_loop_of(context, submitters)
-    shown = xcoms_of_previous_iteration(context, inside, EARLIER_KEY)
+    inside = _in_loop_of(context, submitters)
+    shown = _published_before(context, inside, EARLIER_KEY)
     if not shown:
         return Earlier(known=False)
     before = shown[0]  # the tasks of an iteration all saw the same, which was over
     return Earlier(
-        [*before["claims"], *xcoms_of_previous_iteration(context, inside, RECORD_KEY)],
-        [*before["bills"], *xcoms_of_previous_iteration(context, in_loop_of(context, cost_tellers), BILL_KEY)],
+        [*before["claims"], *_published_before(context, inside, RECORD_KEY)],
+        [*before["bills"], *_published_before(context, _in_loop_of(context, cost_tellers), BILL_KEY)],
     )
+
+
+def _in_loop_of(context: Context, task_ids: Iterable[str]) -> list[str]:
+    """Return those of the tasks that are in the same Task Loop (Airflow 3.4) as the running one."""
+    dag = context["dag"]
+    loop = _enclosing_loop(context["task"])
+    return [] if loop is None else [name for name in task_ids if _enclosing_loop(dag.get_task(name)) == loop]
+
+
+def _published_before(context: Context, task_ids: Iterable[str], key: str) -> list[Any]:
+    """
+    Return what tasks of the running task's loop published in the iteration before this one.
+
+    Airflow shows no other. ``loop.previous`` reads the return value of the loop's last task in the same way.
+    """
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+    sequence: Any = LazyXComSequence  # its argument previous_iteration is new in 3.4
+    found: list[Any] = []
+    for task_id in task_ids:
+        xcom = PlainXComArg(context["dag"].get_task(task_id), key)
+        found += sequence(xcom_arg=xcom, ti=context["ti"], previous_iteration=True)[:]
+    return [value for value in found if value]
+
+
+def _enclosing_loop(task: Any) -> str | None:
+    """Return the id of the loop that a task is in."""
+    group = task.task_group
+    while group is not None and not hasattr(group, "max_iterations"):
+        group = group.parent_group
+    return None if group is None else str(group.group_id)

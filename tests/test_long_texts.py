@@ -12,9 +12,9 @@ from airflow_provider_kling.payloads.addresses import check_media, is_base64
 from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.addresses import is_link
+from airflow_provider_kling.segmind.clock import rate_limit_reset
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.history import HistoryRow
-from airflow_provider_kling.segmind.refusals import rate_limit_reset
 from airflow_provider_kling.segmind.sanitize import fit_body
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.storage.lineage import _links

@@ -14,7 +14,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.segmind.placeholders import filled_in
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.submission import messages, steps
 from airflow_provider_kling.submission.record import withdrawn
 from airflow_provider_kling.submission.record_store import record_store

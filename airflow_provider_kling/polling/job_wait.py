@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_kling.polling.wait import GiveUp, PollAgain, Wait
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.history import LATEST_ROW
-from airflow_provider_kling.segmind.refusals import failure, one_line
-from airflow_provider_kling.segmind.sanitize import shortened
+from airflow_provider_kling.segmind.refusals import failure
+from airflow_provider_kling.segmind.sanitize import one_line, shortened
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
 
 if TYPE_CHECKING:

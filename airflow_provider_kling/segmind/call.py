@@ -22,16 +22,8 @@ from pydantic import ValidationError
 
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.json_values import unsendable
-from airflow_provider_kling.segmind.refusals import (
-    About,
-    Answer,
-    Question,
-    ambiguous,
-    one_line,
-    refusal,
-    unreadable,
-)
-from airflow_provider_kling.segmind.sanitize import fit_body, fit_text
+from airflow_provider_kling.segmind.refusals import About, Answer, Question, ambiguous, refusal, unreadable
+from airflow_provider_kling.segmind.sanitize import fit_body, fit_text, one_line
 from airflow_provider_kling.segmind.schemas import Status
 
 if TYPE_CHECKING:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated
 
+import pendulum
 from pydantic import AfterValidator, AwareDatetime
 
 from airflow_provider_kling.segmind.errors import SegmindClockError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 CLOCK_SKEW = timedelta(minutes=5)
 #: From which difference on the log says so. A Date header names the second that has begun.
 NOTICEABLE = timedelta(minutes=1)
+#: Characters of a time, at the most: a parser of dates may take minutes for more.
+_LONGEST_TIME = 64
 #: The years of all that is told here; with others a calendar comes to its end where an hour is added.
 _YEARS = range(1970, 2200)
 
@@ -57,3 +60,23 @@ def check(clock_ahead: timedelta) -> None:
             f"{difference(clock_ahead)}: by more than {CLOCK_SKEW.total_seconds() / 60:.0f} min, so the times in the "
             "request history do not tell which job is whose. Set the clock, by NTP for instance."
         )
+
+
+def rate_limit_reset(headers: Mapping[str, str]) -> datetime | None:
+    """
+    Return when the rate limit's window ends, from ``x-rate-limit-reset-at-utc``.
+
+    The value's format is not documented: ISO 8601, an HTTP date and epoch seconds or milliseconds
+    are read; anything else counts as not given.
+    """
+    value = headers.get("x-rate-limit-reset-at-utc", "").strip()[:_LONGEST_TIME]
+    latest_epoch_in_seconds = 1e11  # the year 5138; a larger number counts milliseconds
+    try:
+        try:
+            epoch = float(value)
+        except ValueError:
+            moment = pendulum.parse(value, tz="UTC", strict=False)
+            return moment.in_timezone("UTC") if isinstance(moment, pendulum.DateTime) else None
+        return datetime.fromtimestamp(epoch / 1000 if epoch > latest_epoch_in_seconds else epoch, tz=UTC)
+    except Exception:  # noqa: BLE001 because a parser of dates raises anything for a text that is none
+        return None

@@ -38,11 +38,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from airflow_provider_kling.segmind.redaction import hide
 from airflow_provider_kling.segmind.sanitize import fit_value, one_paragraph, shortened
-
-#: Enough of an answer to recognise a proxy's page or a model's complaint, short enough for one line.
-BODY_EXCERPT_CHARS = 300
 
 
 class SegmindError(Exception):
@@ -85,7 +81,7 @@ class SegmindError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep every fact when Airflow carries the error from one process to another."""
-        return _from_dict, (self.to_dict(),)
+        return SegmindError.from_dict, (self.to_dict(),)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain JSON, for the event with which a trigger ends."""
@@ -126,11 +122,7 @@ class SegmindConnectionMissingError(SegmindSettingsError):
 
 
 class KlingPayloadError(SegmindInputError):
-    """
-    The payload is refused before it is sent; change the field named in the message.
-
-    ``fields``: the parameters at fault.
-    """
+    """The payload is refused before it is sent; change the parameters at fault: ``fields``."""
 
     extra_facts = ("fields",)
     fields: list[str] | None
@@ -202,11 +194,7 @@ class SegmindInsufficientCreditsError(SegmindError):
 
 
 class SegmindRateLimitError(SegmindError):
-    """
-    The plan's requests per minute are used up; nothing was accepted, as far as the answer tells.
-
-    ``reset_at``: when the next window opens, ISO 8601 in UTC, where Segmind names it.
-    """
+    """The requests per minute are used up; ``reset_at`` is when the next window opens, ISO 8601, where it is named."""
 
     extra_facts = ("reset_at",)
     reset_at: str | None
@@ -217,11 +205,7 @@ class SegmindServerError(SegmindError):
 
 
 class SegmindConnectionError(SegmindError):
-    """
-    Segmind was not reached, or did not answer a request that costs nothing.
-
-    ``sent``: whether any of the request left this machine.
-    """
+    """No connection, or no answer to what costs nothing; ``sent`` tells whether any of it left this machine."""
 
     extra_facts = ("sent",)
     sent: bool | None
@@ -305,21 +289,9 @@ class KlingNameTakenError(KlingStorageError):
     retryable = False
 
 
-def excerpt(body: bytes) -> str:
-    """Return the first part of an answer's body as one printable line."""
-    # Without NULs: in a page that is written as UTF-16 a secret would not be found. Nor would half of one.
-    text = hide(body[: BODY_EXCERPT_CHARS * 40].replace(b"\0", b"").decode("utf-8", errors="replace"))
-    line = " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
-    return line if len(line) <= BODY_EXCERPT_CHARS else line[: BODY_EXCERPT_CHARS - 1] + "…"
-
-
 def _all_classes(root: type[SegmindError]) -> dict[str, type[SegmindError]]:
     classes = {root.__name__: root}
     for child in root.__subclasses__():
         if child.__module__ == __name__:  # Airflow's side adds others of the same names
             classes.update(_all_classes(child))
     return classes
-
-
-def _from_dict(serialised: dict[str, Any]) -> SegmindError:
-    return SegmindError.from_dict(serialised)

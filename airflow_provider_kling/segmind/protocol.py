@@ -20,11 +20,7 @@ from pydantic import TypeAdapter
 from airflow_provider_kling.segmind.call import Call, Host
 from airflow_provider_kling.segmind.history import HistoryPage
 from airflow_provider_kling.segmind.identifiers import canonical_id, checked_request_id, checked_slug
-from airflow_provider_kling.segmind.refusals import (
-    About,
-    Answer,
-    Question,
-)
+from airflow_provider_kling.segmind.refusals import About, Answer, Question
 from airflow_provider_kling.segmind.schemas import Credits, Generation, ModelList, Receipt, Result, Status, Uploaded
 
 if TYPE_CHECKING:

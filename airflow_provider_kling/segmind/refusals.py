@@ -11,15 +11,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import pendulum
-
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.sanitize import fit_text
+from airflow_provider_kling.segmind.clock import rate_limit_reset
+from airflow_provider_kling.segmind.sanitize import excerpt, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +38,6 @@ _BLOCKED = re.compile(
 )
 
 
-# Characters of a time, at the most.
-_LONGEST_TIME = 64
 # Redirects that ask for the same request elsewhere: this one was not acted on. After a 302 or 303 it may have been.
 _NOT_FOLLOWED = {301, 307, 308}
 # What gateways say that gave up on a request which they may have passed on.
@@ -138,7 +134,7 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
         f"Could not {question.purpose}. {advice} ({said})",
         request_id=question.request_id,
         status_code=code,
-        body=errors.excerpt(answer.body),
+        body=excerpt(answer.body),
         **more,
     )
 
@@ -164,14 +160,14 @@ def _document(answer: Answer) -> Any:
 
 def unreadable(question: Question, answer: Answer, reason: str) -> errors.SegmindError:
     """Return the error for a success whose body is not what the API promises."""
-    shown = errors.excerpt(answer.body) or "an empty body"
+    shown = excerpt(answer.body) or "an empty body"
     if question.bills:
         return ambiguous(question, f"the answer (HTTP {answer.status_code}) cannot be read ({reason}): {shown}", answer)
     return errors.SegmindResponseError(
         f"Could not {question.purpose}: HTTP {answer.status_code} is not what the API promises ({reason}): {shown}",
         request_id=question.request_id,
         status_code=answer.status_code,
-        body=errors.excerpt(answer.body),
+        body=excerpt(answer.body),
     )
 
 
@@ -181,7 +177,7 @@ def ambiguous(question: Question, what: str, answer: Answer | None = None) -> er
         f"Sent {question.subject} to Segmind, and {what}. The job may be running and will then be billed; "
         "look for it in Segmind's request history before you submit it again.",
         status_code=answer.status_code if answer else None,
-        body=errors.excerpt(answer.body) if answer else None,
+        body=excerpt(answer.body) if answer else None,
     )
 
 
@@ -216,35 +212,7 @@ def error_text(answer: Answer) -> str:
             words = document.get(key)
             if isinstance(words, str) and words.strip():
                 return one_line(words)
-    return errors.excerpt(answer.body)
-
-
-def rate_limit_reset(headers: Mapping[str, str]) -> datetime | None:
-    """
-    Return when the rate limit's window ends, from ``x-rate-limit-reset-at-utc``.
-
-    The value's format is not documented: ISO 8601, an HTTP date and epoch seconds or milliseconds
-    are read; anything else counts as not given.
-    """
-    value = headers.get("x-rate-limit-reset-at-utc", "").strip()[:_LONGEST_TIME]  # a parser of dates may take minutes
-    latest_epoch_in_seconds = 1e11  # the year 5138; a larger number counts milliseconds
-    try:
-        try:
-            epoch = float(value)
-        except ValueError:
-            moment = pendulum.parse(value, tz="UTC", strict=False)
-            return moment.in_timezone("UTC") if isinstance(moment, pendulum.DateTime) else None
-        return datetime.fromtimestamp(epoch / 1000 if epoch > latest_epoch_in_seconds else epoch, tz=UTC)
-    except Exception:  # noqa: BLE001 because a parser of dates raises anything for a text that is none
-        return None
-
-
-def one_line(reason: object) -> str:
-    """Return a text of any origin as one line of bearable length, without secrets: half of one is one too."""
-    line = " ".join(fit_text(str(reason)).split())
-    if len(line) > errors.BODY_EXCERPT_CHARS:
-        line = line[: errors.BODY_EXCERPT_CHARS - 1] + "…"
-    return line
+    return excerpt(answer.body)
 
 
 def _not_allowed(answer: Answer) -> tuple[type[errors.SegmindError], str]:

@@ -27,6 +27,8 @@ _UNFIT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LINE_BREAKS = re.compile("[\r\n\u2028\u2029]+")
 #: Characters of a message.
 LONGEST_MESSAGE = 8000
+#: Characters of one line of a foreign text: enough to recognise a proxy's page or a model's complaint.
+EXCERPT_CHARS = 300
 #: Lists and dicts within each other: what is deeper is left out. Airflow 3 reads 200 levels of what it has wrapped in
 #: some more, and below 3.3 twice as many of an event; a payload has 50 at the most.
 DEEPEST = 60
@@ -149,3 +151,19 @@ def _read(reader: Callable[[Any], Any], text: str | bytes, most: int) -> Any:
         return fit_value(reader(text), most)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as exc:
         raise ValueError(str(exc) or type(exc).__name__) from None
+
+
+def excerpt(body: bytes) -> str:
+    """Return the first part of an answer's body as one printable line."""
+    # Without NULs: in a page that is written as UTF-16 a secret would not be found. Nor would half of one.
+    text = hide(body[: EXCERPT_CHARS * 40].replace(b"\0", b"").decode("utf-8", errors="replace"))
+    line = " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
+    return line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
+
+
+def one_line(reason: object) -> str:
+    """Return a text of any origin as one line of bearable length, without secrets: half of one is one too."""
+    line = " ".join(fit_text(str(reason)).split())
+    if len(line) > EXCERPT_CHARS:
+        line = line[: EXCERPT_CHARS - 1] + "…"
+    return line

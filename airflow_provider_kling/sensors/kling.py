@@ -17,7 +17,7 @@ from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.operators.wait import TRIGGER_GRACE
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.identifiers import is_slug
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.sensors.start_in_triggerer import (
     StartsInTriggerer,
     for_triggerer,

@@ -23,13 +23,8 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.hooks.segmind_session import reason
 from airflow_provider_kling.media.measure import HEAD, MediaType, media_type
-from airflow_provider_kling.segmind.errors import (
-    KlingDownloadError,
-    KlingDownloadRefusedError,
-    KlingFileExpiredError,
-    excerpt,
-)
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError, KlingFileExpiredError
+from airflow_provider_kling.segmind.sanitize import excerpt, one_line
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 from airflow_provider_kling.storage.download_hosts import shown
 from airflow_provider_kling.storage.download_session import checked_session

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kling.segmind.addresses import is_address
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.history import created_at
-from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.segmind.sanitize import read_json
+from airflow_provider_kling.segmind.sanitize import one_line, read_json
 from airflow_provider_kling.storage.allowed_paths import on_disk
 from airflow_provider_kling.storage.open_files import open_real
 from airflow_provider_kling.storage.sidecar import (

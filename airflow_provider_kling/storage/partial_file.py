@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_kling.media.measure import HEAD
 from airflow_provider_kling.segmind.errors import KlingNameTakenError, KlingStorageError
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_kling.media.measure import extensions
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindError, SegmindInputError
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.folder import Folder
 from airflow_provider_kling.storage.name_claim import Claim, Owner
 from airflow_provider_kling.storage.names import Name, render, task_values

@@ -30,7 +30,7 @@ from airflow_provider_kling.segmind.errors import (
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.segmind.history import created_at
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.asset_events import register_events
 from airflow_provider_kling.storage.finished_job import finished
 from airflow_provider_kling.storage.folder import Folder

@@ -17,7 +17,7 @@ from airflow_provider_kling.segmind.errors import (
 )
 from airflow_provider_kling.segmind.history import created_at
 from airflow_provider_kling.segmind.identifiers import canonical_id
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,7 @@ from airflow_provider_kling.segmind.clock import AwareMoment
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.money import Dollars
-from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.segmind.sanitize import Name, Text
+from airflow_provider_kling.segmind.sanitize import Name, Text, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

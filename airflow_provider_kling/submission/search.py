@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
 from airflow_provider_kling.segmind.history import created_at
 from airflow_provider_kling.segmind.identifiers import canonical_id
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.judgement import Absent, Judgement, NotYet, Take, judge
 from airflow_provider_kling.submission.policy import FIRST_PAUSE, LONGEST_PAUSE, OUTAGE, SWAPS, next_search

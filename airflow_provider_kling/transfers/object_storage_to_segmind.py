@@ -21,7 +21,7 @@ from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.paths import is_path, path_text
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named, is_pattern, refused
 from airflow_provider_kling.storage.open_files import UnfitFileError
 from airflow_provider_kling.uploads.source_files import expanded, objection, stage

@@ -17,7 +17,7 @@ from airflow_provider_kling.polling.schedule import Job
 from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.identifiers import is_slug
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.last_poll import within
 from airflow_provider_kling.triggers.polling import PollingTrigger

@@ -10,7 +10,7 @@ from airflow_provider_kling.payloads.files import files_in, replaced, written_at
 from airflow_provider_kling.payloads.limits import megabytes
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindError
 from airflow_provider_kling.segmind.placeholders import placeholder
-from airflow_provider_kling.segmind.refusals import one_line
+from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named, refused
 from airflow_provider_kling.storage.open_files import UnfitFileError
 from airflow_provider_kling.uploads.source_files import Staged, objection, stage

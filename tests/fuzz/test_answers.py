@@ -15,10 +15,10 @@ from airflow_provider_kling.polling.wait import GiveUp
 from airflow_provider_kling.segmind import clock as clocks
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.addresses import is_link
+from airflow_provider_kling.segmind.clock import rate_limit_reset
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindRateLimitError
 from airflow_provider_kling.segmind.history import HistoryPage
 from airflow_provider_kling.segmind.identifiers import is_request_id
-from airflow_provider_kling.segmind.refusals import rate_limit_reset
 from airflow_provider_kling.segmind.schemas import Credits, Generation, ModelList, Receipt, Result, Status, Uploaded
 from airflow_provider_kling.submission.policy import resumes_at
 from airflow_provider_kling.xcoms import bill_of_failure, of_result

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
-from airflow_provider_kling.segmind.clock import ahead
+from airflow_provider_kling.segmind.clock import ahead, rate_limit_reset
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.refusals import rate_limit_reset
 from tests.hostile import hostile
 
 REQUEST_ID = "2c7f59ea-13f1-402c-9353-915a2b5a2124"

@@ -5,7 +5,8 @@ import pickle
 import pytest
 
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.errors import SegmindError, excerpt
+from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.sanitize import EXCERPT_CHARS, excerpt
 
 
 def every_class(root=SegmindError):
@@ -46,4 +47,4 @@ def test_an_unknown_fact_is_a_programming_error():
 
 def test_an_excerpt_is_one_printable_line_of_bounded_length():
     assert excerpt(b"a\n\x00 b\t\x1b[31m" + "é".encode()) == "a b [31mé"
-    assert len(excerpt(b"x" * 100_000)) == errors.BODY_EXCERPT_CHARS
+    assert len(excerpt(b"x" * 100_000)) == EXCERPT_CHARS

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_kling.segmind import redaction as hiding
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.refusals import one_line
-from airflow_provider_kling.segmind.sanitize import fit_body, fit_text
+from airflow_provider_kling.segmind.sanitize import fit_body, fit_text, one_line
 
 KEY = "SG_9f+e/tZ01\\23\"4'5"
 BYTES = st.binary(max_size=40)
