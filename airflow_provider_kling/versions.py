@@ -247,7 +247,8 @@ def other_runs(context: Context, task_ids: Sequence[str]) -> list[str] | None:
     """
     Return the ids of the DAG's other runs in which one of the tasks may have submitted lately, at most :data:`RUNS`.
 
-    None where the DAG has too long a past: :data:`MOST_INSTANCES`. Airflow 3 tells a task no times of other runs, so there they are those of which a task is not at its end, and then
+    None where the DAG has too long a past: :data:`MOST_INSTANCES`. Airflow 3 tells a task no times of other runs, so
+    there they are those of which a task is not at its end, and then
     those with the latest dates in their ids. On Airflow 2 they are those with the latest XComs.
     """
     ti: Any = context["ti"]

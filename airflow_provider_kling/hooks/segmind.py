@@ -1,20 +1,16 @@
 """
 The hook for workers: the protocol over ``requests``. The one for triggers is beside it.
 
-It carries bytes between :mod:`airflow_provider_kling.segmind.protocol` and a socket and decides nothing
-but when to send again in place. What must not be relaxed:
-
-* A POST is sent once. Only one of which nothing left this machine is tried again.
-* The API key goes to the connection's own hosts, and no redirect is followed.
+What must not be relaxed: the API key goes to the connection's own hosts alone, and what is paid is never sent with
+another key than it began with.
 """
 
 from __future__ import annotations
 
 import base64
-import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -30,24 +26,20 @@ from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
     SegmindError,
     SegmindInputError,
-    SegmindRateLimitError,
     SegmindRequestNotFoundError,
-    SegmindResponseError,
 )
-from airflow_provider_kling.segmind.history import created_at, created_within, is_of_model
 from airflow_provider_kling.segmind.identifiers import checked_request_id, id_forms
-from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import requests
-    from tenacity import RetryCallState
 
     from airflow_provider_kling.hooks.segmind_session import SegmindSession
     from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.segmind.schemas import Credits, Generation, ListedModel, Receipt, Result, Status
+    from airflow_provider_kling.segmind.settings import Settings
 
 __all__ = ["SegmindAsyncHook", "SegmindHook"]
 
@@ -55,25 +47,10 @@ T = TypeVar("T")
 
 #: How often a request is sent at the most, while it may be sent again in place.
 MAX_ATTEMPTS = 5
-#: Seconds to the reset of a rate limit that a worker waits for; a later one is an error that names the time.
-LONGEST_PAUSE = 20.0
 #: Seconds that the blocking v1 call may take; the slowest Kling model takes 13 minutes on average.
 BLOCKING_TIMEOUT = 1800.0
 #: Bytes of a file that are encoded at a time.
 _BLOCK = 1024**2
-#: Bytes a second of a request's body at the least, so that a large file may take its time: a megabit.
-SLOWEST_UPLOAD = 125_000
-#: Bytes of an answer that are read at a time.
-_CHUNK = 64 * 1024
-_A_DAY = timedelta(days=1)
-#: Later than any row's time.
-_EVER = datetime(2200, 1, 2, tzinfo=UTC)
-#: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
-MOST_PAGES = 100
-#: Seconds that they all may take.
-LONGEST_LOOK = 120.0
-#: Bytes of them all.
-LARGEST_HISTORY = 64 * 1024**2
 
 
 class SegmindHook(BaseHook):
@@ -205,59 +182,9 @@ class SegmindHook(BaseHook):
             is not, and may fit, are included.
         :raises SegmindClockError: this machine's clock and Segmind's are more than five minutes apart.
         """
-        now = datetime.now(tz=UTC)
-        last = now if until is None else until
-        for name, moment in (("since", since), ("until", last)):
-            if moment.tzinfo is None:
-                raise SegmindInputError(f"{name}: needs a time zone, such as pendulum.now('UTC').subtract(hours=1).")
-        last = max(since, min(last, now))
-        found: dict[str, HistoryRow] = {}
-        while True:
-            first = max(since, last - protocol.HISTORY_SPAN)
-            for row in self._read_history(model, first, last):
-                in_time = created_within(row, since, until or now + _A_DAY)
-                if False not in {is_of_model(row, model), in_time}:
-                    found.setdefault(row.request_id or f"row {len(found)}", row)
-            if first == since:
-                return list(found.values())
-            last = first
+        from airflow_provider_kling.hooks.history_pages import rows
 
-    def _read_history(self, model: str, since: datetime, until: datetime) -> Iterator[HistoryRow]:
-        """Yield the rows of a span, page by page, until nothing newer than its begin can follow."""
-        seen: set[str] = set()
-        oldest = datetime.max.replace(tzinfo=UTC)
-        descends, size = True, 0
-        until_when = time.monotonic() + LONGEST_LOOK
-        before: tuple[HistoryRow, ...] = ()
-        for page in range(1, MOST_PAGES + 1):
-            answer = self._send(protocol.history(model=model, since=since, until=until, page=page))
-            clocks.check(self._clock_ahead)
-            rows, size = answer.rows, size + answer.size
-            if size > LARGEST_HISTORY:
-                raise SegmindResponseError(
-                    f"Segmind's request history of {model} has more than {LARGEST_HISTORY // 1024**2} MiB in {page} "
-                    "pages, and is not read; ask again, or ask Segmind."
-                )
-            if time.monotonic() > until_when:
-                raise SegmindResponseError(
-                    f"Segmind's request history of {model} is not read to its end in {LONGEST_LOOK:.0f} s; ask again, "
-                    "or ask Segmind."
-                )
-            fresh = [row for row in rows if row.request_id not in seen]
-            seen.update(row.request_id for row in rows if row.request_id)
-            yield from fresh
-            for created in filter(None, map(created_at, fresh)):
-                descends = descends and created <= oldest
-                oldest = min(oldest, created)
-            # Newest first, as asked for: what follows is older still.
-            passed = descends and any(created_within(row, since, _EVER) is False for row in fresh)
-            # Not where a page is short: Segmind may have smaller ones than are asked for.
-            if passed or not fresh or rows == before:
-                return
-            before = rows
-        raise SegmindResponseError(
-            f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; ask again, or ask Segmind."
-        )
+        return rows(self._send, self._check_clock, model=model, since=since, until=until)
 
     def find_request(self, request_id: str, *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS) -> Result:
         """
@@ -305,25 +232,26 @@ class SegmindHook(BaseHook):
         return True, f"Segmind accepts the key. Balance: ${balance.total:.2f}"
 
     def _send(self, call: Call[T], *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS) -> T:
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt
-
-        body = call.encoded_body()
-        url = self.settings.base_url(call.host) + call.path
-        attempt = Retrying(
-            retry=retry_if_exception(lambda exc: isinstance(exc, SegmindError) and _may_repeat(call, exc)),
-            wait=_pause,
-            stop=stop_after_attempt(attempts),
-            before_sleep=self._tell,
-            reraise=True,
-        )
         try:
-            answer: T = attempt(self._send_once, call, url, body, timeout or self.settings.timeout)
+            return self._sent(call, timeout, attempts)
         except SegmindAuthenticationError:
-            # A key may be rotated while a worker waits. What is paid is never sent with another key than it began with.
+            # A key may be rotated while a worker waits; what is paid is never sent with another one.
             if call.method != "GET" or not self._has_another_key():
                 raise
-            answer = attempt(self._send_once, call, url, body, timeout or self.settings.timeout)
-        return answer
+        return self._sent(call, timeout, attempts)
+
+    def _sent(self, call: Call[T], timeout: float | None, attempts: int) -> T:
+        from airflow_provider_kling.hooks.send import send
+
+        return send(
+            self._session,
+            call,
+            self.settings.base_url(call.host),
+            timeout=timeout or self.settings.timeout,
+            attempts=attempts,
+            compare_clocks=self._compare_clocks,
+            log=self.log,
+        )
 
     def _has_another_key(self) -> bool:
         """Read the connection again; return whether its key is another one by now, and only that."""
@@ -335,44 +263,6 @@ class SegmindHook(BaseHook):
         del self._session
         return True
 
-    def _send_once(self, call: Call[T], url: str, body: bytes | None, timeout: float) -> T:
-        from http.client import HTTPException
-
-        import requests
-        from urllib3.exceptions import HTTPError
-
-        from airflow_provider_kling.hooks.response_body import Body, BodyError
-        from airflow_provider_kling.hooks.segmind_session import TrackedBody, reason, was_sent
-
-        tracked = TrackedBody(body) if body is not None else None
-        try:
-            with (
-                self._session.within(CONNECT_TIMEOUT + timeout + len(body or b"") / SLOWEST_UPLOAD) as deadline,
-                self._session.request(
-                    call.method,
-                    url,
-                    params=call.query or None,
-                    data=tracked,
-                    headers={"Content-Type": "application/json"} if tracked else None,
-                    timeout=(CONNECT_TIMEOUT, timeout),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
-            ):
-                came = Body(response.headers, call.largest_answer)
-                for chunk in response.raw.stream(_CHUNK, decode_content=False):
-                    came.add(chunk)
-                deadline.check()
-        except requests.RequestException as exc:
-            error = call.no_answer if was_sent(exc, tracked) else call.never_sent
-            raise error(reason(exc)) from None
-        except (HTTPError, HTTPException, OSError, ValueError) as exc:  # while the body comes, or of a wild header
-            raise call.no_answer(exc) from None
-        except BodyError as exc:
-            raise call.no_answer(f"the answer is not read: {exc}") from None
-        self._compare_clocks(clocks.ahead(response.headers, datetime.now(tz=UTC)))
-        return call.read(response.status_code, response.headers, came.whole())
-
     def _compare_clocks(self, ahead: timedelta) -> None:
         if abs(ahead) > clocks.NOTICEABLE >= abs(self._clock_ahead):
             self.log.warning(
@@ -380,31 +270,8 @@ class SegmindHook(BaseHook):
             )
         self._clock_ahead = ahead
 
-    def _tell(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        seconds = state.next_action.sleep if state.next_action else 0
-        self.log.warning("%s Trying again in %.1f s.", error, seconds)
-
-
-def _may_repeat(call: Call[Any], error: SegmindError) -> bool:
-    """Whether to send again in place: not where a rate limit is reset later than a worker may be held for it."""
-    if isinstance(error, SegmindRateLimitError) and error.reset_at and _seconds_to(error.reset_at) > LONGEST_PAUSE:
-        return False
-    return call.may_repeat_after(error)
-
-
-def _seconds_to(moment: str) -> float:
-    return (datetime.fromisoformat(moment) - datetime.now(tz=UTC)).total_seconds()
-
-
-def _pause(state: RetryCallState) -> float:
-    """Wait for a rate limit's window to open, else back off; both with jitter, so that tasks spread."""
-    from tenacity import wait_random, wait_random_exponential
-
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, SegmindRateLimitError) and error.reset_at:
-        return max(_seconds_to(error.reset_at), 0.0) + wait_random(0, 1)(state)
-    return wait_random_exponential(multiplier=0.5, max=20)(state)
+    def _check_clock(self) -> None:
+        clocks.check(self._clock_ahead)
 
 
 def _data_url(file: Path) -> str:

@@ -1,0 +1,96 @@
+"""The request history of some days, read page by page: until nothing newer than its begin can follow, within limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_kling.segmind import protocol
+from airflow_provider_kling.segmind.errors import SegmindInputError, SegmindResponseError
+from airflow_provider_kling.segmind.history import created_at, created_within, is_of_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_kling.segmind.call import Call
+    from airflow_provider_kling.segmind.history import HistoryPage, HistoryRow
+
+#: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
+MOST_PAGES = 100
+#: Seconds that they all may take.
+LONGEST_SEARCH = 120.0
+#: Bytes of them all.
+LARGEST_HISTORY = 64 * 1024**2
+_A_DAY = timedelta(days=1)
+#: Later than any row's time.
+_EVER = datetime(2200, 1, 2, tzinfo=UTC)
+#: Sends a call and returns what its answer is read to.
+Ask = Callable[["Call[HistoryPage]"], "HistoryPage"]
+
+
+def rows(
+    ask: Ask, check_clock: Callable[[], None], *, model: str, since: datetime, until: datetime | None
+) -> list[HistoryRow]:
+    """
+    Return the account's jobs of one model, newest first: see :meth:`SegmindHook.find_requests`.
+
+    :param check_clock: raises where this machine's clock, as the last answer told, is too far off.
+    """
+    now = datetime.now(tz=UTC)
+    last = now if until is None else until
+    for name, moment in (("since", since), ("until", last)):
+        if moment.tzinfo is None:
+            raise SegmindInputError(f"{name}: needs a time zone, such as pendulum.now('UTC').subtract(hours=1).")
+    last = max(since, min(last, now))
+    found: dict[str, HistoryRow] = {}
+    while True:
+        first = max(since, last - protocol.HISTORY_SPAN)
+        for row in _read(ask, check_clock, model, first, last):
+            in_time = created_within(row, since, until or now + _A_DAY)
+            if False not in {is_of_model(row, model), in_time}:
+                found.setdefault(row.request_id or f"row {len(found)}", row)
+        if first == since:
+            return list(found.values())
+        last = first
+
+
+def _read(
+    ask: Ask, check_clock: Callable[[], None], model: str, since: datetime, until: datetime
+) -> Iterator[HistoryRow]:
+    """Yield the rows of a span, page by page, until nothing newer than its begin can follow."""
+    seen: set[str] = set()
+    oldest = datetime.max.replace(tzinfo=UTC)
+    descends, size = True, 0
+    until_when = time.monotonic() + LONGEST_SEARCH
+    before: tuple[HistoryRow, ...] = ()
+    for page in range(1, MOST_PAGES + 1):
+        answer = ask(protocol.history(model=model, since=since, until=until, page=page))
+        check_clock()
+        rows, size = answer.rows, size + answer.size
+        if size > LARGEST_HISTORY:
+            raise SegmindResponseError(
+                f"Segmind's request history of {model} has more than {LARGEST_HISTORY // 1024**2} MiB in {page} "
+                "pages, and is not read; ask again, or ask Segmind."
+            )
+        if time.monotonic() > until_when:
+            raise SegmindResponseError(
+                f"Segmind's request history of {model} is not read to its end in {LONGEST_SEARCH:.0f} s; ask again, "
+                "or ask Segmind."
+            )
+        fresh = [row for row in rows if row.request_id not in seen]
+        seen.update(row.request_id for row in rows if row.request_id)
+        yield from fresh
+        for created in filter(None, map(created_at, fresh)):
+            descends = descends and created <= oldest
+            oldest = min(oldest, created)
+        # Newest first, as asked for: what follows is older still.
+        passed = descends and any(created_within(row, since, _EVER) is False for row in fresh)
+        # Not where a page is short: Segmind may have smaller ones than are asked for.
+        if passed or not fresh or rows == before:
+            return
+        before = rows
+    raise SegmindResponseError(
+        f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; ask again, or ask Segmind."
+    )
