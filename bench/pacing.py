@@ -9,15 +9,8 @@ from collections import deque
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.polling.schedule import (
-    Budget,
-    Durations,
-    Expectation,
-    Job,
-    in_turn,
-    longest_unseen,
-    next_poll,
-)
+from airflow_provider_kling.polling.rate_limit import RateLimiter, in_turn, longest_unpolled
+from airflow_provider_kling.polling.schedule import Durations, Expectation, Job, next_poll
 from bench.report import verdict, verdicts
 
 if TYPE_CHECKING:
@@ -89,8 +82,8 @@ def duration_of(dice: random.Random) -> float:
 
 
 def _ours(ends: list[float], dice: random.Random, *, together: bool) -> tuple[list[float], list[float]]:
-    """Follow jobs that were submitted at once, as the pool does: schedule, budget, whose turn it is."""
-    budget, durations = Budget(REQUESTS_PER_MINUTE), Durations()
+    """Follow jobs that were submitted at once, as the pool does: schedule, limiter, whose turn it is."""
+    limiter, durations = RateLimiter(REQUESTS_PER_MINUTE), Durations()
     jobs = [Job(0.0, durations.expect("model", MEDIAN)) for _ in ends]
     number = {id(job): index for index, job in enumerate(jobs)}
     asleep = [(job.pause(0.0, chance=dice.random()), index) for index, job in enumerate(jobs)]
@@ -103,20 +96,20 @@ def _ours(ends: list[float], dice: random.Random, *, together: bool) -> tuple[li
     while len(delays) < len(ends):
         if not waiting and not results:
             now = max(now, asleep[0][0])
-        now = budget.next_slot(now)
+        now = limiter.next_slot(now)
         while asleep and asleep[0][0] <= now:
             index = heapq.heappop(asleep)[1]
             waiting[index] = jobs[index]
         if not waiting and not results:
             continue
-        budget.take(now)
+        limiter.take(now)
         sent.append(now)
         if results:  # a result that is there goes first
             done = results.popleft()
             delays.append(now - ends[done])
             continue
-        bound = longest_unseen(len(waiting), budget.spacing)
-        job = in_turn(waiting.values(), now, bound=bound, count=1)[0]
+        bound = longest_unpolled(len(waiting), limiter.spacing)
+        job = list(waiting.values())[in_turn(waiting.values(), now, bound=bound, count=1)[0]]
         index = number[id(job)]
         del waiting[index]
         job.seen(now)
@@ -133,12 +126,12 @@ def _ours(ends: list[float], dice: random.Random, *, together: bool) -> tuple[li
 
 
 def _oracle(ends: list[float]) -> list[float]:
-    """Follow the same jobs knowing when each is done: one status and one result each, under the same budget."""
-    budget, now = Budget(REQUESTS_PER_MINUTE), 0.0
+    """Follow the same jobs knowing when each is done: one status and one result each, under the same limiter."""
+    limiter, now = RateLimiter(REQUESTS_PER_MINUTE), 0.0
     delays: list[float] = []
     for end in sorted(ends):
         for _ in ("status", "result"):
-            now = budget.next_slot(max(now, end))
-            budget.take(now)
+            now = limiter.next_slot(max(now, end))
+            limiter.take(now)
         delays.append(now - end)
     return delays

@@ -1,11 +1,11 @@
 """
-What all waits of one connection share on one event loop: connections, settings, budget and experience.
+What all waits of one connection share on one event loop: connections, settings, rate limit and experience.
 
 What must not be relaxed:
 
 * The session is opened at the first use and closed with the last user.
 * The connection is resolved once, and again only after its key was refused.
-* No request goes out without a turn of the budget, and a 429 stops all of them until the limit is reset.
+* No request goes out without a turn of the rate limiter, and a 429 stops all of them until the limit is reset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from airflow_provider_kling.hooks.logs import hide_in_logs
 from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.hooks.response_body import Body, BodyError
 from airflow_provider_kling.polling.job_wait import ResultAddress
-from airflow_provider_kling.polling.schedule import Budget, Durations, Expectation, Job, in_turn, longest_unseen
+from airflow_provider_kling.polling.rate_limit import RateLimiter, in_turn, longest_unpolled
+from airflow_provider_kling.polling.schedule import Durations
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
     SegmindConnectionError,
@@ -37,6 +38,7 @@ from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 if TYPE_CHECKING:
     import aiohttp
 
+    from airflow_provider_kling.polling.schedule import Job
     from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.settings import Settings
 
@@ -73,8 +75,8 @@ class Pool:
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[str, str | None] = {}
         self._free = asyncio.Semaphore(SIZE)
-        self._budget: Budget | None = None
-        self._waiting: dict[int, tuple[Job, asyncio.Future[None]]] = {}
+        self._limiter: RateLimiter | None = None
+        self._waiting: dict[asyncio.Future[None], Job | None] = {}
         self._granting: asyncio.Task[None] | None = None
 
     @classmethod
@@ -108,14 +110,14 @@ class Pool:
         :raises SegmindError: as :meth:`Call.read` says.
         """
         settings = self._settings or await self._resolve(None)
-        await self._turn(job or _at_once())
+        await self._turn(job)
         try:
             return await self._send_once(call, settings)
         except SegmindAuthenticationError:
             renewed = await self._resolve(settings)
             if renewed == settings:
                 raise
-            await self._turn(job or _at_once())
+            await self._turn(job)
             return await self._send_once(call, renewed)
 
     async def _send_once(self, call: Call[T], settings: Settings) -> T:
@@ -200,20 +202,20 @@ class Pool:
                 self._settings = await sync_to_async(read_settings)(connection)
             return self._settings
 
-    def _budget_now(self) -> Budget:
+    def _limiter_now(self) -> RateLimiter:
         if self._settings is None:
             raise AssertionError("a turn is asked for after the settings were read")
         allowed = self._settings.requests_per_minute
-        if self._budget is None or self._budget.requests_per_minute != allowed:
-            self._budget = Budget(allowed)
-        return self._budget
+        if self._limiter is None or self._limiter.requests_per_minute != allowed:
+            self._limiter = RateLimiter(allowed)
+        return self._limiter
 
     async def _pause(self, error: SegmindRateLimitError) -> None:
         now = time.time()
         reset = datetime.fromisoformat(error.reset_at).timestamp() if error.reset_at else now + UNTOLD_RESET
-        reset, budget = min(reset, now + LONGEST_RESET), self._budget_now()
-        if reset > budget.next_slot(now):
-            budget.pause(reset)
+        reset, limiter = min(reset, now + LONGEST_RESET), self._limiter_now()
+        if reset > limiter.next_slot(now):
+            limiter.pause(reset)
             # In a thread: logs go through a pipe to another process, which may be busy.
             await asyncio.to_thread(
                 log.warning,
@@ -223,46 +225,40 @@ class Pool:
                 f"{datetime.fromtimestamp(reset, UTC):%H:%M:%S}",
             )
 
-    async def _turn(self, job: Job) -> None:
-        """Wait until the budget allows one more request and nobody else needs it more."""
-        budget, now = self._budget_now(), time.time()
-        if not self._waiting and budget.next_slot(now) <= now:
-            budget.take(now)
+    async def _turn(self, job: Job | None) -> None:
+        """Wait until the rate limit allows one more request and nobody else needs it more."""
+        limiter, now = self._limiter_now(), time.time()
+        if not self._waiting and limiter.next_slot(now) <= now:
+            limiter.take(now)
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[id(granted)] = (job, granted)
+        self._waiting[granted] = job
         if self._granting is None or self._granting.done():
             self._granting = asyncio.create_task(self._grant())
         try:
             await granted
         finally:
-            self._waiting.pop(id(granted), None)
+            self._waiting.pop(granted, None)
 
     async def _grant(self) -> None:
         """Hand out turns until nobody waits."""
         while self._waiting:
-            budget, now = self._budget_now(), time.time()
-            slot = budget.next_slot(now)
+            limiter, now = self._limiter_now(), time.time()
+            slot = limiter.next_slot(now)
             if slot > now:
                 await asyncio.sleep(slot - now)
                 continue
             # All turns of the next moment at once: ranking ten thousand jobs for each would block the loop.
-            count = max(1, round(GRANT_EVERY / budget.spacing))
-            futures = {id(job): granted for job, granted in self._waiting.values()}
-            bound = longest_unseen(len(self._waiting), budget.spacing)
-            jobs = (job for job, _ in self._waiting.values())
-            for job in in_turn(jobs, now, bound=bound, count=count):
-                granted = futures[id(job)]
-                budget.take(now)
+            count = max(1, round(GRANT_EVERY / limiter.spacing))
+            bound = longest_unpolled(len(self._waiting), limiter.spacing)
+            waiting = list(self._waiting)
+            for number in in_turn(self._waiting.values(), now, bound=bound, count=count):
+                granted = waiting[number]
+                limiter.take(now)
                 if not granted.done():
                     granted.set_result(None)
-                self._waiting.pop(id(granted), None)
+                self._waiting.pop(granted, None)
             await asyncio.sleep(0)
 
 
 _POOLS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Pool]] = WeakKeyDictionary()
-
-
-def _at_once() -> Job:
-    """Return a stand-in for a request about no job that waits: it goes first."""
-    return Job(submitted_at=0.0, expectation=Expectation())

@@ -1,32 +1,26 @@
 """
-When to look at a job, and whose turn it is when a connection's requests per minute are scarce.
+When to poll for a job.
 
-Pure: the time, the age of a job and chance are arguments. A look is worth its price where a job is
+Pure: the time, the age of a job and chance are arguments. A poll is worth its price where a job is
 likely to be done: with the hazard ``h(age)``, the rate at which a job that still runs comes to its end,
-looks that are ``sqrt(2 * worth / h)`` apart give the least delay for their number.
+polls that are ``sqrt(2 * worth / h)`` apart give the least delay for their number.
 
 What must not be relaxed:
 
-* The next look depends on the job's age and nothing else, so a restart picks up where it was.
-* However unlikely a job's end is, the pause before the next look has a bound.
-* Polls take a share of the requests per minute; the rest is for submits.
+* The next poll depends on the job's age and nothing else, so a restart picks up where it was.
+* However unlikely a job's end is, the pause before the next poll has a bound.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from heapq import nlargest
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: A job that is refused at once has FAILED by this age, in seconds.
-EARLY_LOOK = 2.0
-#: How many seconds of delay one look is worth.
-SECONDS_PER_LOOK = 0.214
-#: Shortest and longest pause between two looks once the job may be done, in seconds.
+EARLY_POLL = 2.0
+#: How many seconds of delay one poll is worth.
+SECONDS_PER_POLL = 0.214
+#: Shortest and longest pause between two polls once the job may be done, in seconds.
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: The shortest pause of all, for a simulator's jobs.
 QUICKEST = 0.2
@@ -38,22 +32,18 @@ SPREAD = 0.25
 LONGEST_DURATION = 6 * 3600.0
 #: The shortest.
 SHORTEST_DURATION = 0.5
-#: The longest time to the first close look, from the look before it: the slowest model's is no later.
+#: The longest time to the first close poll, from the poll before it: the slowest model's is no later.
 LONGEST_WAIT = 600.0
 #: Of a model of which nothing is known: the median duration in seconds, and the scatter.
 UNKNOWN_MEDIAN, UNKNOWN_SPREAD = 180.0, 0.6
 #: The share of jobs whose duration has nothing to do with what is expected, and how those scatter.
 ODD_SHARE, ODD_SPREAD = 0.02, 1.0
-#: The first close look comes this many sigmas before the median: one job in fifty is done by then.
+#: The first close poll comes this many sigmas before the median: one job in fifty is done by then.
 EARLIEST = 2.0
 #: How many observed jobs the published duration weighs.
 PRIOR_WEIGHT = 8.0
 #: No more jobs than this are remembered of a model; older ones fade.
 MEMORY = 100.0
-#: The share of the requests per minute that polls may take.
-POLL_SHARE = 0.8
-#: How many seconds' worth of polls may go out at once after a quiet time.
-BURST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +74,7 @@ class Expectation:
         return ((1 - ODD_SHARE) * usual + ODD_SHARE * odd) / running if running > 0 else 0.0
 
     def ended_between(self, last_poll: float, age: float) -> float:
-        """Return how likely a job that ran at its last look is over at an age."""
+        """Return how likely a job that ran at its last poll is over at an age."""
         before = self.running_after(last_poll)
         return 1 - self.running_after(age) / before if before > 0 else 1.0
 
@@ -98,18 +88,18 @@ class Expectation:
 
 def next_poll(age: float, expectation: Expectation, *, chance: float = 0.5) -> float:
     """
-    Return at which age to look next at a job that still runs.
+    Return at which age to poll next for a job that still runs.
 
     :param age: seconds since it was submitted.
     :param chance: between 0 and 1, for the jitter.
     """
-    if age < EARLY_LOOK:
-        return EARLY_LOOK
+    if age < EARLY_POLL:
+        return EARLY_POLL
     earliest = expectation.median * math.exp(-EARLIEST * expectation.spread)
     if age < earliest:
         return min(earliest, age + LONGEST_WAIT)
     hazard = expectation.hazard(age)
-    pause = math.sqrt(2 * SECONDS_PER_LOOK / hazard) if hazard > 0 else LONGEST_PAUSE
+    pause = math.sqrt(2 * SECONDS_PER_POLL / hazard) if hazard > 0 else LONGEST_PAUSE
     return age + min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE) * (1 + JITTER * (2 * chance - 1))
 
 
@@ -159,45 +149,13 @@ class Durations:
 
 
 @dataclass(slots=True)
-class Budget:
-    """
-    The polls that a connection's requests per minute leave room for, evenly spaced after a small burst.
-
-    In no minute do polls exceed ``POLL_SHARE * (1 + BURST_SECONDS / 60)`` of the requests per minute.
-
-    :param requests_per_minute: what the plan allows, submits included.
-    """
-
-    requests_per_minute: float
-    _free_at: float = -math.inf
-    _paused_until: float = -math.inf
-
-    @property
-    def spacing(self) -> float:
-        """Seconds from one poll to the next when all are used."""
-        return 60 / (self.requests_per_minute * POLL_SHARE)
-
-    def next_slot(self, now: float) -> float:
-        """Return from when on the next poll may go out."""
-        return max(now, self._free_at - BURST_SECONDS, self._paused_until)
-
-    def take(self, now: float) -> None:
-        """Use up one poll."""
-        self._free_at = max(self._free_at, now) + self.spacing
-
-    def pause(self, until: float) -> None:
-        """Let nothing out before a time: the plan's requests are used up, by whomever."""
-        self._paused_until = max(self._paused_until, until)
-
-
-@dataclass(slots=True)
 class Job:
     """
-    A job as pacing sees it; all times are seconds since the epoch.
+    What decides when to poll for a job; all times are seconds since the epoch.
 
     :param submitted_at: when it was submitted.
     :param expectation: how long jobs of its model take.
-    :param interval: a fixed pause between two looks that overrides the schedule.
+    :param interval: a fixed pause between two polls that overrides the schedule.
     :param last_poll: when it was seen last; at first, when it was submitted.
     :param time_scale: how many times as fast as Segmind a simulator makes it.
     """
@@ -217,7 +175,7 @@ class Job:
         return self.last_poll - self.submitted_at
 
     def seen(self, now: float) -> None:
-        """Note a look."""
+        """Note a poll."""
         self.last_poll = now
 
     def pause(self, now: float, *, chance: float = 0.5) -> float:
@@ -228,32 +186,8 @@ class Job:
         return max((next_poll(age, self.expectation, chance=chance) - age) / self.time_scale, QUICKEST)
 
     def likely_over(self, now: float) -> float:
-        """Return how likely it is that it is over by now, having run at the last look."""
+        """Return how likely it is that it is over by now, having run at the last poll."""
         return self.expectation.ended_between(self._scaled(self.last_poll), self._scaled(now))
 
     def _scaled(self, now: float) -> float:
         return max(now - self.submitted_at, 0.0) * self.time_scale
-
-
-def in_turn(waiting: Iterable[Job], now: float, *, bound: float, count: int) -> list[Job]:
-    """
-    Return who is looked at next: whoever was not seen for longer than the bound, then the likeliest to be over.
-
-    :param bound: seconds; see :func:`longest_unseen`.
-    :param count: how many at the most.
-    """
-
-    def urgency(job: Job) -> tuple[bool, float]:
-        unseen = now - job.last_poll
-        return (True, unseen) if unseen > bound else (False, job.likely_over(now))
-
-    return nlargest(count, waiting, key=urgency)
-
-
-def longest_unseen(jobs: int, spacing: float) -> float:
-    """
-    Return for how many seconds a job may go unseen once its look is due and the budget is short.
-
-    Twice the time in which every waiting job could be asked once, and a minute at the least.
-    """
-    return max(60.0, 2 * jobs * spacing)

@@ -7,24 +7,19 @@ import random
 import pytest
 
 from airflow_provider_kling.polling.schedule import (
-    BURST_SECONDS,
-    EARLY_LOOK,
+    EARLY_POLL,
     LONGEST_PAUSE,
-    POLL_SHARE,
     SHORTEST_PAUSE,
-    Budget,
     Durations,
     Expectation,
     Job,
-    in_turn,
-    longest_unseen,
     next_poll,
 )
 
 USUAL = Expectation(197, 0.25)
 
 
-def looks(expectation, until, chance=0.5):
+def polls(expectation, until, chance=0.5):
     age, found = 0.0, []
     while age < until:
         age = next_poll(age, expectation, chance=chance)
@@ -33,14 +28,14 @@ def looks(expectation, until, chance=0.5):
 
 
 def test_a_first_look_comes_early_then_it_is_quiet_until_the_job_may_be_done():
-    first, second, third = looks(USUAL, 130)[:3]
-    assert first == EARLY_LOOK
+    first, second, third = polls(USUAL, 130)[:3]
+    assert first == EARLY_POLL
     assert second == pytest.approx(197 * math.exp(-0.5))
     assert third - second < 20
 
 
 def test_looks_are_closest_where_the_job_is_likely_to_be_done_and_slow_down_after_that():
-    found = looks(USUAL, 3600)
+    found = polls(USUAL, 3600)
     pauses = {age: later - age for age, later in itertools.pairwise(found)}
     near = [pause for age, pause in pauses.items() if 180 < age < 300]
     late = [pause for age, pause in pauses.items() if age > 1200]
@@ -61,7 +56,7 @@ def test_fifteen_looks_at_a_job_of_three_minutes_see_its_end_within_some_seconds
     polls = delays = 0.0
     for _ in range(3000):
         duration = 197 * math.exp(dice.gauss(0, 0.25))
-        found = looks(USUAL, duration, chance=dice.random())
+        found = polls(USUAL, duration, chance=dice.random())
         polls += len(found) / 3000
         delays += (found[-1] - duration) / 3000
     assert polls < 15.5
@@ -82,36 +77,6 @@ def test_what_a_process_sees_sharpens_what_it_expects():
     assert durations.expect("kling-o3-text2video", 154).median == pytest.approx(154)
     durations.observe(None, None, 5)
     assert durations.expect(None, None) == Expectation()
-
-
-def test_a_budget_keeps_every_minute_below_the_plan_and_leaves_room_for_submits():
-    budget, now, sent = Budget(60), 1000.0, []
-    while now < 1400:
-        now = budget.next_slot(now)
-        budget.take(now)
-        sent.append(now)
-    for start in sent:
-        within = [at for at in sent if start <= at < start + 60]
-        assert len(within) <= math.ceil(60 * POLL_SHARE * (1 + BURST_SECONDS / 60))
-    assert len([at for at in sent if 1100 <= at < 1160]) == 48
-
-
-def test_a_pause_holds_everything_and_never_gets_shorter():
-    budget = Budget(600)
-    budget.pause(1060.0)
-    budget.pause(1030.0)
-    assert budget.next_slot(1000.0) == 1060.0
-    assert budget.next_slot(1061.0) == 1061.0
-
-
-def test_the_likeliest_job_comes_first_and_nobody_is_forgotten():
-    now = 1000.0
-    fresh, due, seen_just_now = Job(now - 20, USUAL), Job(now - 197, USUAL), Job(now - 200, USUAL, last_poll=now - 1)
-    assert in_turn([fresh, seen_just_now, due], now, bound=500, count=3) == [due, seen_just_now, fresh]
-    forgotten = Job(now - 700, Expectation(6000), last_poll=now - 600)
-    assert in_turn([due, forgotten], now, bound=500, count=1) == [forgotten]
-    assert longest_unseen(10, 1.0) == 60
-    assert longest_unseen(200, 1.25) == 500
 
 
 def test_a_fixed_interval_overrides_the_schedule():
