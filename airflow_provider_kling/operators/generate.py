@@ -21,7 +21,7 @@ from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, Se
 from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.storage.allowed_paths import authors_folder
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
-from airflow_provider_kling.storage.save import keep
+from airflow_provider_kling.storage.save import save_outputs
 from airflow_provider_kling.storage.store import Store, as_store
 from airflow_provider_kling.submission.record import awaited_record
 from airflow_provider_kling.submission.record_store import record_store
@@ -191,7 +191,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     def _deliver(self, context: Context, result: Result) -> Any:
         whole = super()._deliver(context, result)
         if self.store is not None:
-            whole["files"] = keep(
+            whole["files"] = save_outputs(
                 context,
                 whole,
                 self._store_at_end(self.store, context),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_kling.storage.save import Kept
+    from airflow_provider_kling.storage.file_saver import SavedFile
     from airflow_provider_kling.storage.store import Store
 
 
@@ -80,7 +80,7 @@ def check_assets(context: Context, store: Store) -> None:
         folder_asset(store.destination)
 
 
-def register_events(context: Context, saved: Sequence[Kept], destination: str, log: Any) -> None:
+def register_events(context: Context, saved: Sequence[SavedFile], destination: str, log: Any) -> None:
     """
     Add the events of the saved files to the task's outlets; Airflow registers them when the task succeeds.
 

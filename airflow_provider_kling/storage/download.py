@@ -1,37 +1,28 @@
 """
-Fetching a file in constant memory: checked on the way, resumed where it broke off.
+Downloading a file in constant memory: checked on the way, resumed where it broke off.
 
-Imported where the first file is fetched, because ``requests`` is slow to import. No API key is sent: links
-are public, and whoever serves one is told nothing else.
+Imported where the first file is downloaded, because ``requests`` is slow to import.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urljoin
 
-import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
-from urllib3.exceptions import HTTPError
 
-from airflow_provider_kling.hooks.proxies import proxy_for
-from airflow_provider_kling.hooks.segmind_session import reason
 from airflow_provider_kling.media.measure import HEAD, MediaType, media_type
-from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError, KlingFileExpiredError
-from airflow_provider_kling.segmind.sanitize import excerpt, one_line
-from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
+from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError
+from airflow_provider_kling.segmind.sanitize import excerpt
 from airflow_provider_kling.storage.download_hosts import shown
-from airflow_provider_kling.storage.download_session import checked_session
+from airflow_provider_kling.storage.download_request import NUMBER, BrokenOffError, DownloadRequest, Version, breaks
 from airflow_provider_kling.storage.partial_file import NOT_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import requests
 
     from airflow_provider_kling.hooks.http_session import Deadline
     from airflow_provider_kling.storage.download_hosts import Hosts
@@ -42,36 +33,8 @@ if TYPE_CHECKING:
 CHUNK = 64 * 1024
 #: How often in a row a download may break off without as much more than before.
 MAX_FRUITLESS = 4
-MAX_REDIRECTS = 5
 
-_MOVED = {301, 302, 303, 307, 308}
-_GONE = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
-_PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-#: Any number of bytes that a file may have; Python reads more signs as digits, and not all of them as numbers.
-_NUMBER = re.compile(r"[0-9]{1,18}")
-_RANGE = re.compile(rf"bytes ({_NUMBER.pattern})-{_NUMBER.pattern}/({_NUMBER.pattern}|\*)")
-
-
-class _BrokenOffError(Exception):
-    """The download can go on from where it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """Which bytes a link leads to, as far as its server tells."""
-
-    validator: str | None
-    total: int | None
-
-    @classmethod
-    def of(cls, response: requests.Response) -> _Version:
-        length = response.headers.get("Content-Length", "").strip()
-        validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        return cls(validator, int(length) if _NUMBER.fullmatch(length) else None)
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(f"{self.validator} {self.total}".encode()).hexdigest()[:8]
+_RANGE = re.compile(rf"bytes ({NUMBER.pattern})-{NUMBER.pattern}/({NUMBER.pattern}|\*)")
 
 
 class Download:
@@ -101,15 +64,14 @@ class Download:
         self.link = link
         self.begin = begin
         self.kind = kind
-        self.hosts = hosts
         self.timeout = timeout
         self.max_bytes = max_bytes
         self.log = log
         self._part: Part | None = None
-        self._version: _Version | None = None
+        self._version: Version | None = None
         self._fruitless = 0
         self._furthest = 0
-        self._session = checked_session(hosts)
+        self._request = DownloadRequest(link, hosts, timeout)
 
     def run(self) -> tuple[Part, MediaType]:
         """
@@ -121,7 +83,7 @@ class Download:
         :raises KlingStorageError: it could not be written.
         """
         again = Retrying(
-            retry=retry_if_exception_type(_BrokenOffError),
+            retry=retry_if_exception_type(BrokenOffError),
             stop=lambda _: self._fruitless >= MAX_FRUITLESS,
             wait=self._pause,
             before_sleep=self._tell,
@@ -131,7 +93,7 @@ class Download:
             part: Part = again(self._attempt)
             type_ = self._checked_type(part)
             part.close()
-        except _BrokenOffError as exc:
+        except BrokenOffError as exc:
             self._leave(keep=True)
             raise KlingDownloadError(f"{shown(self.link)!r} could not be fetched: {exc}. {NOT_LOST}") from None
         except Exception:
@@ -141,7 +103,7 @@ class Download:
             self._leave(keep=True)
             raise
         finally:
-            self._session.close()
+            self._request.close()
         return part, type_
 
     def _leave(self, *, keep: bool) -> None:
@@ -149,9 +111,16 @@ class Download:
             self._part.keep() if keep else self._part.discard()
 
     def _attempt(self) -> Part:
+        try:
+            return self._go_on()
+        except BrokenOffError as exc:
+            self._fruitless += exc.fruitless
+            raise
+
+    def _go_on(self) -> Part:
         if self._part is None:
-            with self._get() as (response, deadline):
-                self._version = _Version.of(response)
+            with self._request.get() as (response, deadline):
+                self._version = Version.of(response)
                 self._refuse_above(self._version.total)
                 self._part = self.begin(self._version.digest)
                 if not self._part.size:
@@ -161,13 +130,13 @@ class Download:
             part.restart()  # nobody could tell whether the rest is of the same file
         if version and part.size == version.total:
             return part
-        with self._get(part.size, version.validator if version else None) as (response, deadline):
+        with self._request.get(part.size, version.validator if version else None) as (response, deadline):
             if part.size and not self._continues(response, part.size):
                 self.log.info("%s cannot be resumed; it is fetched from its beginning.", shown(self.link))
                 part.restart()
                 if response.status_code != HTTPStatus.OK:
-                    raise _BrokenOffError(f"HTTP {response.status_code} in place of the rest")
-                self._version = _Version.of(response)
+                    raise BrokenOffError(f"HTTP {response.status_code} in place of the rest")
+                self._version = Version.of(response)
             return self._pour(response, deadline)
 
     def _continues(self, response: requests.Response, offset: int) -> bool:
@@ -194,13 +163,13 @@ class Download:
                     self._checked_type(part)
                 self._refuse_above(part.size)
             _check_length(part.size, total)
-        except _BrokenOffError as exc:
+        except BrokenOffError as exc:
             # Further than ever: one that is fetched from its beginning each time must end too.
             gained = part.size - self._furthest
             self._fruitless = 0 if gained >= CHUNK and not deadline.has_passed else self._fruitless + 1
             self._furthest = max(part.size, self._furthest)
-            told = "an untold number" if total is None else total
-            raise _BrokenOffError(f"it broke off after {part.size} of {told} bytes ({exc})") from None
+            of = "" if total is None else f" of {total}"
+            raise BrokenOffError(f"it broke off after {part.size}{of} bytes ({exc})") from None
         return part
 
     def _chunks(self, response: requests.Response, deadline: Deadline) -> Iterator[bytes]:
@@ -212,9 +181,9 @@ class Download:
                 since_moved = 0
             chunk = None
             try:
-                with _breaks():
+                with breaks():
                     chunk = next(chunks, None)
-            except _BrokenOffError:
+            except BrokenOffError:
                 if not deadline.has_passed:
                     raise
             if chunk:
@@ -222,7 +191,7 @@ class Download:
                 yield chunk
             # The end of what was broken off looks like the end of the file.
             if deadline.has_passed:
-                raise _BrokenOffError(f"less than {CHUNK // 1024} KiB came within {self.timeout:g} s")
+                raise BrokenOffError(f"less than {CHUNK // 1024} KiB came within {self.timeout:g} s")
             if chunk is None:
                 return
 
@@ -242,60 +211,6 @@ class Download:
                 f"{NOT_LOST}"
             )
 
-    @contextmanager
-    def _get(self, offset: int = 0, validator: str | None = None) -> Iterator[tuple[requests.Response, Deadline]]:
-        """Ask for the file from an offset on; a redirect is followed to where a download may go."""
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        if offset and validator:
-            headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
-        link = self.link
-        for _ in range(MAX_REDIRECTS + 1):
-            self.hosts.check_link(link)
-            if proxy_for(link):
-                self.hosts.check_name(link)
-            with (
-                self._session.within(CONNECT_TIMEOUT + self.timeout) as deadline,
-                self._answer(link, headers) as response,
-            ):
-                if response.status_code in _MOVED and "Location" in response.headers:
-                    link = _led_on(link, response.headers["Location"])
-                    continue
-                self._check_status(response, resumes="Range" in headers)
-                yield response, deadline
-                return
-        raise KlingDownloadRefusedError(f"{shown(self.link)!r} leads on more than {MAX_REDIRECTS} times. {NOT_LOST}")
-
-    def _answer(self, link: str, headers: dict[str, str]) -> requests.Response:
-        try:
-            with _breaks():
-                return self._session.get(
-                    link, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT, self.timeout)
-                )
-        except _BrokenOffError:
-            self._fruitless += 1
-            raise
-
-    def _check_status(self, response: requests.Response, *, resumes: bool) -> None:
-        code = response.status_code
-        if code == HTTPStatus.OK or (
-            resumes and code in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
-        ):
-            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-            if encoding not in {"", "identity"}:
-                raise KlingDownloadError(
-                    f"{shown(self.link)!r} comes compressed as {encoding[:30]!r}, which was not asked for: a proxy may "
-                    f"do so. {NOT_LOST}"
-                )
-            return
-        if code in _GONE:
-            raise KlingFileExpiredError(f"Nothing is at {shown(self.link)!r} any more (HTTP {code}).", status_code=code)
-        if code in _PASSING or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._fruitless += 1
-            raise _BrokenOffError(f"HTTP {code}")
-        raise KlingDownloadError(
-            f"{shown(self.link)!r} could not be fetched: HTTP {code} in place of a file. {NOT_LOST}", status_code=code
-        )
-
     def _pause(self, _: RetryCallState) -> float:
         """Go on soon while it gets further, later and later while it does not."""
         return 0.25 * 2.0**self._fruitless
@@ -306,36 +221,11 @@ class Download:
         self.log.warning("%s: %s. Going on in %.1f s.", shown(self.link), error, seconds)
 
 
-@contextmanager
-def _breaks() -> Iterator[None]:
-    """Take whatever a connection can break off with for what it is; requests passes on what it does not expect."""
-    try:
-        yield
-    except requests.RequestException as exc:
-        raise _BrokenOffError(one_line(reason(exc))) from None  # without the link, whose query may hold a signature
-    except (HTTPError, HTTPException, OSError, ValueError) as exc:
-        raise _BrokenOffError(one_line(exc)) from None
-
-
-def _led_on(link: str, location: str) -> str:
-    """
-    Return where a redirect leads.
-
-    :raises KlingDownloadRefusedError: it leads to no address.
-    """
-    try:
-        return urljoin(link, location.encode("latin-1").decode())  # as a header's bytes are mostly meant
-    except ValueError:
-        raise KlingDownloadRefusedError(
-            f"{shown(link)!r} leads on to {shown(location)!r}, which is no link to a file. {NOT_LOST}"
-        ) from None
-
-
 def _check_length(size: int, total: int | None) -> None:
     if total is not None and size < total:
-        raise _BrokenOffError("the connection was closed early")
+        raise BrokenOffError("the connection was closed early")
     if total is not None and size > total:
-        raise _BrokenOffError(f"{size - total} bytes more came than were announced")
+        raise BrokenOffError(f"{size - total} bytes more came than were announced")
 
 
 def _is_page(head: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Whose a name is: the description that stands under it says so, and it comes before the file."""
+"""The claim to a file's name: the description beside it tells whose it is, and is written before the file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class NameClaim:
     """
     Claims names for the files of one job.
 

@@ -13,7 +13,7 @@ from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.folder import Folder
-from airflow_provider_kling.storage.name_claim import Claim, Owner
+from airflow_provider_kling.storage.name_claim import NameClaim, Owner
 from airflow_provider_kling.storage.names import Name, render, task_values
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def check_place(context: Context, store: Store, model: str) -> None:
         _check_length([sidecar, *targets], folder)
         folder.fs.invalidate_cache(where)
         if _ANY_REQUEST not in name.stem:
-            Claim(folder, Owner.of(context), None, _WAY_OUT).refuse_taken(sidecar, targets)
+            NameClaim(folder, Owner.of(context), None, _WAY_OUT).refuse_taken(sidecar, targets)
         _try_to_write(folder, where, max(map(len, [sidecar, *targets])))
     except SegmindError:
         raise

@@ -13,7 +13,7 @@ from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.names import DEFAULT_NAME
-from airflow_provider_kling.storage.save import keep
+from airflow_provider_kling.storage.save import save_outputs
 from airflow_provider_kling.storage.store import DEFAULT_MAX_BYTES, Store
 from airflow_provider_kling.xcoms import Traceable
 
@@ -93,7 +93,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
         try:
             store = self._store().checked(self.written.get("destination"), self.written.get("storage_conn_id"))
             check_assets(context, store)
-            return keep(context, self.result, store, self.hook, self.log)
+            return save_outputs(context, self.result, store, self.hook, self.log)
         except SegmindError as error:
             fail(self, error)
 

@@ -1,0 +1,125 @@
+"""
+The outputs of one finished job, each downloaded from where it is by now.
+
+A link may be dead although the file is kept: the request history has a newer one, or the file is not there yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_kling.segmind.errors import (
+    KlingDownloadError,
+    KlingFileExpiredError,
+    SegmindRequestNotFoundError,
+)
+from airflow_provider_kling.segmind.history import created_at
+
+if TYPE_CHECKING:
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.media.measure import MediaType
+    from airflow_provider_kling.segmind.history import HistoryRow
+    from airflow_provider_kling.storage.partial_file import Part
+    from airflow_provider_kling.storage.store import Store
+
+#: How long Segmind keeps a job's files.
+KEPT_FOR = timedelta(days=7)
+#: Seconds after which a file that should be there is looked for again.
+YOUNG_PAUSES = (1.0, 2.0, 4.0)
+
+
+class OutputDownloads:
+    """
+    Downloads the outputs of one job.
+
+    :param request_id: the job.
+    :param store: where the files go, and how large they may be.
+    :param fs: of that place.
+    """
+
+    def __init__(self, request_id: str, store: Store, hook: SegmindHook, fs: Any, log: Any) -> None:
+        self._request_id = request_id
+        self._store = store
+        self._hook = hook
+        self._fs = fs
+        self._log = log
+
+    def download(
+        self, index: int, link: str, sidecar: str, kind: Literal["image", "video"] | None
+    ) -> tuple[Part, MediaType]:
+        """
+        Download an output from where it is, or where the history says it is now; try again where it should be.
+
+        :param kind: what it has to be, where that is known.
+        :raises KlingDownloadError: see :meth:`Download.run`.
+        :raises KlingFileExpiredError: Segmind has deleted it.
+        """
+        renewed = False
+        for pause in (*YOUNG_PAUSES, None):
+            try:
+                return self._download(index, link, sidecar, kind)
+            except KlingFileExpiredError as error:
+                gone = error
+            fresh = self._fresh_link(index)
+            if fresh not in {None, link} and not renewed:  # once: a signed link differs each time
+                self._log.warning("%s The request history has a link that is newer.", gone)
+                link, renewed = str(fresh), True
+                continue
+            self._refuse_expired(index, gone)
+            if pause is not None:
+                self._log.warning("%s It should be there; looking again in %.0f s.", gone, pause)
+                time.sleep(pause)
+        self._refuse_expired(index, gone)
+        raise KlingDownloadError(
+            f"{gone} Request {self._request_id} is not {KEPT_FOR.days} days old, so its file should be there: a retry, "
+            "or clearing this task, fetches it again. Nothing is paid for that.",
+            request_id=self._request_id,
+            status_code=gone.status_code,
+        )
+
+    def _refuse_expired(self, index: int, gone: KlingFileExpiredError) -> None:
+        created = created_at(self.row) if self.row else None
+        if created is None or datetime.now(tz=UTC) - created > KEPT_FOR:
+            raise KlingFileExpiredError(
+                f"{gone} Segmind keeps a file for seven days, and its request history has no other link: output "
+                f"{index} of request {self._request_id} has expired. Only a new job can make it again.",
+                request_id=self._request_id,
+                status_code=gone.status_code,
+            )
+
+    @cached_property
+    def row(self) -> HistoryRow | None:
+        """What the request history knows of the job, which has to be known: it is asked until it answers."""
+        try:
+            return self._hook.find_row(self._request_id)
+        except SegmindRequestNotFoundError:
+            return None
+
+    def _fresh_link(self, index: int) -> str | None:
+        try:
+            urls = self._hook.find_request(self._request_id).urls
+        except SegmindRequestNotFoundError:
+            return None
+        return urls[index] if index < len(urls) else None
+
+    def _download(
+        self, index: int, link: str, sidecar: str, kind: Literal["image", "video"] | None
+    ) -> tuple[Part, MediaType]:
+        from airflow_provider_kling.storage.download import Download
+        from airflow_provider_kling.storage.download_hosts import Hosts
+        from airflow_provider_kling.storage.partial_file import Part
+
+        whose = hashlib.sha256(f"{sidecar} {self._request_id} {index}".encode()).hexdigest()[:16]
+        return Download(
+            link,
+            lambda version: Part.begin(self._fs, sidecar.rpartition("/")[0], f"kling-{whose}", version),
+            kind=kind,
+            hosts=Hosts.of(self._hook.settings),
+            timeout=self._hook.settings.timeout,
+            max_bytes=self._store.max_bytes,
+            log=self._log,
+        ).run()
