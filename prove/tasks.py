@@ -6,8 +6,9 @@ import marshal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.submission.audit_log import Conclusion
 from airflow_provider_kling.submission.record import read_record
-from airflow_provider_kling.submission.record_store import Conclusion, RecordStore
+from airflow_provider_kling.submission.record_store import RecordStore
 
 if TYPE_CHECKING:
     from airflow_provider_kling.submission.record import Record

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.operators.job_wait import JobReference, WaitsForJob
-from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
 from airflow_provider_kling.operators.submission_driver import conclude, conclude_when_counted
+from airflow_provider_kling.operators.submit import KlingSubmitOperator, as_span
 from airflow_provider_kling.operators.wait import timed_out
 from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.files import files_in

@@ -10,13 +10,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from airflow_provider_kling.submission.record_store import Conclusion
+from typing import Any, NamedTuple
 
 #: The name of the log's entries, one for each job.
 EVENT = "kling_concluded"
+
+
+class Conclusion(NamedTuple):
+    """
+    A job of which nothing more was wanted.
+
+    :param record: as JSON.
+    :param stands: whether that is still so; it is not where Airflow retries a success that nobody has cleared.
+    """
+
+    record: str
+    stands: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +54,6 @@ class AuditLog:
         from airflow.utils.session import create_session
         from airflow.utils.state import TaskInstanceState
         from sqlalchemy import select
-
-        from airflow_provider_kling.submission.record_store import Conclusion
 
         def same(model: Any) -> tuple[Any, ...]:
             ti = self.ti

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_kling.submission.airflow_variable import AirflowVariable
 from airflow_provider_kling.submission.audit_log import AuditLog
@@ -23,6 +23,7 @@ from airflow_provider_kling.xcoms import RECORD_KEY, instance_name
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kling.submission.audit_log import Conclusion
     from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.versions import TaskStateStore
 
@@ -38,18 +39,6 @@ class Variable(Protocol):
 
     def delete(self) -> None:
         """Delete the text, if there is one."""
-
-
-class Conclusion(NamedTuple):
-    """
-    A job of which nothing more was wanted.
-
-    :param record: as JSON.
-    :param stands: whether that is still so; it is not where Airflow retries a success that nobody has cleared.
-    """
-
-    record: str
-    stands: bool
 
 
 class Conclusions(Protocol):

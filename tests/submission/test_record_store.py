@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.submission.audit_log import Conclusion
 from airflow_provider_kling.submission.record import read_record
-from airflow_provider_kling.submission.record_store import Conclusion, RecordStore
+from airflow_provider_kling.submission.record_store import RecordStore
 from tests.submission.test_attempt import ACCEPTED, DELIVERED, INTENT
 
 
