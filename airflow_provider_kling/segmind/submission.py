@@ -501,6 +501,8 @@ class Submission:
         try:
             strangers: list[Any] = yield AskOtherRuns(leave_out)
         except Exception as error:
+            if leave_out:
+                raise
             raise OtherRunsUnreadError(
                 f"what the DAG's other runs have submitted cannot be read ({one_line(error)})"
             ) from error
