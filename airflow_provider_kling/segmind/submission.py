@@ -266,9 +266,9 @@ class Submission:
         if record is None or (record.request_id, record.model) != (request_id, self.model):
             yield from self._check_model(request_id)
         same = record is not None and _is_job(record, request_id)
-        if record is not None and record.request_id is not None and not same:
-            yield Tell("warning", outlook.replaced(record))
-        yield Tell("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
+        if record is not None and not same:
+            yield Tell("warning", outlook.replaced(record, request_id))
+        yield Tell("warning", outlook.ordered(request_id))
         former = tuple(job for job in _jobs(record) if job != canonical_id(request_id))
         cost = 0.0 if record is None else record.former_cost if same else former_cost(record, {}, gone=False)
         ordered = (*(() if record is None else record.ordered), canonical_id(request_id))
