@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.errors import SegmindError
 
 #: What is left to do after an error that no retry cures and that left no job behind.
-CORRECT_AND_CLEAR = "Correct that, then clear this task, or start a new run where this one's parameters say it."
+CORRECT_AND_CLEAR = "Correct that, then clear this task; what stands in the run's parameters is corrected in a new run."
 
 
 def fail(operator: BaseOperator, error: SegmindError) -> NoReturn:

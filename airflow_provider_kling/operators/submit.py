@@ -83,9 +83,9 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
     :param history_timeout: seconds (or a timedelta) for which a worker looks in the history at a time. 15 seconds.
     :param deferrable: False waits on the worker for what is waited for in the triggerer else.
     :param adopt_request_id: a request id to take in place of submitting, such as
-        ``"{{ var.value.get('adopt_clip', '') }}"``; what is empty or None submits as usual. A job that the request
-        history knows as another model's is refused, and one that nobody knows; one that only the API knows is taken
-        with a warning. (templated)
+        ``"{{ var.json.get('adopt_clip', {}).get(run_id, '') }}"``, so that no other run takes it; what is empty or
+        None submits as usual. A job that the request history knows as another model's is refused, and one that nobody
+        knows; one that only the API knows is taken with a warning. (templated)
     :param max_cost: US dollars that the job may cost: above its estimate's high figure nothing is sent, and the
         task fails, when the DAG file is parsed where the price is known by then. (templated)
     :param budget: what all jobs of the run may cost; share one among its tasks.

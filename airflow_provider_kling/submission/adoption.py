@@ -23,9 +23,9 @@ def adopt_ordered(submission: Submission, request_id: str, record: Record | None
     if record is None or (record.request_id, record.model) != (request_id, submission.model):
         yield from _check_model(request_id, submission.model)
     same = record is not None and record.is_of(request_id)
-    if record is not None and record.request_id is not None and not same:
-        yield Log("warning", messages.replaced(record))
-    yield Log("warning", f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent.")
+    if record is not None and not same:
+        yield Log("warning", messages.replaced(record, request_id))
+    yield Log("warning", messages.ordered(request_id))
     jobs, ordered = ((), ()) if record is None else (record.jobs, record.ordered)
     intent = submission.intent(
         former=tuple(job for job in jobs if job != canonical_id(request_id)),

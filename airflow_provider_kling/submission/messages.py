@@ -51,9 +51,10 @@ def unclear(submission: Submission, intent: Record, finding: str, over: datetime
 def history_unread(submission: Submission, intent: Record, error: SegmindError, over: datetime) -> SegmindError:
     """Return the error for a history that cannot be read, which is no reason to guess."""
     error_class = SegmindAmbiguousSubmitError if error.retryable else SegmindUnresolvedSubmitError
+    first = "" if error.retryable else "Correct that first. "
     return error_class(
         f"{_what(intent)}, and Segmind's request history cannot be read: {error} At most one job runs and "
-        f"is billed{_price(intent)}; nothing more was sent. {_next(submission, over)}",
+        f"is billed{_price(intent)}; nothing more was sent. {first}{_next(submission, over)}",
         status_code=error.status_code,
         body=error.body,
     )
@@ -130,13 +131,26 @@ def abandoned(record: Record) -> str:
     else:
         job = f"request {record.request_id} ({record.model}, submitted {_time(record.intended_at)})"
     return (
-        f"The payload, the model or the account has changed since an earlier attempt: {job} is abandoned. "
+        f"The payload, the model, the key or the account has changed since an earlier attempt: {job} is abandoned. "
         f"It runs to its end and is billed{_price(record)} if it completes; Segmind's request history shows it."
     )
 
 
-def replaced(record: Record) -> str:
+def ordered(request_id: str) -> str:
+    """Return the log's line about a job that is taken because the user said so."""
+    return (
+        f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent. Take the order back once this "
+        "task has succeeded: whatever else reads it takes the same job."
+    )
+
+
+def replaced(record: Record, request_id: str) -> str:
     """Return the log's line about a job in whose place the user has ordered another one."""
+    if record.request_id is None:
+        return (
+            f"{_what(record)}; request {request_id} is taken for its job. If it is not, that job is left behind: it "
+            f"runs to its end and is billed{_price(record)} if it completes; Segmind's request history shows it."
+        )
     return (
         f"Request {record.request_id} ({record.model}, submitted {_time(record.intended_at)}), which this task had, is "
         f"left behind: it runs to its end and is billed{_price(record)} if it completes."
@@ -150,8 +164,8 @@ def left_behind(record: Record) -> str:
     else:
         job = f"Request {record.request_id} of an earlier attempt was accepted"
     return (
-        f"{job} and is billed{_price(record)} if it completes: with the same files in place clearing this task adopts "
-        "it, and adopt_request_id takes it without them."
+        f"{job} and is billed{_price(record)} if it completes: clearing this task with the "
+        "payload and the files as they were adopts it, and adopt_request_id takes it whatever they are."
     )
 
 

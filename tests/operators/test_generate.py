@@ -156,7 +156,7 @@ def test_a_place_that_only_shows_when_rendered_and_cannot_work_is_found_before_a
     assert sim.requests() == []
     out = capfd.readouterr().out
     assert words in out
-    assert "Nothing was uploaded, sent or paid. Correct that, then clear this task, or start a new run" in out
+    assert "Nothing was uploaded, sent or paid. Correct that, then clear this task; what stands in the run" in out
 
 
 def test_a_file_that_cannot_be_kept_at_first_costs_no_second_generation(sim, conn_id, run_dag, tmp_path):
