@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+__all__ = ["KlingRunCostOperator"]
+
 
 class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
     """

@@ -23,10 +23,10 @@ from airflow_provider_kling.storage.allowed_paths import authors_folder
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.save import save_outputs
 from airflow_provider_kling.storage.store import Store, as_store
+from airflow_provider_kling.submission.earlier_attempt import is_submitted
 from airflow_provider_kling.submission.record import awaited_record
 from airflow_provider_kling.submission.record_store import record_store
 from airflow_provider_kling.submission.submission import fingerprint
-from airflow_provider_kling.uploads.submit_files import is_submitted
 from airflow_provider_kling.versions import call_on_failure
 from airflow_provider_kling.xcoms import RECORD_KEY
 

@@ -158,7 +158,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
                     continue
                 if error.request_id is not None or isinstance(error, SegmindAmbiguousSubmitError):
                     fail(self, error)
-                from airflow_provider_kling.uploads.submit_files import left_behind
+                from airflow_provider_kling.submission.earlier_attempt import left_behind
 
                 left = None if error.retryable else left_behind(context)
                 fail(self, error.followed_by(left or _TRY_AGAIN[error.retryable]))
@@ -174,7 +174,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             self.log.warning("%s", warning)
         from airflow_provider_kling.operators.submission_driver import SubmissionDriver
         from airflow_provider_kling.submission.attempt import attempt
-        from airflow_provider_kling.uploads.submit_files import read_files
+        from airflow_provider_kling.uploads.payload_files import read_files
 
         required = renders_to_nothing(self.adopt_request_id)
         with read_files(request, self.written.get("payload"), required=required) as (wanted, files):
@@ -197,8 +197,8 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.budget.limits import guard_for
+        from airflow_provider_kling.submission.earlier_attempt import is_submitted
         from airflow_provider_kling.submission.submission import Submission, account, fingerprint
-        from airflow_provider_kling.uploads.submit_files import is_submitted
 
         price = expectation = ""
         if request.payload is not None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+__all__ = ["KlingCreditsSensor"]
+
 
 class KlingCreditsSensor(RendersAuthorsTemplates, Waits, BaseSensorOperator):
     """

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.errors import SegmindError
 
+__all__ = ["KlingSensor"]
+
 #: Seconds from one poll to the next on a worker, where none are given; where each poll takes a worker anew, longer.
 WORKER_INTERVAL = 5.0
 RESCHEDULE_INTERVAL = 30.0

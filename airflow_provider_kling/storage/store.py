@@ -15,6 +15,8 @@ from airflow_provider_kling.storage.names import DEFAULT_NAME, check_template
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
+__all__ = ["Store"]
+
 #: The largest file that is fetched where nothing else is said: several times the largest that a Kling model makes.
 DEFAULT_MAX_BYTES = 2 * 1024**3
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
+__all__ = ["ObjectStorageToSegmindOperator"]
+
 T = TypeVar("T")
 
 #: The files of a batch whose copies are kept from their check to their upload, in number and in bytes.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import TriggerEvent
 
+__all__ = ["KlingCreditsTrigger"]
+
 
 @dataclass(eq=False)
 class KlingCreditsTrigger(PollingTrigger):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_kling.hooks.session_pool import Pool
     from airflow_provider_kling.segmind.schemas import Result
 
+__all__ = ["KlingTrigger"]
+
 #: How long a triggerer may fail to read a connection that a worker has just used.
 SETTINGS_GRACE = timedelta(minutes=5)
 

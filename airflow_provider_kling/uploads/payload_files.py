@@ -93,3 +93,23 @@ def _read(label: str, file: NamedFile, written: Any) -> Staged:
             f"{label}: {file.field}: {file.source!r} cannot be read just now ({type(exc).__name__}: {one_line(exc)}). "
             "This attempt has sent nothing."
         ) from exc
+
+
+@contextmanager
+def read_files(request: Request, written: Any, *, required: bool) -> Iterator[tuple[Request, list[Staged]]]:
+    """
+    Read and check the files of a submit; they are at hand while the block lasts.
+
+    :param written: the payload before anything was filled in.
+    :param required: whether anything may have to be sent. Else files that are gone are no reason to fail.
+    :return: the request with stand-ins in place of its files, and the files.
+    :raises SegmindError: a file will not do, or cannot be read.
+    """
+    with ExitStack() as at_hand:
+        try:
+            read = at_hand.enter_context(attached(request, written))
+        except SegmindError:
+            if required:
+                raise
+            read = request, []
+        yield read
