@@ -202,6 +202,7 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
             lambda now: self._pause(awaited, now),
             awaited.model,
             submitted_at=rendered_time(awaited.submitted_at),
+            asks_again=not getattr(self, "reschedule", False),  # a process for each look
         )
 
     def _timed_out(self, context: Context, last_seen: str) -> KlingGenerationTimeoutError:

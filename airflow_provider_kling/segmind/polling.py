@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 #: Errors after which no later look can succeed.
 FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
+#: Those that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed.
+_MAY_PASS = (errors.SegmindAuthenticationError, errors.SegmindPermissionError)
+BELIEVED_AFTER = 3
+#: How often a result without an output is asked for again before the history is asked for its file.
+EMPTY_RESULTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Wait:
         process that takes up a running wait may find its secrets backend down.
     :param submitted_at: when the job was submitted, with its time zone, where that is known: a young one may not be
         known to Segmind yet.
+    :param asks_again: whether what is counted here is there at the next look; else the first refusal is believed.
     """
 
     request_id: str
@@ -90,7 +96,10 @@ class Wait:
     model: str | None = None
     settings_until: datetime | None = None
     submitted_at: datetime | None = None
+    asks_again: bool = True
     failed_looks: int = 0
+    refusals: int = 0
+    empty_results: int = 0
     last_status: JobStatus | None = None
 
     def after_look(self, state: Status, *, now: datetime) -> Decision:
@@ -99,15 +108,26 @@ class Wait:
 
         The result may be behind the status for a moment.
         """
-        self.failed_looks = 0
+        self.failed_looks = self.refusals = 0
         self.last_status = state.status
         match state.status:
-            case JobStatus.COMPLETED:
-                return Done(state) if isinstance(state, Result) else FetchResult()
+            case JobStatus.COMPLETED if not isinstance(state, Result):
+                return FetchResult()
+            case JobStatus.COMPLETED if isinstance(state, Result):
+                return self._completed(state, now)
             case JobStatus.FAILED:
                 return GiveUp(failure(self.request_id, state, self.model))
             case _:
                 return self._again(now, f"it was {state.status} at the last look")
+
+    def _completed(self, result: Result, now: datetime) -> Decision:
+        """Decide on a result: one that is just being written may have no output yet, and its file is in the history."""
+        self.empty_results += 1
+        if result.urls or result.output or self.empty_results > EMPTY_RESULTS + 1 or not self.asks_again:
+            return Done(result)
+        if self.empty_results > EMPTY_RESULTS:
+            return LookUp()
+        return self._again(now, "it was COMPLETED without an output", concern="It is COMPLETED, without an output yet.")
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
@@ -118,6 +138,8 @@ class Wait:
             and self.settings_until is not None
             and now < self.settings_until
         )
+        self.refusals = self.refusals + 1 if isinstance(error, _MAY_PASS) else 0
+        forgiven = forgiven or (self.asks_again and 0 < self.refusals < BELIEVED_AFTER)
         if isinstance(error, FINAL) and not forgiven:
             return GiveUp(error)
         self.failed_looks += 1

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kling.segmind.polling import Wait
+
 #: Seconds from one look to the next on a worker, where none are given; where each look takes a worker anew, longer.
 WORKER_INTERVAL = 5.0
 RESCHEDULE_INTERVAL = 30.0
@@ -97,6 +99,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         if self.poke_interval <= 0:
             raise ValueError(f"poll_interval: {fixed!r} must be above 0 seconds.")
         self.poll_interval = None if fixed is None else self.poke_interval
+        self._poking: Wait | None = None
         self.request_id = request_id
         self.model = model
         self.segmind_conn_id = segmind_conn_id
@@ -158,9 +161,11 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
-        # Airflow's own loop keeps the deadline in these modes.
-        wait = self._wait(self._awaited(context), datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
-        if result := self._look(wait):
+        if self._poking is None:
+            # Airflow's own loop keeps the deadline in these modes.
+            deadline = datetime.now(tz=UTC) + timedelta(seconds=self.timeout)
+            self._poking = self._wait(self._awaited(context), deadline)
+        if result := self._look(self._poking):
             return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, result))
         return PokeReturnValue(is_done=False)
 

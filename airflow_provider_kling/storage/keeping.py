@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.segmind.errors import (
@@ -42,7 +42,7 @@ from airflow_provider_kling.storage.opening import UnfitFileError, opened
 from airflow_provider_kling.storage.sidecar import Made, Sidecar, bare, read_sidecar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.media import MediaType
     from airflow_provider_kling.storage.part import Part
     from airflow_provider_kling.storage.store import Store
+
+T = TypeVar("T")
 
 #: Bytes read at once of a kept file on an object store, to see whether it decodes.
 READ_BLOCK = 1024**2
@@ -163,6 +165,7 @@ class _Keeper:
         self.log = log
         self.payload = payload
         self.is_own_job = is_own_job
+        self._silence: SegmindError | None = None
         self.folder = Folder.of(store)
         self.fs = self.folder.fs
         self.owner = Owner.of(context)
@@ -297,15 +300,14 @@ class _Keeper:
                 time.sleep(pause)
         self._refuse_expired(index, gone)
         raise KlingDownloadError(
-            f"{gone} Request {self.request_id} is not {KEPT_FOR.days} days old, so its file should be there: a retry, "
-            "or clearing this task, fetches it again. Nothing is paid for that.",
+            f"{gone} {self._age()}: a retry, or clearing this task, fetches it again. Nothing is paid for that.",
             request_id=self.request_id,
             status_code=gone.status_code,
         )
 
     def _refuse_expired(self, index: int, gone: KlingFileExpiredError) -> None:
         created = created_at(self._known_row) if self._known_row else None
-        if created is None or datetime.now(tz=UTC) - created > KEPT_FOR:
+        if created is not None and datetime.now(tz=UTC) - created > KEPT_FOR:
             raise KlingFileExpiredError(
                 f"{gone} Segmind keeps a file for seven days, and its request history has no other link: output "
                 f"{index} of request {self.request_id} has expired. Only a new job can make it again.",
@@ -313,20 +315,34 @@ class _Keeper:
                 status_code=gone.status_code,
             )
 
+    def _age(self) -> str:
+        if self._known_row and created_at(self._known_row):
+            return f"Request {self.request_id} is not {KEPT_FOR.days} days old, so its file should be there"
+        return (
+            f"The request history does not tell how old request {self.request_id} is, whose file Segmind keeps for "
+            f"{KEPT_FOR.days} days"
+        )
+
     @cached_property
     def _known_row(self) -> HistoryRow | None:
-        """What the request history knows of the job, which has to be known: it is asked until it answers."""
-        try:
-            return self.hook.find_row(self.request_id)
-        except SegmindRequestNotFoundError:
-            return None
+        """What the request history knows of the job, which has to be known."""
+        return self._asked(lambda: self.hook.find_row(self.request_id))
 
     def _fresh_link(self, index: int) -> str | None:
+        found = self._asked(lambda: self.hook.find_request(self.request_id))
+        return found.urls[index] if found and index < len(found.urls) else None
+
+    def _asked(self, ask: Callable[[], T]) -> T | None:
+        """Ask the history, which is not asked again for another file once it has not answered."""
+        if self._silence is not None:
+            raise self._silence
         try:
-            urls = self.hook.find_request(self.request_id).urls
+            return ask()
         except SegmindRequestNotFoundError:
             return None
-        return urls[index] if index < len(urls) else None
+        except SegmindError as error:
+            self._silence = error
+            raise
 
     def _download(self, index: int, link: str, sidecar: str) -> tuple[Part, MediaType]:
         from airflow_provider_kling.storage.download import Download

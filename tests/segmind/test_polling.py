@@ -77,16 +77,19 @@ def test_a_look_that_fails_says_nothing_about_the_job(wait, error):
     assert "101 look(s) failed" in str(late.error)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        errors.SegmindAuthenticationError("x"),
-        errors.SegmindPermissionError("x"),
-        errors.SegmindSettingsError("x"),
-    ],
-)
-def test_what_no_later_look_can_cure_ends_the_wait(wait, error):
+def test_what_no_later_look_can_cure_ends_the_wait(wait):
+    error = errors.SegmindSettingsError("x")
     assert wait.after_error(error, now=NOW) == GiveUp(error)
+
+
+@pytest.mark.parametrize("error", [errors.SegmindAuthenticationError("x"), errors.SegmindPermissionError("x")])
+def test_a_refused_key_is_believed_after_three_looks_in_a_row_or_at_once_where_they_cannot_be_counted(wait, error):
+    unread = errors.SegmindServerError("x")
+    for other in (error, error, unread, error, error):
+        assert wait.after_error(other, now=NOW) == LookAgain(5, "x")
+    assert wait.after_error(error, now=NOW) == GiveUp(error)
+    alone = Wait("r-1", NOW + timedelta(minutes=1), lambda _: 5, asks_again=False)
+    assert alone.after_error(error, now=NOW) == GiveUp(error)
 
 
 def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
@@ -94,8 +97,6 @@ def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_sa
     error = errors.SegmindSettingsError("missing")
     assert wait.after_error(error, now=NOW) == LookAgain(5, "missing")
     assert wait.after_error(error, now=NOW + timedelta(minutes=5)) == GiveUp(error)
-    refused = errors.SegmindAuthenticationError("x")
-    assert wait.after_error(refused, now=NOW) == GiveUp(refused)
 
 
 def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(wait):
@@ -103,6 +104,8 @@ def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(
     assert wait.after_error(unknown, now=NOW) == LookUp()
     assert wait.after_lookup_error(errors.SegmindServerError("x"), now=NOW) == LookAgain(5, "x")
     refused = errors.SegmindAuthenticationError("x")
+    for _ in range(2):
+        assert wait.after_lookup_error(refused, now=NOW) == LookAgain(5, "x")
     assert wait.after_lookup_error(refused, now=NOW) == GiveUp(refused)
     lost = wait.after_lookup_error(unknown, now=NOW)
     assert isinstance(lost.error, errors.SegmindRequestNotFoundError)
