@@ -12,6 +12,7 @@ from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.segmind.money import over
+from airflow_provider_kling.segmind.sanitize import one_line
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG
@@ -63,7 +64,11 @@ def guard_for(
     :raises SegmindInputError: ``max_cost`` has rendered to something that is no price.
     """
     estimate = request.payload.estimate() if request.payload else None
-    high = _high(request.model, estimate, budget)
+    high, price = _high(request.model, estimate, budget), str(estimate or "")
+    unknown = list(request.payload.model_extra or ()) if request.payload else []
+    if unknown and request.model not in (budget.prices if budget else {}):
+        # One may ask for nine pictures.
+        high, price = None, f"not known with parameters that its class does not know ({one_line(', '.join(unknown))})"
     if is_limited and renders_to_nothing(max_cost):
         raise SegmindInputError(
             f"max_cost: it has rendered to {max_cost!r}, which is no limit. Nothing was sent. Give it a default, as in "
@@ -71,11 +76,11 @@ def guard_for(
         )
     ceiling = None if renders_to_nothing(max_cost) else checked_cost("max_cost", max_cost)
     if ceiling is None and budget is None:
-        return high, None
+        return _high(request.model, estimate, budget), None
     return high, BudgetGuard(
         model=request.model,
         high=high,
-        price=str(estimate or ""),
+        price=price,
         max_cost=ceiling,
         limit=budget.max_cost_per_dag_run if budget else None,
         prices=budget.prices if budget else {},

@@ -8,7 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_kling.segmind.settings import is_this_machine
 
-_WORD = re.compile(r"[a-z]+")
+_WORD = re.compile(r"[A-Za-z]+")
 
 
 def proxy_for(url: str) -> str | None:
@@ -25,7 +25,7 @@ def proxy_passwords() -> list[str]:
     """
     Return the proxies' passwords, alone and with their users: errors quote a proxy's address.
 
-    One that could be a word of an address, being nothing but small letters, is no secret by itself: the links of paid
+    One that could be a word of an address, being nothing but letters, is no secret by itself: the links of paid
     files would lose that word.
     """
     found = []

@@ -124,6 +124,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
             submitted_at=rendered_time(job.submitted_at),
             usual_latency=job.usual_latency,
             interval=self.poll_interval,
+            counts=not getattr(self, "reschedule", False),  # a process for each poll
         )
 
     def _poll(self, wait: JobWait) -> Result | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_kling.segmind.errors import SegmindInputError
+
 _JINJA = ("{{", "{%", "{#")
 
 
@@ -34,5 +36,17 @@ def renders_to_nothing(value: Any) -> bool:
 
 
 def rendered_time(value: str | None) -> datetime | None:
-    """Return an optional time, ISO 8601, with its zone; one without is local. None where it renders to nothing."""
-    return None if renders_to_nothing(value) else datetime.fromisoformat(str(value)).astimezone()
+    """
+    Return an optional time, ISO 8601, with its zone; one without is local. None where it renders to nothing.
+
+    :raises SegmindInputError: it is no time.
+    """
+    if renders_to_nothing(value):
+        return None
+    try:
+        return datetime.fromisoformat(str(value)).astimezone()
+    except (ValueError, OverflowError):
+        raise SegmindInputError(
+            f"submitted_at: {str(value)[:100]!r} is no time in ISO 8601. Leave it out, or pass the submit task's XCom "
+            "of that name."
+        ) from None

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Status
 
 
+#: Errors that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed.
+_MAY_PASS = (errors.SegmindAuthenticationError, errors.SegmindPermissionError)
+BELIEVED_AFTER = 3
+#: How often a result without an output is asked for again before the history is asked for its file.
+EMPTY_RESULTS = 3
+
+
 class Question(Enum):
     """What can be asked about a job."""
 
@@ -85,6 +92,7 @@ class JobWait(Wait):
     :param usual_latency: how many seconds the model usually takes, for the log.
     :param interval: a fixed number of seconds from one poll to the next, for the log.
     :param address: what is known of the connection; what is learned is told there.
+    :param counts: whether what is counted here is there at the next poll; else the first refusal is believed.
     """
 
     request_id: str
@@ -94,7 +102,10 @@ class JobWait(Wait):
     usual_latency: float | None = None
     interval: float | None = None
     address: ResultAddress = field(default_factory=lambda: PUBLISHED)
+    counts: bool = True
     failed_polls: int = 0
+    refusals: int = 0
+    empty_results: int = 0
     last_status: JobStatus | None = None
     _asked: list[Question] = field(default_factory=list)
 
@@ -110,15 +121,25 @@ class JobWait(Wait):
         The result may be behind the status for a moment.
         """
         self._learn(state)
-        self.failed_polls = 0
+        self.failed_polls = self.refusals = 0
         self.last_status = state.status
         match state.status:
             case JobStatus.COMPLETED:
-                return Done(state) if isinstance(state, Result) else self._ask(Question.RESULT)
+                return self._completed(state, now) if isinstance(state, Result) else self._ask(Question.RESULT)
             case JobStatus.FAILED:
                 return GiveUp(failure(self.request_id, state, self.model))
             case _:
                 return self._again(self.pause(now), now, f"it was {state.status} at the last poll")
+
+    def _completed(self, result: Result, now: datetime) -> Decision:
+        """Decide on a result: one that is just being written may have no output yet, and its file is in the history."""
+        self.empty_results += 1
+        if result.urls or result.output or self.empty_results > EMPTY_RESULTS + 1 or not self.counts:
+            return Done(result)
+        if self.empty_results > EMPTY_RESULTS:
+            return self._ask(Question.HISTORY)
+        empty = "it was COMPLETED without an output"
+        return self._again(self.pause(now), now, empty, concern="It is COMPLETED, without an output yet.")
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a question that was not answered."""
@@ -131,6 +152,9 @@ class JobWait(Wait):
         self.failed_polls += 1
         if not unknown:
             seen = f"the last {self.failed_polls} poll(s) failed: {error}"
+            self.refusals = self.refusals + 1 if isinstance(error, _MAY_PASS) else 0
+            if self.counts and 0 < self.refusals < BELIEVED_AFTER:
+                return self._again(self.pause(now), now, seen, concern=str(error))
             return self._after_failure(error, self.pause(now), now, seen)
         if self.submitted_at is None or now >= self.submitted_at + LATEST_ROW:
             return GiveUp(self._lost())

@@ -55,8 +55,8 @@ def hide_bytes(body: bytes) -> bytes:
 
 
 def forms(secret: str) -> list[str]:
-    """Return a secret as it is, and what base64 makes of it, whatever stands before and behind it there."""
-    return [secret, *_in_base64(secret.encode())]
+    """Return a secret as it is, what base64 makes of it, whatever stands before and behind it there, and its hex."""
+    return [secret, *_in_base64(secret.encode()), secret.encode().hex()]
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:
@@ -67,10 +67,11 @@ def _in_base64(secret: bytes) -> Iterator[str]:
 
 
 def _patterns_of(secret: str) -> Iterator[str]:
-    plain, *encoded = forms(secret)
+    plain, *encoded, in_hex = forms(secret)
     yield _pattern([(char, char.swapcase()) for char in plain])
     for form in encoded:
         yield _pattern([(char, _URLSAFE.get(char, char)) for char in form])
+    yield _pattern([(char, char.upper()) for char in in_hex])
 
 
 def _pattern(chars: list[tuple[str, str]]) -> str:

@@ -121,6 +121,9 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
                 f"The plan's requests per minute are used up {until}; "
                 "run fewer tasks at once (an Airflow pool) or take a larger plan. Nothing was charged."
             )
+        case _ if code in _GIVEN_UP:
+            error_class = errors.SegmindServerError
+            advice = "A gateway gave up on it; try again later."
         case _ if code < HTTPStatus.INTERNAL_SERVER_ERROR:
             error_class = errors.SegmindBadRequestError
             advice = "Segmind refuses the request as it is; change what its words name. Nothing was charged."

@@ -251,6 +251,12 @@ def _urls(node: Any) -> list[str]:
             "videos",
             "files",
             "result",
+            "urls",
+            "image_urls",
+            "video_urls",
+            "task_result",
+            "works",
+            "resource",
         )
         return [url for key in keys for url in _urls(node.get(key))]
     return []

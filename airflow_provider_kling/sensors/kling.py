@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kling.polling.job_wait import JobWait
     from airflow_provider_kling.segmind.errors import SegmindError
 
 __all__ = ["KlingSensor"]
@@ -103,6 +104,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         if self.poke_interval <= 0:
             raise ValueError(f"poll_interval: {fixed!r} must be above 0 seconds.")
         self.poll_interval = None if fixed is None else self.poke_interval
+        self._poking: JobWait | None = None
         self.request_id = request_id
         self.model = model
         self.segmind_conn_id = segmind_conn_id
@@ -158,9 +160,10 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
-        # Airflow's own loop keeps the deadline in these modes.
-        wait = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
-        if result := self._poll(wait):
+        if self._poking is None:
+            # Airflow's own loop keeps the deadline in these modes.
+            self._poking = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
+        if result := self._poll(self._poking):
             return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, result))
         return PokeReturnValue(is_done=False)
 

@@ -26,8 +26,8 @@ def finished(result: Any, hook: SegmindHook) -> dict[str, Any]:
     Return a finished job's result, with its request id and at least one link.
 
     :param result: what the sensor returned, the text of it that a template makes, or a request id.
-    :raises SegmindInputError: it is none of them, or has no file.
-    :raises KlingDownloadError: the job is not finished.
+    :raises SegmindInputError: it is none of them.
+    :raises KlingDownloadError: the job is not finished, or has no file.
     """
     output = _read(result)
     if isinstance(output, str):
@@ -40,10 +40,11 @@ def finished(result: Any, hook: SegmindHook) -> dict[str, Any]:
         )
     output = {**output, "request_id": checked_request_id(output.get("request_id"))}
     links = output.get("urls") or [output.get("url")]
-    output["urls"] = [link for link in links if link]
+    output["urls"] = [link for link in links if isinstance(link, str) and link] if isinstance(links, list) else []
     if not output["urls"]:
-        raise SegmindInputError(
-            f"result: request {output['request_id']} has no file in its output; there is nothing to keep.",
+        raise KlingDownloadError(
+            f"result: request {output['request_id']} has no file in its output, as far as can be read; there is "
+            "nothing to keep. A retry, or clearing this task, asks Segmind again and pays nothing.",
             request_id=output["request_id"],
         )
     return output

@@ -10,21 +10,26 @@ import hashlib
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingFileExpiredError,
+    SegmindError,
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.segmind.history import created_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.media.measure import MediaType
     from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.storage.partial_file import Part
     from airflow_provider_kling.storage.store import Store
+
+T = TypeVar("T")
 
 #: How long Segmind keeps a job's files.
 KEPT_FOR = timedelta(days=7)
@@ -47,6 +52,7 @@ class OutputDownloads:
         self._hook = hook
         self._fs = fs
         self._log = log
+        self._silence: SegmindError | None = None
 
     def download(
         self, index: int, link: str, sidecar: str, kind: Literal["image", "video"] | None
@@ -75,15 +81,14 @@ class OutputDownloads:
                 time.sleep(pause)
         self._refuse_expired(index, gone)
         raise KlingDownloadError(
-            f"{gone} Request {self._request_id} is not {KEPT_FOR.days} days old, so its file should be there: a retry, "
-            "or clearing this task, fetches it again. Nothing is paid for that.",
+            f"{gone} {self._age()}: a retry, or clearing this task, downloads it again. Nothing is paid for that.",
             request_id=self._request_id,
             status_code=gone.status_code,
         )
 
     def _refuse_expired(self, index: int, gone: KlingFileExpiredError) -> None:
         created = created_at(self.row) if self.row else None
-        if created is None or datetime.now(tz=UTC) - created > KEPT_FOR:
+        if created is not None and datetime.now(tz=UTC) - created > KEPT_FOR:
             raise KlingFileExpiredError(
                 f"{gone} Segmind keeps a file for seven days, and its request history has no other link: output "
                 f"{index} of request {self._request_id} has expired. Only a new job can make it again.",
@@ -93,18 +98,32 @@ class OutputDownloads:
 
     @cached_property
     def row(self) -> HistoryRow | None:
-        """What the request history knows of the job, which has to be known: it is asked until it answers."""
-        try:
-            return self._hook.find_row(self._request_id)
-        except SegmindRequestNotFoundError:
-            return None
+        """What the request history knows of the job; None where it has no row of it."""
+        return self._asked(lambda: self._hook.find_row(self._request_id))
+
+    def _age(self) -> str:
+        if self.row and created_at(self.row):
+            return f"Request {self._request_id} is not {KEPT_FOR.days} days old, so its file should be there"
+        return (
+            f"The request history does not tell how old request {self._request_id} is, whose file Segmind keeps for "
+            f"{KEPT_FOR.days} days"
+        )
 
     def _fresh_link(self, index: int) -> str | None:
+        found = self._asked(lambda: self._hook.find_request(self._request_id))
+        return found.urls[index] if found and index < len(found.urls) else None
+
+    def _asked(self, ask: Callable[[], T]) -> T | None:
+        """Ask the history, which is not asked again for another file once it has not answered."""
+        if self._silence is not None:
+            raise self._silence
         try:
-            urls = self._hook.find_request(self._request_id).urls
+            return ask()
         except SegmindRequestNotFoundError:
             return None
-        return urls[index] if index < len(urls) else None
+        except SegmindError as error:
+            self._silence = error
+            raise
 
     def _download(
         self, index: int, link: str, sidecar: str, kind: Literal["image", "video"] | None

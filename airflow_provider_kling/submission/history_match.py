@@ -172,9 +172,10 @@ def _plain(value: Any) -> Any:
         case str():
             text = value.strip()
             if text[:1] in {"[", "{"}:
-                for read in (read_json, read_literal):
+                for read, longest in ((read_json, 64 * 1024), (read_literal, 16 * 1024)):
                     with suppress(ValueError, RecursionError):
-                        return _plain(read(text))
+                        if len(text) <= longest:
+                            return _plain(read(text, 2000))
             return text
         case dict():
             return {fit_name(name): _plain(inner) for name, inner in value.items() if inner is not None}

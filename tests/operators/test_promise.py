@@ -157,8 +157,8 @@ def test_a_rate_limit_is_waited_out_in_the_same_try(sim, conn_id, run_dag, capfd
 
 def test_a_history_that_cannot_be_read_sends_nothing_until_it_can(sim, conn_id, run_dag, capfd):
     order(sim, {"kind": "reset_after"})
-    sim.order_fault("respond", path="/inference-request/*", status=403, times=2, body={"error": "not yours"})
-    run = run_dag(tasks("retries=0", history_timeout=1))
+    sim.order_fault("respond", path="/inference-request/*", status=403, times=99, body={"error": "not yours"})
+    run = run_dag(tasks("retries=0, orphan_grace=1", history_timeout=1))
     assert run.task_state("submit") == "failed"
     assert sim.ledger()["accepted"] == 1
     out = capfd.readouterr().out

@@ -87,16 +87,18 @@ def test_a_look_that_fails_says_nothing_about_the_job(wait, error):
     assert "101 poll(s) failed" in str(late.error)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        errors.SegmindAuthenticationError("x"),
-        errors.SegmindPermissionError("x"),
-        errors.SegmindSettingsError("x"),
-    ],
-)
-def test_what_no_later_look_can_cure_ends_the_wait(wait, error):
+def test_what_no_later_poll_can_cure_ends_the_wait(wait):
+    error = errors.SegmindSettingsError("x")
     assert wait.after_error(error, now=NOW) == GiveUp(error)
+
+
+@pytest.mark.parametrize("error", [errors.SegmindAuthenticationError("x"), errors.SegmindPermissionError("x")])
+def test_a_refused_key_is_believed_after_three_polls_in_a_row_or_at_once_where_they_cannot_be_counted(wait, error):
+    unread = errors.SegmindServerError("x")
+    for other in (error, error, unread, error, error):
+        assert wait.after_error(other, now=NOW) == PollAgain(5, "x")
+    assert wait.after_error(error, now=NOW) == GiveUp(error)
+    assert waiting(counts=False).after_error(error, now=NOW) == GiveUp(error)
 
 
 def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
@@ -104,16 +106,12 @@ def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_sa
     error = errors.SegmindSettingsError("missing")
     assert wait.after_error(error, now=NOW) == PollAgain(5, "missing")
     assert wait.after_error(error, now=NOW + timedelta(minutes=5)) == GiveUp(error)
-    refused = errors.SegmindAuthenticationError("x")
-    assert wait.after_error(refused, now=NOW) == GiveUp(refused)
 
 
 def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(wait):
     unknown = errors.SegmindRequestNotFoundError("x")
     assert wait.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
     assert wait.after_error(errors.SegmindServerError("x"), now=NOW) == PollAgain(5, "x")
-    refused = errors.SegmindAuthenticationError("x")
-    assert wait.after_error(refused, now=NOW) == GiveUp(refused)
     lost = wait.after_error(unknown, now=NOW)
     assert isinstance(lost.error, errors.SegmindRequestNotFoundError)
     assert "neither does its request history" in str(lost.error)

@@ -47,7 +47,7 @@ def said(text):
         *((SUBMIT, code, b"", errors.SegmindAmbiguousSubmitError, True) for code in (408, 409, 425, 499, 500, 503)),
         (SUBMIT, 408, said("request timeout"), errors.SegmindAmbiguousSubmitError, True),
         (SUBMIT, 500, HTML, errors.SegmindAmbiguousSubmitError, True),
-        (STATUS, 408, b"", errors.SegmindBadRequestError, False),
+        (STATUS, 408, b"", errors.SegmindServerError, True),
         (STATUS, 503, b"", errors.SegmindServerError, True),
         (SUBMIT, 502, b"bad gateway", errors.SegmindAmbiguousSubmitError, True),
         (SUBMIT, 504, b"", errors.SegmindAmbiguousSubmitError, True),

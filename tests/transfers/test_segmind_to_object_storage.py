@@ -472,7 +472,6 @@ def test_a_link_into_the_workers_network_is_refused(host, run_dag, folder, capfd
     [
         (["a", "b"], "map"),
         ({"urls": ["https://x/y"]}, "request_id"),
-        ({"request_id": ID, "urls": []}, "no file in its output"),
         ("", "is no request id"),
     ],
 )
