@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -11,32 +12,36 @@ from aiohttp.client_proto import ResponseHandler
 
 #: Bytes of an answer's status line and headers.
 LONGEST_HEAD = 128 * 1024
+#: Bytes of an answer, chunk by chunk, as it comes: what is read of it is bounded more closely elsewhere.
+LARGEST_ANSWER = 64 * 1024**2
 
 
 class _BoundedHandler(ResponseHandler):
     """aiohttp's own reader of answers, which gives up a head that is too long."""
 
     _head_bytes = 0
+    _bytes = 0
     _has_head = False
 
     def set_response_params(self, **params: Any) -> None:
         """Expect the answer to another request."""
-        self._head_bytes, self._has_head = 0, False
+        self._head_bytes, self._bytes, self._has_head = 0, 0, False
         super().set_response_params(**params)
 
     def feed_data(self, *data_and_size: Any) -> None:
-        """Hand on a head that is whole."""
-        self._has_head = True
+        """Hand on a head that is whole; one of those that only announce another is none."""
+        message, _ = data_and_size[0]
+        self._has_head = message.code >= HTTPStatus.OK
         super().feed_data(*data_and_size)
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
         super().data_received(data)
-        if not self._has_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > LONGEST_HEAD:
-                self.set_exception(aiohttp.ClientPayloadError(f"its head is longer than {LONGEST_HEAD // 1024} KiB"))
-                self.close()
+        self._bytes += len(data)
+        self._head_bytes += 0 if self._has_head else len(data)
+        if self._head_bytes > LONGEST_HEAD or self._bytes > LARGEST_ANSWER:
+            self.set_exception(aiohttp.ClientPayloadError("its head, or what follows it, is longer than any answer"))
+            self.close()
 
 
 def bound_heads(connector: aiohttp.TCPConnector) -> aiohttp.TCPConnector:

@@ -27,7 +27,7 @@ def look(hook: SegmindHook, wait: Wait) -> Result | LookAgain:
         decision = wait.after_error(error, now=_now())
     if isinstance(decision, LookUp):
         try:
-            decision = wait.after_look(hook.find_request(wait.request_id), now=_now())
+            decision = wait.after_lookup(hook.find_request(wait.request_id), now=_now())
         except SegmindError as error:
             decision = wait.after_lookup_error(error, now=_now())
     match decision:

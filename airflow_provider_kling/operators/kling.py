@@ -199,7 +199,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.operators.attaching import is_submitted
-        from airflow_provider_kling.operators.spending import purse_for
+        from airflow_provider_kling.operators.spending import purse_for, refusing_purse
         from airflow_provider_kling.segmind.submission import Submission, account, fingerprint
 
         price = expectation = ""
@@ -219,8 +219,8 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             if not is_submitted(context):
                 raise
             # The job of an earlier attempt is paid, whatever the limit renders to by now.
-            self.log.warning("%s It stops no job of an earlier attempt.", error)
-            high = purse = None
+            self.log.warning("%s It stops no job of an earlier attempt, and any new one.", error)
+            high, purse = None, refusing_purse(request.model, error)
         return Submission(
             model=request.model,
             payload=request.parameters,

@@ -90,6 +90,11 @@ def purse_for(
     )
 
 
+def refusing_purse(model: str, error: SegmindInputError) -> Purse:
+    """Return the purse of a limit that is none: an earlier attempt's job is adopted, and nothing new is submitted."""
+    return Purse(model=model, high=None, chance=random.random, refusal=error)
+
+
 def budgets(dag: DAG) -> list[KlingBudget]:
     """Return the budgets that tasks of a DAG have, the tightest first."""
     found = []

@@ -100,6 +100,8 @@ class Wait:
     failed_looks: int = 0
     refusals: int = 0
     empty_results: int = 0
+    failed_lookups: int = 0
+    empty: Result | None = None
     last_status: JobStatus | None = None
 
     def after_look(self, state: Status, *, now: datetime) -> Decision:
@@ -120,14 +122,21 @@ class Wait:
             case _:
                 return self._again(now, f"it was {state.status} at the last look")
 
+    def after_lookup(self, state: Result, *, now: datetime) -> Decision:
+        """Decide after the request history has told of the job; it is the last place where its file may be."""
+        if state.status is not JobStatus.COMPLETED:
+            return self.after_look(state, now=now)
+        return Done(state if state.urls or self.empty is None else self.empty)
+
     def _completed(self, result: Result, now: datetime) -> Decision:
-        """Decide on a result: one that is just being written may have no output yet, and its file is in the history."""
-        self.empty_results += 1
-        if result.urls or result.output or self.empty_results > EMPTY_RESULTS + 1 or not self.asks_again:
+        """Decide on a result: one that is just being written may have no file yet, and then the history may have it."""
+        if result.urls:
             return Done(result)
-        if self.empty_results > EMPTY_RESULTS:
+        self.empty = result
+        self.empty_results += 1
+        if self.empty_results > EMPTY_RESULTS or not self.asks_again:
             return LookUp()
-        return self._again(now, "it was COMPLETED without an output", concern="It is COMPLETED, without an output yet.")
+        return self._again(now, "it was COMPLETED without a file", concern="It is COMPLETED, without a file yet.")
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
@@ -147,6 +156,11 @@ class Wait:
 
     def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after the request history was asked in vain."""
+        if self.empty is not None:
+            self.failed_lookups += 1
+            if self.failed_lookups > EMPTY_RESULTS or not self.asks_again:
+                return Done(self.empty)
+            return self._again(now, "it was COMPLETED without a file", concern=str(error))
         if isinstance(error, errors.SegmindRequestNotFoundError):
             if self.submitted_at is None or now >= self.submitted_at + ORPHAN_GRACE:
                 return GiveUp(self._lost())

@@ -38,10 +38,8 @@ from airflow_provider_kling.segmind.affording import afford
 from airflow_provider_kling.segmind.bills import cost_of, former_cost, read_bills
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
-    SegmindAuthenticationError,
     SegmindError,
     SegmindInputError,
-    SegmindPermissionError,
     SegmindRequestNotFoundError,
 )
 from airflow_provider_kling.segmind.matching import Sent, Window, canonical_id, created_at, matches
@@ -91,8 +89,6 @@ LONGEST_PAUSE = 16.0
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=2)
 #: For how long after the grace a history that cannot be read is asked again in the same try.
 _OUTAGE = timedelta(minutes=10)
-#: Errors of a history that cannot be read which a gateway may answer in Segmind's place for a while.
-_MAY_PASS = (SegmindAuthenticationError, SegmindPermissionError)
 #: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
 _SWAPS = timedelta(days=1)
 #: A gateway that refuses what was accepted may do so each time. The first submit that was refused so is looked for once
@@ -445,7 +441,9 @@ class Submission:
             rows: list[HistoryRow] = yield look
         except SegmindError as error:
             unread = outlook.history_unread(self, intent, error, self._over(intent, wanting))
-            if not error.retryable and (asked >= self._over(intent, wanting) or not isinstance(error, _MAY_PASS)):
+            # A gateway may answer anything in Segmind's place for a while; a connection that cannot work is ours.
+            final = isinstance(error, SegmindInputError) or asked >= self._over(intent, wanting)
+            if not error.retryable and final:
                 raise unread from error
             return NotYet(unread, self._over(intent, wanting) + _OUTAGE)
         # Asked after the look, so that whoever has a row there has published the intent by now.

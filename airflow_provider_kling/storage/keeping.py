@@ -165,7 +165,7 @@ class _Keeper:
         self.log = log
         self.payload = payload
         self.is_own_job = is_own_job
-        self._silence: SegmindError | None = None
+        self._silent = False
         self.folder = Folder.of(store)
         self.fs = self.folder.fs
         self.owner = Owner.of(context)
@@ -333,16 +333,17 @@ class _Keeper:
         return found.urls[index] if found and index < len(found.urls) else None
 
     def _asked(self, ask: Callable[[], T]) -> T | None:
-        """Ask the history, which is not asked again for another file once it has not answered."""
-        if self._silence is not None:
-            raise self._silence
+        """Ask the history; where it does not answer it knows nothing, and is not asked for another file."""
+        if self._silent:
+            return None
         try:
             return ask()
         except SegmindRequestNotFoundError:
             return None
         except SegmindError as error:
-            self._silence = error
-            raise
+            self._silent = True
+            self.log.warning("What the request history knows of request %s is unread: %s", self.request_id, error)
+            return None
 
     def _download(self, index: int, link: str, sidecar: str) -> tuple[Part, MediaType]:
         from airflow_provider_kling.storage.download import Download

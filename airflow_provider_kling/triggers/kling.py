@@ -194,7 +194,7 @@ class KlingTrigger(BaseTrigger):
         if isinstance(decision, LookUp):
             try:
                 found = await within(wait.deadline, hook.find_request(wait.request_id))
-                decision = wait.after_look(found, now=datetime.now(tz=UTC))
+                decision = wait.after_lookup(found, now=datetime.now(tz=UTC))
             except SegmindError as error:
                 decision = wait.after_lookup_error(error, now=datetime.now(tz=UTC))
         job.seen(datetime.now(tz=UTC).timestamp())
