@@ -126,7 +126,7 @@ class Wait:
         """Decide after the request history has told of the job; it is the last place where its file may be."""
         if state.status is not JobStatus.COMPLETED:
             return self.after_look(state, now=now)
-        return Done(state if state.urls or self.empty is None else self.empty)
+        return Done(state if self.empty is None else self.empty.model_copy(update={"urls": state.urls}))
 
     def _completed(self, result: Result, now: datetime) -> Decision:
         """Decide on a result: one that is just being written may have no file yet, and then the history may have it."""

@@ -181,7 +181,9 @@ def test_a_failed_job_that_the_api_has_forgotten_still_says_why(sim, conn_id, ru
 @pytest.mark.parametrize("mode", MODES)
 def test_a_paid_output_of_unknown_shape_is_returned_with_a_warning(sim, conn_id, run_dag, capfd, mode):
     answer = {"status": "COMPLETED", "output": {"mesh": "v 0 0 0"}, "metrics": {"cost": 0.1}}
-    sim.order_fault("respond", method="GET", times=99, status=200, body=answer)
+    row = {"request_id": "", "model_name": "kling-o1", "model_status": "COMPLETED"}
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", times=99, status=200, body=answer)
+    sim.order_fault("respond", path="/inference-request/*", times=99, status=200, body={"data": [row]})
     run = run_dag(CHAIN.format(arguments=mode))
     assert run.state == "success"
     assert run.xcom("done")["output"] == {"mesh": "v 0 0 0"}
