@@ -1,4 +1,4 @@
-"""A limit on the head of an answer: aiohttp before 3.14 reads headers without an end."""
+"""A limit on an answer's bytes as they come: aiohttp before 3.14 reads headers, and trailers, without an end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST_ANSWER = 64 * 1024**2
 
 
 class _BoundedHandler(ResponseHandler):
-    """aiohttp's own reader of answers, which gives up a head that is too long."""
+    """aiohttp's own reader of answers, which gives up one that is too long, its head above all."""
 
     _head_bytes = 0
     _bytes = 0
@@ -45,7 +45,7 @@ class _BoundedHandler(ResponseHandler):
 
 
 def bound_heads(connector: aiohttp.TCPConnector) -> aiohttp.TCPConnector:
-    """Return the connector with that limit on each answer."""
+    """Return the connector with these limits on each answer."""
     private: Any = connector  # no public way leads to it; the name is the same in all of aiohttp 3.10 to 3.14
     private._factory = partial(_BoundedHandler, loop=asyncio.get_running_loop())  # noqa: SLF001 as just said
     return connector

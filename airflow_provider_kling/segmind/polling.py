@@ -113,10 +113,8 @@ class Wait:
         self.failed_looks = self.refusals = 0
         self.last_status = state.status
         match state.status:
-            case JobStatus.COMPLETED if not isinstance(state, Result):
-                return FetchResult()
-            case JobStatus.COMPLETED if isinstance(state, Result):
-                return self._completed(state, now)
+            case JobStatus.COMPLETED:
+                return self._completed(state, now) if isinstance(state, Result) else FetchResult()
             case JobStatus.FAILED:
                 return GiveUp(failure(self.request_id, state, self.model))
             case _:
@@ -124,9 +122,11 @@ class Wait:
 
     def after_lookup(self, state: Result, *, now: datetime) -> Decision:
         """Decide after the request history has told of the job; it is the last place where its file may be."""
-        if state.status is not JobStatus.COMPLETED:
-            return self.after_look(state, now=now)
-        return Done(state if self.empty is None else self.empty.model_copy(update={"urls": state.urls}))
+        if self.empty is None:
+            return Done(state) if state.status is JobStatus.COMPLETED else self.after_look(state, now=now)
+        if state.urls or state.status is JobStatus.COMPLETED:
+            return Done(self.empty.model_copy(update={"urls": state.urls}))
+        return self._without_file(self.empty, now, "The request history does not tell of its end yet.")
 
     def _completed(self, result: Result, now: datetime) -> Decision:
         """Decide on a result: one that is just being written may have no file yet, and then the history may have it."""
@@ -134,9 +134,16 @@ class Wait:
             return Done(result)
         self.empty = result
         self.empty_results += 1
-        if self.empty_results > EMPTY_RESULTS or not self.asks_again:
+        if self.empty_results > EMPTY_RESULTS or not self.asks_again or now >= self.deadline:
             return LookUp()
         return self._again(now, "it was COMPLETED without a file", concern="It is COMPLETED, without a file yet.")
+
+    def _without_file(self, result: Result, now: datetime, concern: str) -> Decision:
+        """Decide where the history tells of no file either; a job that is done is delivered, and never timed out."""
+        self.failed_lookups += 1
+        if self.failed_lookups > EMPTY_RESULTS or not self.asks_again or now >= self.deadline:
+            return Done(result)
+        return self._again(now, "it was COMPLETED without a file", concern=concern)
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
@@ -157,10 +164,7 @@ class Wait:
     def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after the request history was asked in vain."""
         if self.empty is not None:
-            self.failed_lookups += 1
-            if self.failed_lookups > EMPTY_RESULTS or not self.asks_again:
-                return Done(self.empty)
-            return self._again(now, "it was COMPLETED without a file", concern=str(error))
+            return self._without_file(self.empty, now, str(error))
         if isinstance(error, errors.SegmindRequestNotFoundError):
             if self.submitted_at is None or now >= self.submitted_at + ORPHAN_GRACE:
                 return GiveUp(self._lost())

@@ -156,6 +156,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Look once, then wait in the triggerer or on the worker."""
         with self._endings(context):
+            self._poking = None  # an object may run more than once, in ``dag.test()``
             result: dict[str, Any] = self._look_then_defer(context) if self.deferrable else super().execute(context)
             return result
 

@@ -110,3 +110,16 @@ def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(
     lost = wait.after_lookup_error(unknown, now=NOW)
     assert isinstance(lost.error, errors.SegmindRequestNotFoundError)
     assert "neither does its request history" in str(lost.error)
+
+
+def test_a_job_that_is_done_without_a_file_is_delivered_at_the_deadline_and_never_timed_out():
+    empty = Result(status="COMPLETED", output={"voice_id": "v"})
+    running = Result(status="PROCESSING")
+    late = Wait("r-1", NOW, lambda _: 5)
+    assert late.after_look(empty, now=NOW) == LookUp()
+    assert late.after_lookup(running, now=NOW) == Done(empty)
+    patient = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5)
+    seen = [patient.after_look(empty, now=NOW) for _ in range(4)]
+    assert [type(decision) for decision in seen] == [LookAgain, LookAgain, LookAgain, LookUp]
+    ends = [patient.after_lookup(running, now=NOW) for _ in range(4)]
+    assert [type(decision) for decision in ends] == [LookAgain, LookAgain, LookAgain, Done]
