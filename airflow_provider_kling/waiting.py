@@ -42,6 +42,8 @@ else:  # to Airflow's metaclass an operator among the bases is one whose __init_
 
 #: How long the trigger's own deadline goes before Airflow's, which also holds when no triggerer runs.
 TRIGGER_GRACE = timedelta(seconds=60)
+#: Seconds at the most from one look to the next in a process that looks at one thing some times in a row.
+LONGEST_DOUBT = 5.0
 #: Why a wait ended that no trigger has ended.
 NO_TRIGGERER = (
     "no triggerer looked in time: start one (`airflow triggerer`), or set deferrable=False to wait on a worker"
@@ -202,18 +204,20 @@ class WaitsForJob(TellsCost, Traceable, _Operator):
             lambda now: self._pause(awaited, now),
             awaited.model,
             submitted_at=rendered_time(awaited.submitted_at),
-            asks_again=not getattr(self, "reschedule", False),  # a process for each look
         )
 
     def _timed_out(self, context: Context, last_seen: str) -> KlingGenerationTimeoutError:
         return self._wait(self._awaited(context), datetime.now(tz=UTC)).timed_out(last_seen)
 
     def _look(self, wait: Wait) -> Result | None:
-        """Look once; return the result once there is one, raise what else ends the wait."""
+        """Look; return the result once there is one, None while there is none, and raise what else ends the wait."""
         from airflow_provider_kling.hooks.looking import look
         from airflow_provider_kling.segmind.polling import LookAgain
 
-        seen = look(self.hook, wait)
+        # In a mode with a process for each look, what counts only in a row is looked at in a row.
+        alone = getattr(self, "reschedule", False)
+        while isinstance(seen := look(self.hook, wait), LookAgain) and seen.in_doubt and alone:
+            time.sleep(min(seen.seconds, LONGEST_DOUBT))
         if not isinstance(seen, LookAgain):
             return seen
         if seen.concern:

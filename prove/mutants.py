@@ -65,7 +65,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the claim is not shown again at the start of an attempt",
         _SUBMISSION,
-        "            yield Publish(self._claim(_as_left(record)))\n        accepted",
+        "            yield Publish(self._claim(as_left(record)))\n        accepted",
         "            pass\n        accepted",
     ),
     Mutant(

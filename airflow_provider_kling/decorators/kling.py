@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_provider_kling.operators.attaching import show_earlier
 from airflow_provider_kling.operators.generating import KlingGenerateOperator
 from airflow_provider_kling.payloads.checking import check_unrendered
 from airflow_provider_kling.retries import fail
@@ -60,6 +61,7 @@ class _KlingDecoratedOperator(DecoratedOperator, KlingGenerateOperator):
 
     def execute(self, context: Context) -> Any:
         """Call the function; then as :class:`KlingGenerateOperator`."""
+        show_earlier(context)
         # A copy: what the function is mapped over may be named as what the submit relies on, such as the task's state.
         for_function = copy.copy(context)
         context_merge(for_function, self.op_kwargs)

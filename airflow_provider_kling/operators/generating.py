@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_kling.operators.attaching import is_submitted
+from airflow_provider_kling.operators.attaching import is_submitted, show_earlier
 from airflow_provider_kling.operators.kling import KlingSubmitOperator, as_span
 from airflow_provider_kling.operators.submitting import conclude, conclude_when_counted
 from airflow_provider_kling.payloads.checking import check_rendered
@@ -105,6 +105,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; wait for it."""
+        show_earlier(context)
         self._check_store(context)
         submitted = self._submit(context)
         if not self.wait_for_completion:

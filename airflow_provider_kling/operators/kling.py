@@ -146,8 +146,10 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
 
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; return the request id."""
+        from airflow_provider_kling.operators.attaching import show_earlier
         from airflow_provider_kling.operators.submitting import conclude_when_counted
 
+        show_earlier(context)
         request_id = self._submit(context).request_id
         conclude_when_counted(context, self.log)
         return request_id

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 #: Errors after which no later look can succeed.
 FINAL = (errors.SegmindInputError, errors.SegmindAuthenticationError, errors.SegmindPermissionError)
-#: Those that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed.
+#: Those that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed. So is
+#: that nobody knows the job.
 _MAY_PASS = (errors.SegmindAuthenticationError, errors.SegmindPermissionError)
 BELIEVED_AFTER = 3
 #: How often a result without an output is asked for again before the history is asked for its file.
@@ -41,10 +42,15 @@ EMPTY_RESULTS = 3
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """The job goes on: look again after ``seconds``. ``concern`` is set when the look failed."""
+    """
+    The job goes on: look again after ``seconds``.
+
+    ``concern`` is set when the look failed; ``in_doubt`` where the wait ends if the same is seen some times in a row.
+    """
 
     seconds: float
     concern: str | None = None
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,6 @@ class Wait:
         process that takes up a running wait may find its secrets backend down.
     :param submitted_at: when the job was submitted, with its time zone, where that is known: a young one may not be
         known to Segmind yet.
-    :param asks_again: whether what is counted here is there at the next look; else the first refusal is believed.
     """
 
     request_id: str
@@ -96,9 +101,9 @@ class Wait:
     model: str | None = None
     settings_until: datetime | None = None
     submitted_at: datetime | None = None
-    asks_again: bool = True
     failed_looks: int = 0
     refusals: int = 0
+    unknown: int = 0
     empty_results: int = 0
     failed_lookups: int = 0
     empty: Result | None = None
@@ -110,7 +115,9 @@ class Wait:
 
         The result may be behind the status for a moment.
         """
-        self.failed_looks = self.refusals = 0
+        self.unknown = 0
+        if isinstance(state, Result) or state.status is not JobStatus.COMPLETED:  # else the result may still fail
+            self.failed_looks = self.refusals = 0
         self.last_status = state.status
         match state.status:
             case JobStatus.COMPLETED:
@@ -134,16 +141,17 @@ class Wait:
             return Done(result)
         self.empty = result
         self.empty_results += 1
-        if self.empty_results > EMPTY_RESULTS or not self.asks_again or now >= self.deadline:
+        if self.empty_results > EMPTY_RESULTS or now >= self.deadline:
             return LookUp()
-        return self._again(now, "it was COMPLETED without a file", concern="It is COMPLETED, without a file yet.")
+        concern = "It is COMPLETED, without a file yet."
+        return self._again(now, "it was COMPLETED without a file", concern=concern, in_doubt=True)
 
     def _without_file(self, result: Result, now: datetime, concern: str) -> Decision:
         """Decide where the history tells of no file either; a job that is done is delivered, and never timed out."""
         self.failed_lookups += 1
-        if self.failed_lookups > EMPTY_RESULTS or not self.asks_again or now >= self.deadline:
+        if self.failed_lookups > EMPTY_RESULTS or now >= self.deadline:
             return Done(result)
-        return self._again(now, "it was COMPLETED without a file", concern=concern)
+        return self._again(now, "it was COMPLETED without a file", concern=concern, in_doubt=True)
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a look that failed."""
@@ -154,23 +162,31 @@ class Wait:
             and self.settings_until is not None
             and now < self.settings_until
         )
+        self.unknown = 0
         self.refusals = self.refusals + 1 if isinstance(error, _MAY_PASS) else 0
-        forgiven = forgiven or (self.asks_again and 0 < self.refusals < BELIEVED_AFTER)
-        if isinstance(error, FINAL) and not forgiven:
+        in_doubt = 0 < self.refusals < BELIEVED_AFTER
+        if isinstance(error, FINAL) and not (forgiven or in_doubt):
             return GiveUp(error)
         self.failed_looks += 1
-        return self._again(now, f"the last {self.failed_looks} look(s) failed: {error}", concern=str(error))
+        last_seen = f"the last {self.failed_looks} look(s) failed: {error}"
+        return self._again(now, last_seen, concern=str(error), in_doubt=in_doubt)
 
     def after_lookup_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after the request history was asked in vain."""
         if self.empty is not None:
             return self._without_file(self.empty, now, str(error))
         if isinstance(error, errors.SegmindRequestNotFoundError):
-            if self.submitted_at is None or now >= self.submitted_at + ORPHAN_GRACE:
+            is_young = self.submitted_at is not None and now < self.submitted_at + ORPHAN_GRACE
+            self.unknown += 1
+            if self.unknown >= BELIEVED_AFTER and not is_young:
                 return GiveUp(self._lost())
             self.failed_looks += 1
-            unknown = "Segmind did not know the job yet, which was submitted a moment ago"
-            return self._again(now, unknown, concern=f"{unknown}.")
+            unknown = (
+                "Segmind did not know the job yet, which was submitted a moment ago"
+                if is_young
+                else "Segmind did not know the job, and neither did its request history"
+            )
+            return self._again(now, unknown, concern=f"{unknown}.", in_doubt=not is_young)
         return self.after_error(error, now=now)
 
     def begun(self, usual_latency: float | None, poll_interval: float | None) -> str:
@@ -202,9 +218,9 @@ class Wait:
             status_code=404,
         )
 
-    def _again(self, now: datetime, last_seen: str, concern: str | None = None) -> Decision:
+    def _again(self, now: datetime, last_seen: str, concern: str | None = None, *, in_doubt: bool = False) -> Decision:
         left = (self.deadline - now).total_seconds()
         if left <= 0:
             return GiveUp(self.timed_out(last_seen))
         # The last look falls on the deadline itself, so that a job done just before it is not lost.
-        return LookAgain(min(self.pause(now), left), concern)
+        return LookAgain(min(self.pause(now), left), concern, in_doubt)

@@ -36,6 +36,8 @@ from airflow_provider_kling.segmind.refusals import (
     ambiguous,
     one_line,
     refusal,
+    stored,
+    stored_for,
     unreadable,
 )
 from airflow_provider_kling.segmind.schemas import (
@@ -67,6 +69,8 @@ LARGEST_ANSWER = 256 * 1024
 LARGEST_LIST = 8 * 1024**2
 #: The largest file that comes as an answer.
 LARGEST_FILE = 512 * 1024**2
+#: Seconds for which a cache on the way may have stored an answer that has to be fresh.
+OLDEST_ANSWER = 10
 _ONE_DAY = timedelta(days=1)
 #: The longest time that the history can be asked for at once: the API's 31 days without the three to spare.
 HISTORY_SPAN = 28 * _ONE_DAY
@@ -96,6 +100,7 @@ class Call(Generic[T]):
     :param json_body: what is sent as JSON; None sends no body.
     :param written_body: what is sent where it is too large to be written as JSON in one go.
     :param largest_answer: bytes of an answer that are read.
+    :param fresh: whether an answer from a cache on the way is none: what it does not show may be there by now.
     """
 
     method: str
@@ -107,6 +112,7 @@ class Call(Generic[T]):
     json_body: Any = None
     written_body: bytes | None = None
     largest_answer: int = LARGEST_ANSWER
+    fresh: bool = False
 
     def may_repeat_after(self, error: errors.SegmindError) -> bool:
         """Whether it may be sent again in place: a GET after any passing fault, a POST only if it never left."""
@@ -136,6 +142,8 @@ class Call(Generic[T]):
         """
         fit_headers = {name.lower(): fit_text(value) for name, value in headers.items()}
         answer = Answer(status_code, fit_headers, fit_body(body))
+        if self.fresh and (age := stored_for(answer)) > OLDEST_ANSWER:
+            raise stored(self.question, age)
         if status_code >= HTTPStatus.MULTIPLE_CHOICES and not self._tells_of_a_job(answer):
             raise refusal(self.question, answer)
         try:
@@ -236,6 +244,7 @@ def credit_balance() -> Call[Credits]:
         path="/v1/get-user-credits",
         question=Question("ask for the credit balance", about=About.ACCOUNT),
         reader=_reader(Credits),
+        fresh=True,
     )
 
 
@@ -300,6 +309,7 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
         host=Host.HISTORY,
         query=query,
         largest_answer=LARGEST_LIST,
+        fresh=True,
     )
 
 
@@ -337,6 +347,7 @@ def _past(request_id: str, told: Callable[[HistoryPage], T]) -> Call[T]:
         question=Question(f"look up request {known} in the history", about=About.REQUEST, subject=known),
         reader=read,
         host=Host.HISTORY,
+        fresh=True,
     )
 
 

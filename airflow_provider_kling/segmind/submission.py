@@ -177,7 +177,7 @@ class Submission:
         """
         record = read_record((yield Recall()))
         if record is not None:  # Airflow has deleted what earlier attempts published, and siblings count on it
-            yield Publish(self._claim(_as_left(record)))
+            yield Publish(self._claim(as_left(record)))
         accepted = yield from self._accepted(record)
         try:
             yield Deliver(self._claim(accepted), accepted.accepted_at or accepted.intended_at)
@@ -349,7 +349,7 @@ class Submission:
             if error.retryable and error.status_code is not None:  # a gateway may answer so for what it has passed on
                 refused = intent.model_copy(update={"refused": True})
                 yield Keep(refused)
-                yield Publish(self._claim(_as_left(refused)))
+                yield Publish(self._claim(as_left(refused)))
             else:
                 yield Keep(previous) if previous is not None else Forget()
                 yield stand_down
@@ -382,12 +382,12 @@ class Submission:
         """Return the step that takes back the claim to a job that was not submitted."""
         if previous is None:
             return Withdraw()
-        left = _as_left(previous)
+        left = as_left(previous)
         return Publish(self._claim(left.model_copy(update={"high": 0.0}) if gone else left))
 
     def _search(self, intent: Record) -> Generator[Step, Any, Record | None]:
         """Look for the intent's job in the history, for a while; return None when there is none and will be none."""
-        waiting = _as_left(intent)
+        waiting = as_left(intent)
         yield Publish(self._claim(waiting))
         yield Tell("warning", outlook.searching(intent))
         look: Look | None = None
@@ -723,7 +723,7 @@ def nearest(claims: Iterable[Claim], row: HistoryRow) -> Claim:
     )
 
 
-def _as_left(record: Record) -> Record:
+def as_left(record: Record) -> Record:
     """Return the record of an earlier attempt as siblings see it: no receipt is on its way any more."""
     if record.request_id is not None:
         return record

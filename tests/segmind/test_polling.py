@@ -45,7 +45,8 @@ def test_a_job_that_nobody_knows_is_waited_for_while_it_is_young_and_lost_afterw
     young = wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=9))
     assert isinstance(young, LookAgain)
     assert "did not know the job yet" in young.concern
-    assert isinstance(wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=10)), GiveUp)
+    old = [wait.after_lookup_error(unknown, now=NOW + timedelta(minutes=10)) for _ in range(2)]
+    assert [type(decision) for decision in old] == [LookAgain, GiveUp]
     of_unknown_age = Wait("r-1", NOW + timedelta(hours=1), lambda _: 5)
     assert isinstance(of_unknown_age.after_lookup_error(unknown, now=NOW), GiveUp)
 
@@ -83,13 +84,18 @@ def test_what_no_later_look_can_cure_ends_the_wait(wait):
 
 
 @pytest.mark.parametrize("error", [errors.SegmindAuthenticationError("x"), errors.SegmindPermissionError("x")])
-def test_a_refused_key_is_believed_after_three_looks_in_a_row_or_at_once_where_they_cannot_be_counted(wait, error):
+def test_a_refused_key_is_believed_after_three_looks_in_a_row(wait, error):
     unread = errors.SegmindServerError("x")
     for other in (error, error, unread, error, error):
-        assert wait.after_error(other, now=NOW) == LookAgain(5, "x")
+        assert wait.after_error(other, now=NOW) == LookAgain(5, "x", in_doubt=other is error)
     assert wait.after_error(error, now=NOW) == GiveUp(error)
-    alone = Wait("r-1", NOW + timedelta(minutes=1), lambda _: 5, asks_again=False)
-    assert alone.after_error(error, now=NOW) == GiveUp(error)
+
+
+def test_a_result_that_is_refused_alone_is_believed_too(wait):
+    refused = errors.SegmindPermissionError("x")
+    for decision in (LookAgain, LookAgain, GiveUp):
+        assert wait.after_look(Status(status="COMPLETED"), now=NOW) == FetchResult()
+        assert isinstance(wait.after_error(refused, now=NOW), decision)
 
 
 def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
@@ -105,8 +111,19 @@ def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(
     assert wait.after_lookup_error(errors.SegmindServerError("x"), now=NOW) == LookAgain(5, "x")
     refused = errors.SegmindAuthenticationError("x")
     for _ in range(2):
-        assert wait.after_lookup_error(refused, now=NOW) == LookAgain(5, "x")
+        assert wait.after_lookup_error(refused, now=NOW) == LookAgain(5, "x", in_doubt=True)
     assert wait.after_lookup_error(refused, now=NOW) == GiveUp(refused)
+
+
+def test_a_job_is_called_lost_once_nobody_has_known_it_three_times_in_a_row(wait):
+    unknown = errors.SegmindRequestNotFoundError("x")
+    told = "Segmind did not know the job, and neither did its request history."
+    for _ in range(2):
+        assert wait.after_lookup_error(unknown, now=NOW) == LookAgain(5, told, in_doubt=True)
+    wait.after_error(errors.SegmindServerError("x"), now=NOW)
+    for _ in range(2):
+        assert wait.after_error(unknown, now=NOW) == LookUp()
+        assert wait.after_lookup_error(unknown, now=NOW) == LookAgain(5, told, in_doubt=True)
     lost = wait.after_lookup_error(unknown, now=NOW)
     assert isinstance(lost.error, errors.SegmindRequestNotFoundError)
     assert "neither does its request history" in str(lost.error)
