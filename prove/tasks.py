@@ -184,10 +184,8 @@ class AuditLog:
     task: Task
 
     def add(self, text: str, *, succeeded: bool) -> None:
-        """Add a record; a job that has FAILED is none of the model's."""
-        if not succeeded:
-            raise NotImplementedError
-        self.task.concluded, self.task.success_cleared = text, False
+        """Add a record; that of a job which has FAILED stands as that of a cleared success does."""
+        self.task.concluded, self.task.success_cleared = text, not succeeded
 
     def last(self) -> Conclusion | None:
         """Return the record that was added last."""

@@ -72,8 +72,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest tests first."""
+    """Put the longest tests first; refuse an attack that `make attack` could not tell of."""
+    if untold := [item.nodeid for mark, item in _attacks(items) if len(mark.args) != 2]:
+        raise pytest.UsageError(f"attack(case, expected) is not told: {', '.join(untold)}")
     items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+def _attacks(items: list[pytest.Item]) -> Iterator[tuple[pytest.Mark, pytest.Item]]:
+    return ((mark, item) for item in items for mark in item.iter_markers("attack"))
 
 
 def connection_json(sim: Simulator, **fields: Any) -> str:

@@ -341,6 +341,8 @@ def test_no_text_from_outside_begins_a_line_of_the_log(sim, conn_id, run_dag, ca
     if way == "an output without a file":
         body = {"status": "COMPLETED", "output": f"done\n{FORGED}"}
         sim.order_fault("respond", method="GET", path="/v2/requests/*", times=99, status=200, body=body)
+        rows = {"data": [{"request_id": "", "model_name": "kling-3-text2image", "model_status": "COMPLETED"}]}
+        sim.order_fault("respond", path="/inference-request/*", times=99, status=200, body=rows)
     job = {"prompt": "x", **({f"x\n{FORGED}\n": 1} if "name" in way else {})}
     run_dag(IMPORTS + WAYS[way], run_conf={"job": job})
     told = capfd.readouterr()

@@ -15,8 +15,6 @@ from airflow_provider_kling.submission.history_match import Sent, Window, matche
 from tests.hostile import hostile
 from tests.test_attacks_of_a_second_stranger import IMPORTS, alone
 
-pytestmark = pytest.mark.attack
-
 MODEL, ID = "kling-3-text2image", "2c7f59ea-13f1-402c-9353-915a2b5a2124"
 GENERATE = (
     IMPORTS
@@ -69,6 +67,7 @@ print(*told, "MiB", grown // 1024, "pause", max(pauses) < 3)
 """
 
 
+@pytest.mark.attack("Headers without an end, few long ones or many short ones", "less than 300 MiB, no pause above 3 s")
 @pytest.mark.parametrize(
     "piece", [b"a:\r\n" * 16_000, b"X: " + b"x" * 8_000 + b"\r\n"], ids=["many short ones", "some long ones"]
 )
@@ -81,10 +80,12 @@ def test_headers_without_an_end_cost_no_memory_and_stop_no_trigger(piece):
     assert told.rstrip().endswith("pause True")
 
 
+@pytest.mark.attack("Heads of usual length, one after the other, where long ones are refused", "each is read")
 def test_a_head_of_usual_length_is_read_request_after_request(sim, conn_id, run_dag):
     assert run_dag(generate(deferrable=True)).state == "success"
 
 
+@pytest.mark.attack("A COMPLETED result has no output for a moment", "it is asked for again, and delivered")
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "triggerer"])
 def test_a_result_that_has_no_output_for_a_moment_is_asked_for_again(sim, conn_id, run_dag, tmp_path, deferrable):
     sim.order_fault(
@@ -95,6 +96,7 @@ def test_a_result_that_has_no_output_for_a_moment_is_asked_for_again(sim, conn_i
     assert run.xcom("make")["url"]
 
 
+@pytest.mark.attack("A COMPLETED result never has an output", "the file comes from the history")
 def test_a_result_that_stays_without_an_output_gets_its_file_from_the_history(sim, conn_id, run_dag):
     sim.order_fault(
         "respond", method="GET", path=RESULT, times=99, status=200, body={"status": "COMPLETED", "output": None}
@@ -104,6 +106,7 @@ def test_a_result_that_stays_without_an_output_gets_its_file_from_the_history(si
     assert run.xcom("make")["url"].endswith(".png")
 
 
+@pytest.mark.attack("An output names its file by another key", "the file is saved")
 @pytest.mark.parametrize(
     "shape",
     [
@@ -121,6 +124,7 @@ def test_a_file_is_found_in_outputs_of_other_shapes(sim, conn_id, run_dag, tmp_p
     assert run_dag(generate(f'store="{tmp_path}/out"')).state == "success"
 
 
+@pytest.mark.attack("A link answers 403, and nobody knows the job's age", "it is asked for again")
 @pytest.mark.parametrize(
     ("row", "status"),
     [
@@ -141,6 +145,7 @@ def test_a_file_that_is_late_is_not_told_to_have_expired_where_nobody_knows_its_
     assert "has expired" not in told.out + told.err
 
 
+@pytest.mark.attack("A gateway gives up on the search for a paid job", "it is asked again; nothing is paid twice")
 @pytest.mark.parametrize("status", [408, 409, 425, 499])
 def test_a_gateway_that_gives_up_on_a_question_ends_no_search(sim, conn_id, run_dag, status):
     sim.order_fault("reset_after", method="POST", path="/v2/kling-*")
@@ -149,6 +154,7 @@ def test_a_gateway_that_gives_up_on_a_question_ends_no_search(sim, conn_id, run_
     assert (run.state, run.task("make").try_number, jobs(sim)) == ("success", 1, 1)
 
 
+@pytest.mark.attack("A gateway refuses two looks at a job", "the third one is believed")
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "triggerer"])
 def test_one_refusal_in_json_ends_no_wait(sim, conn_id, run_dag, status, deferrable):
@@ -157,6 +163,7 @@ def test_one_refusal_in_json_ends_no_wait(sim, conn_id, run_dag, status, deferra
     assert (run.state, run.task("make").try_number, jobs(sim)) == ("success", 1, 1)
 
 
+@pytest.mark.attack("A gateway refuses the search for a paid job once", "it is asked again; nothing is paid twice")
 def test_one_refusal_in_json_ends_no_search(sim, conn_id, run_dag):
     sim.order_fault("reset_after", method="POST", path="/v2/kling-*")
     history = "/inference-request/request-history*"
@@ -179,6 +186,10 @@ KlingSubmitOperator.partial(task_id="make", LIMIT).expand_kwargs(jobs())
 )
 
 
+@pytest.mark.attack(
+    "A run brings a parameter that no class knows, and there is a limit",
+    "nothing is sent without a price by the author",
+)
 @pytest.mark.parametrize(
     ("limit", "sent"),
     [
@@ -196,6 +207,7 @@ def test_a_parameter_that_no_class_knows_has_no_known_price(sim, conn_id, run_da
     assert ("does not know (num_images)" in told.out + told.err) == (not sent)
 
 
+@pytest.mark.attack("120 rows whose prompts look like long lists", "read in 5 s of processor")
 def test_texts_that_look_like_lists_take_a_search_no_minutes():
     now = datetime.now(UTC)
     for inner in "['',{}," + "[]," * 20_000 + "]", "[" + "1," * 31_000 + "1]":
@@ -208,6 +220,7 @@ def test_texts_that_look_like_lists_take_a_search_no_minutes():
         assert (told.certain, time.process_time() - begun < 5) == ((), True)
 
 
+@pytest.mark.attack("Four dead links, and a history that is silent", "it is asked for one of them")
 def test_a_history_that_is_silent_is_not_asked_again_for_each_dead_link(sim, set_connection, run_dag, tmp_path):
     with hostile(b"", every=5.0) as history:
         other = set_connection(extra={"history_host": history.url, "timeout": 0.3, "time_scale": 400})
@@ -219,11 +232,13 @@ def test_a_history_that_is_silent_is_not_asked_again_for_each_dead_link(sim, set
         assert history.connections <= 5
 
 
+@pytest.mark.attack("A proxy's password is a word that stands in links too", "links stay as they are")
 def test_a_word_with_a_capital_is_no_secret_by_itself(sim, conn_id, run_dag, tmp_path, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://user:Generations@127.0.0.1:9")
     assert run_dag(generate(f'store="{tmp_path}/out"').replace("retries=2", "retries=0")).state == "success"
 
 
+@pytest.mark.attack("An answer quotes the key in hexadecimal digits", "it is hidden")
 def test_a_key_in_hexadecimal_digits_is_hidden():
     redaction.add("sg_hexed_0123456789")
     for text in b"sg_hexed_0123456789".hex(), b"sg_hexed_0123456789".hex().upper():
@@ -244,6 +259,7 @@ SegmindToObjectStorageOperator.partial(task_id="keep", destination="OUT").expand
 )
 
 
+@pytest.mark.attack("A run brings a result whose links are none", "the task fails with what to do")
 @pytest.mark.parametrize("urls", [5, [5], [["a"]], [{"url": "a"}]], ids=repr)
 def test_links_of_other_kinds_are_told_to_be_no_file(conn_id, run_dag, tmp_path, capfd, urls):
     result = {"request_id": ID, "urls": urls}
@@ -252,6 +268,7 @@ def test_links_of_other_kinds_are_told_to_be_no_file(conn_id, run_dag, tmp_path,
     assert "has no file in its output" in told.out + told.err
 
 
+@pytest.mark.attack("A run brings a time that is none", "the task fails and names it")
 def test_a_time_that_is_none_is_named(sim, conn_id, run_dag, capfd):
     code = IMPORTS + f'\nKlingSensor(task_id="wait", request_id="{ID}", mode="poke", submitted_at="yesterday")\n'
     assert run_dag(code).state == "failed"

@@ -18,7 +18,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_kling.budget.costs import Spent, is_asking, tally
-from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindInsufficientCreditsError
+from airflow_provider_kling.segmind.errors import (
+    KlingBudgetExceededError,
+    SegmindInputError,
+    SegmindInsufficientCreditsError,
+)
 from airflow_provider_kling.segmind.money import dollars, over
 
 if TYPE_CHECKING:
@@ -88,6 +92,7 @@ class BudgetGuard:
     :param batch: the task, whose mapped instances are started together.
     :param blind: whether nothing tells what the run has spent in earlier iterations of the task's loop.
     :param chance: a random number from 0 to 1, which keeps siblings from asking in step.
+    :param refusal: why there is no limit that could be kept, so that nothing is submitted.
     """
 
     model: str
@@ -99,6 +104,7 @@ class BudgetGuard:
     prices: Mapping[str, float] = field(default_factory=dict)
     batch: str = ""
     blind: bool = False
+    refusal: SegmindInputError | None = None
 
     def refuse_alone(self) -> None:
         """
@@ -106,6 +112,8 @@ class BudgetGuard:
 
         :raises KlingBudgetExceededError: the job's price is above ``max_cost`` or not known, or what was spent is not.
         """
+        if self.refusal is not None:
+            raise self.refusal
         if self.blind and self.limit is not None:
             raise KlingBudgetExceededError(
                 f"The budget of this DAG run is {dollars(self.limit)}, and what earlier iterations of this loop cost "

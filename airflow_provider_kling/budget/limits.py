@@ -65,10 +65,6 @@ def guard_for(
     """
     estimate = request.payload.estimate() if request.payload else None
     high, price = _high(request.model, estimate, budget), str(estimate or "")
-    unknown = list(request.payload.model_extra or ()) if request.payload else []
-    if unknown and request.model not in (budget.prices if budget else {}):
-        # One may ask for nine pictures.
-        high, price = None, f"not known with parameters that its class does not know ({one_line(', '.join(unknown))})"
     if is_limited and renders_to_nothing(max_cost):
         raise SegmindInputError(
             f"max_cost: it has rendered to {max_cost!r}, which is no limit. Nothing was sent. Give it a default, as in "
@@ -76,7 +72,11 @@ def guard_for(
         )
     ceiling = None if renders_to_nothing(max_cost) else checked_cost("max_cost", max_cost)
     if ceiling is None and budget is None:
-        return _high(request.model, estimate, budget), None
+        return high, None
+    unknown = list(request.payload.model_extra or ()) if request.payload else []
+    if unknown and request.model not in (budget.prices if budget else {}):
+        # One may ask for nine pictures.
+        high, price = None, f"not known with parameters that its class does not know ({one_line(', '.join(unknown))})"
     return high, BudgetGuard(
         model=request.model,
         high=high,
@@ -88,6 +88,11 @@ def guard_for(
         blind=blind,
         chance=random.random,
     )
+
+
+def refusing_guard(model: str, error: SegmindInputError) -> BudgetGuard:
+    """Return the guard of a limit that is none: an earlier attempt's job is adopted, and nothing new is submitted."""
+    return BudgetGuard(model=model, high=None, chance=random.random, refusal=error)
 
 
 def budgets(dag: DAG) -> list[KlingBudget]:

@@ -18,6 +18,7 @@ from airflow_provider_kling.payloads.checking import check_unrendered
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.storage.asset_events import outlets_for
 from airflow_provider_kling.storage.store import as_store
+from airflow_provider_kling.submission.earlier_attempt import publish_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -60,6 +61,7 @@ class _KlingDecoratedOperator(DecoratedOperator, KlingGenerateOperator):
 
     def execute(self, context: Context) -> Any:
         """Call the function; then as :class:`KlingGenerateOperator`."""
+        publish_earlier(context)
         # A copy: what the function is mapped over may be named as what the submit relies on, such as the task's state.
         for_function = copy.copy(context)
         context_merge(for_function, self.op_kwargs)

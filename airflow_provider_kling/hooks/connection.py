@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 def identity() -> dict[str, str]:
-    """Return the headers by which Segmind knows who asks."""
+    """Return the headers of every request: by which Segmind knows who asks, and how it is to be answered."""
     return {
         "User-Agent": f"airflow-provider-kling/{__version__} Python/{platform.python_version()}",
         "X-Initiator": "AIRFLOW-PROVIDER-KLING",
         "Accept": "application/json, */*;q=0.5",
         "Accept-Encoding": "identity",  # a proxy may compress an answer all the same
+        "Cache-Control": "no-cache",  # where a cache on the way knows it: what is asked for changes
     }
 
 

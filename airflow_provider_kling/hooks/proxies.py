@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -34,5 +35,6 @@ def proxy_passwords() -> list[str]:
         user, _, password = address.rpartition("@")[0].rpartition("//")[2].partition(":")
         if password:
             alone = {password, unquote(password)}
-            found += [*(each for each in alone if not _WORD.fullmatch(each)), f"{user}:{password}@"]
+            basic = base64.b64encode(unquote(f"{user}:{password}").encode()).decode()
+            found += [*(each for each in alone if not _WORD.fullmatch(each)), f"{user}:{password}@", basic]
     return found

@@ -23,7 +23,7 @@ from airflow_provider_kling.storage.allowed_paths import authors_folder
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.save import save_outputs
 from airflow_provider_kling.storage.store import Store, as_store
-from airflow_provider_kling.submission.earlier_attempt import is_submitted
+from airflow_provider_kling.submission.earlier_attempt import is_submitted, publish_earlier
 from airflow_provider_kling.submission.record import awaited_record
 from airflow_provider_kling.submission.record_store import record_store
 from airflow_provider_kling.submission.submission import fingerprint
@@ -107,6 +107,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; wait for it."""
+        publish_earlier(context)
         self._check_store(context)
         submitted = self._submit(context)
         if not self.wait_for_completion:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result
     from airflow_provider_kling.triggers.kling import KlingTrigger
 
+#: Seconds at the most from one poll to the next in a process that asks for one thing some times in a row.
+LONGEST_DOUBT = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class JobReference:
@@ -124,14 +127,16 @@ class WaitsForJob(Waits, TellsCost, Traceable):
             submitted_at=rendered_time(job.submitted_at),
             usual_latency=job.usual_latency,
             interval=self.poll_interval,
-            counts=not getattr(self, "reschedule", False),  # a process for each poll
         )
 
     def _poll(self, wait: JobWait) -> Result | None:
         from airflow_provider_kling.hooks.poll import poll
         from airflow_provider_kling.polling.wait import PollAgain
 
-        seen = poll(self.hook, wait)
+        # In a mode with a process for each poll, what counts only in a row is asked for in a row.
+        alone = getattr(self, "reschedule", False)
+        while isinstance(seen := poll(self.hook, wait), PollAgain) and seen.in_doubt and alone:
+            time.sleep(min(seen.seconds, LONGEST_DOUBT))
         if not isinstance(seen, PollAgain):
             return seen
         if seen.concern:

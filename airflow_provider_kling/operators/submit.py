@@ -144,7 +144,9 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; return the request id."""
         from airflow_provider_kling.operators.submission_driver import conclude_when_counted
+        from airflow_provider_kling.submission.earlier_attempt import publish_earlier
 
+        publish_earlier(context)
         request_id = self._submit(context).request_id
         conclude_when_counted(context, self.log)
         return request_id
@@ -196,7 +198,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         """Refuse to submit what could not be saved; this one saves nothing."""
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
-        from airflow_provider_kling.budget.limits import guard_for
+        from airflow_provider_kling.budget.limits import guard_for, refusing_guard
         from airflow_provider_kling.submission.earlier_attempt import is_submitted
         from airflow_provider_kling.submission.submission import Submission, account, fingerprint
 
@@ -217,8 +219,8 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             if not is_submitted(context):
                 raise
             # The job of an earlier attempt is paid, whatever the limit renders to by now.
-            self.log.warning("%s It stops no job of an earlier attempt.", error)
-            high = guard = None
+            self.log.warning("%s It stops no job of an earlier attempt, and any new one.", error)
+            high, guard = None, refusing_guard(request.model, error)
         return Submission(
             model=request.model,
             payload=request.parameters,

@@ -44,7 +44,10 @@ def rendered_time(value: str | None) -> datetime | None:
     if renders_to_nothing(value):
         return None
     try:
-        return datetime.fromisoformat(str(value)).astimezone()
+        moment = datetime.fromisoformat(str(value)).astimezone()
+        if moment.year not in range(1970, 2200):
+            raise ValueError("no time at which anything happens here")  # noqa: TRY301 told as any other
+        return moment  # noqa: TRY300 as just said
     except (ValueError, OverflowError):
         raise SegmindInputError(
             f"submitted_at: {str(value)[:100]!r} is no time in ISO 8601. Leave it out, or pass the submit task's XCom "

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Status
 
 
-#: Errors that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed.
+#: Errors that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed. So is
+#: that nobody knows the job.
 _MAY_PASS = (errors.SegmindAuthenticationError, errors.SegmindPermissionError)
 BELIEVED_AFTER = 3
 #: How often a result without an output is asked for again before the history is asked for its file.
 EMPTY_RESULTS = 3
+_EMPTY = "it was COMPLETED without a file"
 
 
 class Question(Enum):
@@ -92,7 +94,6 @@ class JobWait(Wait):
     :param usual_latency: how many seconds the model usually takes, for the log.
     :param interval: a fixed number of seconds from one poll to the next, for the log.
     :param address: what is known of the connection; what is learned is told there.
-    :param counts: whether what is counted here is there at the next poll; else the first refusal is believed.
     """
 
     request_id: str
@@ -102,10 +103,12 @@ class JobWait(Wait):
     usual_latency: float | None = None
     interval: float | None = None
     address: ResultAddress = field(default_factory=lambda: PUBLISHED)
-    counts: bool = True
     failed_polls: int = 0
     refusals: int = 0
+    unknown: int = 0
     empty_results: int = 0
+    empty: Result | None = None
+    lookups_without_file: int = 0
     last_status: JobStatus | None = None
     _asked: list[Question] = field(default_factory=list)
 
@@ -121,7 +124,14 @@ class JobWait(Wait):
         The result may be behind the status for a moment.
         """
         self._learn(state)
-        self.failed_polls = self.refusals = 0
+        if self._asked[-1] is Question.HISTORY and isinstance(state, Result):
+            if self.empty is not None:
+                return self._file_of_history(self.empty, state, now)
+            if state.status is JobStatus.COMPLETED:  # it is the last place where its file may be
+                return Done(state)
+        self.unknown = 0
+        if isinstance(state, Result) or state.status is not JobStatus.COMPLETED:  # else the result may still fail
+            self.failed_polls = self.refusals = 0
         self.last_status = state.status
         match state.status:
             case JobStatus.COMPLETED:
@@ -132,14 +142,27 @@ class JobWait(Wait):
                 return self._again(self.pause(now), now, f"it was {state.status} at the last poll")
 
     def _completed(self, result: Result, now: datetime) -> Decision:
-        """Decide on a result: one that is just being written may have no output yet, and its file is in the history."""
-        self.empty_results += 1
-        if result.urls or result.output or self.empty_results > EMPTY_RESULTS + 1 or not self.counts:
+        """Decide on a result: one that is just being written may have no file yet, and then the history may have it."""
+        if result.urls:
             return Done(result)
-        if self.empty_results > EMPTY_RESULTS:
+        self.empty = result
+        self.empty_results += 1
+        if self.empty_results > EMPTY_RESULTS or now >= self.deadline:
             return self._ask(Question.HISTORY)
-        empty = "it was COMPLETED without an output"
-        return self._again(self.pause(now), now, empty, concern="It is COMPLETED, without an output yet.")
+        return self._doubt(now, _EMPTY, "It is COMPLETED, without a file yet.")
+
+    def _file_of_history(self, empty: Result, state: Result, now: datetime) -> Decision:
+        """Decide on what the history says of a job whose result has no file."""
+        if state.urls or state.status is JobStatus.COMPLETED:
+            return Done(empty.model_copy(update={"urls": state.urls}))
+        return self._without_file(empty, now, "The request history does not show its end yet.")
+
+    def _without_file(self, empty: Result, now: datetime, concern: str) -> Decision:
+        """Decide where the history has no file either; a job that is done is delivered, and never timed out."""
+        self.lookups_without_file += 1
+        if self.lookups_without_file > EMPTY_RESULTS or now >= self.deadline:
+            return Done(empty)
+        return self._doubt(now, _EMPTY, concern)
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
         """Decide after a question that was not answered."""
@@ -149,17 +172,32 @@ class JobWait(Wait):
             return self._ask(Question.STATUS)
         if unknown and self._asked[-1] is not Question.HISTORY:
             return self._ask(Question.HISTORY)
+        if self._asked[-1] is Question.HISTORY and self.empty is not None:
+            return self._without_file(self.empty, now, str(error))
         self.failed_polls += 1
-        if not unknown:
-            seen = f"the last {self.failed_polls} poll(s) failed: {error}"
-            self.refusals = self.refusals + 1 if isinstance(error, _MAY_PASS) else 0
-            if self.counts and 0 < self.refusals < BELIEVED_AFTER:
-                return self._again(self.pause(now), now, seen, concern=str(error))
-            return self._after_failure(error, self.pause(now), now, seen)
-        if self.submitted_at is None or now >= self.submitted_at + LATEST_ROW:
+        if unknown:
+            return self._unknown(now)
+        seen = f"the last {self.failed_polls} poll(s) failed: {error}"
+        self.unknown = 0
+        self.refusals = self.refusals + 1 if isinstance(error, _MAY_PASS) else 0
+        if 0 < self.refusals < BELIEVED_AFTER:
+            return self._doubt(now, seen, str(error))
+        return self._after_failure(error, self.pause(now), now, seen)
+
+    def _unknown(self, now: datetime) -> Decision:
+        """Decide where neither the API nor the history knows the job."""
+        if self.submitted_at is not None and now < self.submitted_at + LATEST_ROW:
+            seen = "Segmind did not know the job yet, which was submitted a moment ago"
+            return self._again(self.pause(now), now, seen, concern=f"{seen}.")
+        self.unknown += 1
+        if self.unknown >= BELIEVED_AFTER:
             return GiveUp(self._lost())
-        seen = "Segmind did not know the job yet, which was submitted a moment ago"
-        return self._again(self.pause(now), now, seen, concern=f"{seen}.")
+        seen = "Segmind did not know the job, and neither did its request history"
+        return self._doubt(now, seen, f"{seen}.")
+
+    def _doubt(self, now: datetime, seen: str, concern: str) -> PollAgain | GiveUp:
+        """Go on where the same, seen some times in a row, ends the wait."""
+        return self._again(self.pause(now), now, seen, concern, in_doubt=True)
 
     def begun(self) -> str:
         """Return the log's first line: for what, where that stands, until when, and how long it usually takes."""

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PollAgain:
-    """It goes on: poll again after ``seconds``. ``concern`` is set when the poll failed."""
+    """
+    It goes on: poll again after ``seconds``.
+
+    ``concern`` is set when the poll failed; ``in_doubt`` where the wait ends if the same is seen some times in a row.
+    """
 
     seconds: float
     concern: str | None = None
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,11 @@ class Wait(ABC):
             return GiveUp(error)
         return self._again(pause, now, last_seen, concern=str(error))
 
-    def _again(self, pause: float, now: datetime, last_seen: str, concern: str | None = None) -> PollAgain | GiveUp:
+    def _again(
+        self, pause: float, now: datetime, last_seen: str, concern: str | None = None, *, in_doubt: bool = False
+    ) -> PollAgain | GiveUp:
         left = (self.deadline - now).total_seconds()
         if left <= 0:
             return GiveUp(self.timed_out(last_seen))
         # The last poll falls on the deadline itself, so that a job done just before it is not lost.
-        return PollAgain(min(pause, left), concern)
+        return PollAgain(min(pause, left), concern, in_doubt)

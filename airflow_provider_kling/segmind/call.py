@@ -22,7 +22,16 @@ from pydantic import ValidationError
 
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.json_values import unsendable
-from airflow_provider_kling.segmind.refusals import About, Answer, Question, ambiguous, refusal, unreadable
+from airflow_provider_kling.segmind.refusals import (
+    About,
+    Answer,
+    Question,
+    ambiguous,
+    cached,
+    cached_for,
+    refusal,
+    unreadable,
+)
 from airflow_provider_kling.segmind.sanitize import fit_body, fit_text, one_line
 from airflow_provider_kling.segmind.schemas import Status
 
@@ -33,6 +42,8 @@ T = TypeVar("T")
 
 #: The largest answer about one job or the account that is read, in bytes; the longest has some 20 KB.
 LARGEST_ANSWER = 256 * 1024
+#: Seconds for which a cache on the way may have stored an answer that has to be fresh.
+OLDEST_ANSWER = 10
 
 
 class Host(StrEnum):
@@ -57,6 +68,7 @@ class Call(Generic[T]):
     :param json_body: what is sent as JSON; None sends no body.
     :param written_body: what is sent where it is too large to be written as JSON in one go.
     :param largest_answer: bytes of an answer that are read.
+    :param fresh: whether an answer from a cache on the way is none: what it does not show may be there by now.
     """
 
     method: str
@@ -68,6 +80,7 @@ class Call(Generic[T]):
     json_body: Any = None
     written_body: bytes | None = None
     largest_answer: int = LARGEST_ANSWER
+    fresh: bool = False
 
     def may_repeat_after(self, error: errors.SegmindError) -> bool:
         """Whether it may be sent again in place: a GET after any passing fault, a POST only if it never left."""
@@ -97,6 +110,8 @@ class Call(Generic[T]):
         """
         fit_headers = {name.lower(): fit_text(value) for name, value in headers.items()}
         answer = Answer(status_code, fit_headers, fit_body(body))
+        if self.fresh and (age := cached_for(answer)) > OLDEST_ANSWER:
+            raise cached(self.question, age)
         if status_code >= HTTPStatus.MULTIPLE_CHOICES and not self._tells_of_a_job(answer):
             raise refusal(self.question, answer)
         try:

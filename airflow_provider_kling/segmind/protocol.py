@@ -99,6 +99,7 @@ def credit_balance() -> Call[Credits]:
         path="/v1/get-user-credits",
         question=Question("ask for the credit balance", about=About.ACCOUNT),
         reader=_reader(Credits),
+        fresh=True,
     )
 
 
@@ -163,6 +164,7 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
         host=Host.HISTORY,
         query=query,
         largest_answer=LARGEST_LIST,
+        fresh=True,
     )
 
 
@@ -200,6 +202,7 @@ def _past(request_id: str, told: Callable[[HistoryPage], T]) -> Call[T]:
         question=Question(f"look up request {known} in the history", about=About.REQUEST, subject=known),
         reader=read,
         host=Host.HISTORY,
+        fresh=True,
     )
 
 

@@ -38,6 +38,8 @@ _BLOCKED = re.compile(
 )
 
 
+# Digits of an age: more are longer than any time.
+_MOST_DIGITS = 9
 # Redirects that ask for the same request elsewhere: this one was not acted on. After a 302 or 303 it may have been.
 _NOT_FOLLOWED = {301, 307, 308}
 # What gateways say that gave up on a request which they may have passed on.
@@ -204,6 +206,21 @@ def failure(request_id: str, state: Status, model: str | None = None) -> errors.
         detail=state.error,
         blocked=blocked,
         metrics=state.metrics.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def cached_for(answer: Answer) -> int:
+    """Return for how many seconds a cache on the way has stored an answer, as its ``Age`` says; 0 where none does."""
+    told = answer.headers.get("age", "").strip()
+    return int(told[:_MOST_DIGITS]) if told.isascii() and told.isdigit() else 0
+
+
+def cached(question: Question, age: int) -> errors.SegmindServerError:
+    """Return the error for an answer that a cache has stored, and that says nothing of now."""
+    return errors.SegmindServerError(
+        f"Could not {question.purpose}. A cache on the way answered with what it had stored for {age} s; "
+        "let the proxy or gateway store nothing of Segmind's hosts.",
+        request_id=question.request_id,
     )
 
 

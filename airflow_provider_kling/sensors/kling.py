@@ -155,6 +155,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Poll once, then wait in the triggerer or on the worker."""
         with self._endings(context):
+            self._poking = None  # an object may run more than once, in ``dag.test()``
             result: dict[str, Any] = self._poll_then_defer(context) if self.deferrable else super().execute(context)
             return result
 

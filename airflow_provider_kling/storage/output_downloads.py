@@ -52,7 +52,7 @@ class OutputDownloads:
         self._hook = hook
         self._fs = fs
         self._log = log
-        self._silence: SegmindError | None = None
+        self._silent = False
 
     def download(
         self, index: int, link: str, sidecar: str, kind: Literal["image", "video"] | None
@@ -114,16 +114,17 @@ class OutputDownloads:
         return found.urls[index] if found and index < len(found.urls) else None
 
     def _asked(self, ask: Callable[[], T]) -> T | None:
-        """Ask the history, which is not asked again for another file once it has not answered."""
-        if self._silence is not None:
-            raise self._silence
+        """Ask the history; where it does not answer it knows nothing, and is not asked for another file."""
+        if self._silent:
+            return None
         try:
             return ask()
         except SegmindRequestNotFoundError:
             return None
         except SegmindError as error:
-            self._silence = error
-            raise
+            self._silent = True
+            self._log.warning("What the request history knows of request %s is unread: %s", self._request_id, error)
+            return None
 
     def _download(
         self, index: int, link: str, sidecar: str, kind: Literal["image", "video"] | None

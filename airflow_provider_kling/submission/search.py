@@ -5,12 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.segmind.errors import (
-    SegmindAmbiguousSubmitError,
-    SegmindAuthenticationError,
-    SegmindError,
-    SegmindPermissionError,
-)
+from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.history import created_at
 from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.sanitize import one_line
@@ -37,10 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.submission.record import Claim, Record
     from airflow_provider_kling.submission.submission import Submission
-
-
-#: Errors of a history that cannot be read which a gateway may answer in Segmind's place for a while.
-_MAY_PASS = (SegmindAuthenticationError, SegmindPermissionError)
 
 
 class OtherRunsUnreadError(Exception):
@@ -133,7 +124,8 @@ def _asked(
     except SegmindError as error:
         over = submission.grace_over(intent, wanting)
         unread = messages.history_unread(submission, intent, error, over)
-        if not error.retryable and (asked >= over or not isinstance(error, _MAY_PASS)):
+        # A gateway may answer anything in Segmind's place for a while; a connection that cannot work is ours.
+        if not error.retryable and (asked >= over or isinstance(error, SegmindInputError)):
             raise unread from error
         return NotYet(unread, over + OUTAGE)
     # Asked after the search, so that whoever has a row there has published the intent by now.

@@ -54,10 +54,13 @@ def test_a_job_that_nobody_knows_is_waited_for_while_it_is_young_and_lost_afterw
     young = wait.after_error(unknown, now=NOW + timedelta(minutes=9))
     assert isinstance(young, PollAgain)
     assert "did not know the job yet" in young.concern
-    assert isinstance(wait.after_error(unknown, now=NOW + timedelta(minutes=10)), GiveUp)
-    of_unknown_age = waiting()
-    assert of_unknown_age.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
-    assert isinstance(of_unknown_age.after_error(unknown, now=NOW), GiveUp)
+    for old in (wait, waiting()):
+        seen = []
+        for _ in range(3):
+            old.poll()
+            assert old.after_error(unknown, now=NOW + timedelta(minutes=10)) == Ask(Question.HISTORY)
+            seen.append(type(old.after_error(unknown, now=NOW + timedelta(minutes=10))))
+        assert seen == [PollAgain, PollAgain, GiveUp]
 
 
 def test_the_last_look_falls_on_the_deadline(wait):
@@ -93,12 +96,37 @@ def test_what_no_later_poll_can_cure_ends_the_wait(wait):
 
 
 @pytest.mark.parametrize("error", [errors.SegmindAuthenticationError("x"), errors.SegmindPermissionError("x")])
-def test_a_refused_key_is_believed_after_three_polls_in_a_row_or_at_once_where_they_cannot_be_counted(wait, error):
+def test_a_refused_key_is_believed_after_three_polls_in_a_row(wait, error):
     unread = errors.SegmindServerError("x")
     for other in (error, error, unread, error, error):
-        assert wait.after_error(other, now=NOW) == PollAgain(5, "x")
+        assert wait.after_error(other, now=NOW) == PollAgain(5, "x", in_doubt=other is error)
     assert wait.after_error(error, now=NOW) == GiveUp(error)
-    assert waiting(counts=False).after_error(error, now=NOW) == GiveUp(error)
+
+
+def test_a_result_that_is_refused_alone_is_believed_too(wait):
+    refused = errors.SegmindPermissionError("x")
+    for decision in (PollAgain, PollAgain, GiveUp):
+        wait.poll()
+        assert wait.after_answer(Status(status="COMPLETED"), now=NOW) == Ask(Question.RESULT)
+        assert isinstance(wait.after_error(refused, now=NOW), decision)
+
+
+def test_a_job_that_is_done_without_a_file_is_delivered_at_the_deadline_and_never_timed_out():
+    empty = Result(status="COMPLETED", output={"voice_id": "v"})
+    running = Result(status="PROCESSING")
+    late = waiting(deadline=NOW)
+    assert late.after_answer(empty, now=NOW) == Ask(Question.HISTORY)
+    assert late.after_answer(running, now=NOW) == Done(empty)
+    patient = waiting()
+    decisions = []
+    for _ in range(3):
+        patient.poll()
+        decisions.append(type(patient.after_answer(empty, now=NOW)))
+    for _ in range(4):
+        patient.poll()
+        assert patient.after_answer(empty, now=NOW) == Ask(Question.HISTORY)
+        decisions.append(type(patient.after_answer(running, now=NOW)))
+    assert decisions == [PollAgain] * 6 + [Done]
 
 
 def test_a_connection_that_cannot_be_read_is_forgiven_for_as_long_as_the_wait_says():
@@ -112,7 +140,10 @@ def test_a_job_that_the_api_does_not_know_is_looked_up_before_it_is_called_lost(
     unknown = errors.SegmindRequestNotFoundError("x")
     assert wait.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
     assert wait.after_error(errors.SegmindServerError("x"), now=NOW) == PollAgain(5, "x")
-    lost = wait.after_error(unknown, now=NOW)
+    for _ in range(3):
+        wait.poll()
+        assert wait.after_error(unknown, now=NOW) == Ask(Question.HISTORY)
+        lost = wait.after_error(unknown, now=NOW)
     assert isinstance(lost.error, errors.SegmindRequestNotFoundError)
     assert "neither does its request history" in str(lost.error)
 
@@ -142,7 +173,7 @@ def test_a_poll_asks_nothing_twice_but_the_result():
     asked.append(wait.after_answer(Status(status="COMPLETED"), now=NOW))
     asked.append(wait.after_error(unknown, now=NOW))
     assert asked == [Ask(Question.STATUS), Ask(Question.RESULT), Ask(Question.HISTORY)]
-    assert isinstance(wait.after_error(unknown, now=NOW), GiveUp)
+    assert isinstance(wait.after_error(unknown, now=NOW), PollAgain)
 
 
 def test_what_the_history_says_of_a_running_job_teaches_nothing_about_the_addresses():
