@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.budget.costs import Bill
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.versions import MOST_INSTANCES, other_runs, xcoms_of_run
 
@@ -143,6 +142,8 @@ def of_result(request_id: str, model: str | None, result: Result) -> dict[str, A
     ``return_value`` holds the whole result; ``url`` is left out where no file is recognised. ``kling_bill``
     is for tasks that count what the run costs.
     """
+    from airflow_provider_kling.budget.costs import Bill
+
     answer = result.model_dump(mode="json", exclude_none=True)
     plain = [name for name in answer if _PLAIN.fullmatch(name) and not _OURS.fullmatch(name)]
     answer = {name: answer[name] for name in plain[:MOST_NAMES]}
@@ -162,6 +163,8 @@ def of_result(request_id: str, model: str | None, result: Result) -> dict[str, A
 
 def bill_of_failure(error: KlingGenerationFailedError, model: str | None) -> dict[str, Any]:
     """Return the bill of a FAILED job, which Segmind does not charge unless it says so."""
+    from airflow_provider_kling.budget.costs import Bill
+
     cost = (error.metrics or {}).get("cost") or 0.0
     return Bill(request_id=error.request_id or "", model=model, cost=cost, failed=True).model_dump(mode="json")
 

@@ -7,7 +7,7 @@ import sys
 
 from rich.console import Console
 
-from bench import imports, kills, pacing, peers, polling, workers
+from bench import kills, pacing, parsing, peers, polling, workers
 from bench.report import machine
 
 
@@ -16,7 +16,7 @@ def main() -> int:
     console = Console(soft_wrap=True, highlight=False, width=120)
     console.print(machine())
     peers.install()
-    imports.run(console)
+    parsing.run(console)
     with polling.waiting() as waits:
         pacing.run(console)
         polling.run(console, waits)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.clock import CLOCK_SKEW
-from airflow_provider_kling.segmind.refusals import LONGEST_RESET
+from airflow_provider_kling.segmind.clock import CLOCK_SKEW, LONGEST_RESET
 from airflow_provider_kling.submission.history_match import Sent, Window, matches
 from airflow_provider_kling.submission.policy import ORPHAN_GRACE
 from conform import judgements

@@ -13,10 +13,9 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.clock import CLOCK_SKEW, rate_limit_reset
+from airflow_provider_kling.segmind.clock import CLOCK_SKEW, LONGEST_RESET, rate_limit_reset
 from airflow_provider_kling.segmind.history import HistoryPage, HistoryRow, created_at
 from airflow_provider_kling.segmind.identifiers import canonical_id
-from airflow_provider_kling.segmind.refusals import LONGEST_RESET
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
 from airflow_provider_kling.submission.history_match import SLOWEST_ACCEPTANCE
 from conform.answers import clock_difference, date_of, has_ended, is_of, read_row, rows_in, state_of

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_kling.payloads.base import KlingPayload
-    from airflow_provider_kling.payloads.checked import Checked
     from airflow_provider_kling.payloads.table import Parameter
+    from airflow_provider_kling.payloads.templated_model import Checked
 
 FAMILIES = {
     "o1": "Kling O1",

@@ -30,7 +30,7 @@ _TESTS = (
     *_PYTEST,
     *("tests/submission/test_attempt.py", "tests/budget/test_guard.py", "tests/submission/test_record_store.py"),
 )
-_MACHINE = (*_PYTEST, "tests/segmind/test_submission_machine.py", "-k", "World]")
+_MACHINE = (*_PYTEST, "tests/submission/test_submission_machine.py", "-k", "World]")
 #: Histories of the state machine, which only has what the others leave; its own counts need that many.
 _EXAMPLES = "600"
 _PATIENCE = 900.0

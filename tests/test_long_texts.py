@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from airflow_provider_kling.payloads.addresses import check_media, is_base64
-from airflow_provider_kling.payloads.checking import check_rendered
+from airflow_provider_kling.payloads.request import check_rendered
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.addresses import is_link
 from airflow_provider_kling.segmind.clock import rate_limit_reset

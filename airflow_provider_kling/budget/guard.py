@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_kling.budget.costs import Spent, is_asking, tally
+from airflow_provider_kling.budget.kling_budget import exceeds_max_cost
 from airflow_provider_kling.segmind.errors import (
     KlingBudgetExceededError,
     SegmindInputError,
@@ -220,16 +221,6 @@ class BudgetGuard:
             limit=self.limit,
             estimate=self.high,
         )
-
-
-def exceeds_max_cost(model: str, price: str, high: float, max_cost: float) -> KlingBudgetExceededError:
-    """Return the error for a job that may cost more than its task allows."""
-    return KlingBudgetExceededError(
-        f"max_cost is {dollars(max_cost)}, and {model} may cost up to {dollars(high)} (price: "
-        f"{price or dollars(high)}). Nothing was sent. Raise max_cost, or choose a shorter video or a cheaper model.",
-        limit=max_cost,
-        estimate=high,
-    )
 
 
 def _order(claim: Claim) -> tuple[Any, str]:

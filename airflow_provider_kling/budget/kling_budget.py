@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindInputError
+from airflow_provider_kling.segmind.money import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,3 +50,13 @@ def checked_cost(name: str, value: object) -> float:
     if isinstance(value, bool) or not 0 < amount < math.inf:
         raise SegmindInputError(f"{name}: {value!r} is not a number of US dollars above 0.")
     return amount
+
+
+def exceeds_max_cost(model: str, price: str, high: float, max_cost: float) -> KlingBudgetExceededError:
+    """Return the error for a job that may cost more than its task allows."""
+    return KlingBudgetExceededError(
+        f"max_cost is {dollars(max_cost)}, and {model} may cost up to {dollars(high)} (price: "
+        f"{price or dollars(high)}). Nothing was sent. Raise max_cost, or choose a shorter video or a cheaper model.",
+        limit=max_cost,
+        estimate=high,
+    )

@@ -6,8 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.budget.guard import BudgetGuard, exceeds_max_cost
-from airflow_provider_kling.budget.kling_budget import KlingBudget, checked_cost
+from airflow_provider_kling.budget.kling_budget import KlingBudget, checked_cost, exceeds_max_cost
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindInputError
@@ -17,8 +16,9 @@ from airflow_provider_kling.segmind.sanitize import one_line
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG
 
-    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.budget.guard import BudgetGuard
     from airflow_provider_kling.payloads.estimate import Estimate
+    from airflow_provider_kling.payloads.request import Request
 
 #: The parameters on which an estimate depends.
 _PRICED_BY = ("duration", "multi_prompt")
@@ -63,6 +63,8 @@ def guard_for(
     :param is_limited: whether the author has given a ``max_cost``, whatever came of it.
     :raises SegmindInputError: ``max_cost`` has rendered to something that is no price.
     """
+    from airflow_provider_kling.budget.guard import BudgetGuard
+
     estimate = request.payload.estimate() if request.payload else None
     high, price = _high(request.model, estimate, budget), str(estimate or "")
     if is_limited and renders_to_nothing(max_cost):
@@ -92,6 +94,8 @@ def guard_for(
 
 def refusing_guard(model: str, error: SegmindInputError) -> BudgetGuard:
     """Return the guard of a limit that is none: an earlier attempt's job is adopted, and nothing new is submitted."""
+    from airflow_provider_kling.budget.guard import BudgetGuard
+
     return BudgetGuard(model=model, high=None, chance=random.random, refusal=error)
 
 

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from airflow_provider_kling.cli.comparison import compare
 from airflow_provider_kling.payloads import get_payload_class, known_slugs
-from airflow_provider_kling.payloads.checked import nearest
-from airflow_provider_kling.payloads.checking import check_rendered
 from airflow_provider_kling.payloads.estimate import Estimate
+from airflow_provider_kling.payloads.request import check_rendered
 from airflow_provider_kling.payloads.table import parameters, parts, prompt_or_shots
+from airflow_provider_kling.payloads.templated_model import nearest
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.money import dollars
 

@@ -14,11 +14,10 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_kling.operators.failure import fail
 from airflow_provider_kling.operators.generate import KlingGenerateOperator
-from airflow_provider_kling.payloads.checking import check_unrendered
+from airflow_provider_kling.payloads.request import check_unrendered
 from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.storage.asset_events import outlets_for
 from airflow_provider_kling.storage.store import as_store
-from airflow_provider_kling.submission.earlier_attempt import publish_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -61,6 +60,8 @@ class _KlingDecoratedOperator(DecoratedOperator, KlingGenerateOperator):
 
     def execute(self, context: Context) -> Any:
         """Call the function; then as :class:`KlingGenerateOperator`."""
+        from airflow_provider_kling.submission.earlier_attempt import publish_earlier
+
         publish_earlier(context)
         # A copy: what the function is mapped over may be named as what the submit relies on, such as the task's state.
         for_function = copy.copy(context)

@@ -27,12 +27,12 @@ from airflow_provider_kling.hooks.response_body import Body, BodyError
 from airflow_provider_kling.polling.job_wait import ResultAddress
 from airflow_provider_kling.polling.rate_limit import RateLimiter, in_turn, longest_unpolled
 from airflow_provider_kling.polling.schedule import Durations
+from airflow_provider_kling.segmind.clock import LONGEST_RESET
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
     SegmindConnectionError,
     SegmindRateLimitError,
 )
-from airflow_provider_kling.segmind.refusals import LONGEST_RESET
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:

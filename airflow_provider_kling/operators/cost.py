@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_kling.budget.costs import Bill, bill_of, read_bills
-from airflow_provider_kling.budget.limits import budgets
-from airflow_provider_kling.budget.run_cost import jobs_of, run_cost
-from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.sanitize import one_paragraph
-from airflow_provider_kling.submission.record import read_claims
 from airflow_provider_kling.xcoms import BILL_KEY, RECORD_KEY, Submitter, TellsCost, published, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.budget.costs import Bill
+    from airflow_provider_kling.hooks.segmind import SegmindHook
 
 __all__ = ["KlingRunCostOperator"]
 
@@ -45,7 +44,7 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
     ui_color = "#fdeec4"
 
     def __init__(
-        self, *, segmind_conn_id: str = SegmindHook.default_conn_name, trigger_rule: str | None = None, **kwargs: Any
+        self, *, segmind_conn_id: str = DEFAULT_CONN_ID, trigger_rule: str | None = None, **kwargs: Any
     ) -> None:
         if trigger_rule is not None:
             kwargs["trigger_rule"] = trigger_rule
@@ -57,10 +56,17 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
     @cached_property
     def hook(self) -> SegmindHook:
         """The hook that asks the request history."""
+        from airflow_provider_kling.hooks.segmind import SegmindHook
+
         return SegmindHook(self.segmind_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Add up, log, return."""
+        from airflow_provider_kling.budget.costs import Bill, read_bills
+        from airflow_provider_kling.budget.limits import budgets
+        from airflow_provider_kling.budget.run_cost import jobs_of, run_cost
+        from airflow_provider_kling.submission.record import read_claims
+
         ti = context["ti"]
         claims = read_claims(published(ti, siblings(self.dag, Submitter), RECORD_KEY))
         bills = read_bills(published(ti, siblings(self.dag, TellsCost), BILL_KEY))
@@ -78,6 +84,8 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
 
     def _look_up(self, request_id: str, model: str) -> Bill | None:
         """Return the bill of a job that no task has told, as far as Segmind knows it; None where it does not answer."""
+        from airflow_provider_kling.budget.costs import Bill, bill_of
+
         try:
             return bill_of(request_id, model, self.hook.find_request(request_id))
         except SegmindRequestNotFoundError as error:

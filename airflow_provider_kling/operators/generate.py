@@ -10,23 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.operators.job_wait import JobReference, WaitsForJob
-from airflow_provider_kling.operators.submission_driver import conclude, conclude_when_counted
 from airflow_provider_kling.operators.submit import KlingSubmitOperator, as_span
 from airflow_provider_kling.operators.wait import timed_out
-from airflow_provider_kling.payloads.checking import check_rendered
-from airflow_provider_kling.payloads.files import files_in
+from airflow_provider_kling.payloads.request import check_rendered
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
-from airflow_provider_kling.polling.schedule import Durations, Job
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.storage.allowed_paths import authors_folder
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
-from airflow_provider_kling.storage.save import save_outputs
 from airflow_provider_kling.storage.store import Store, as_store
-from airflow_provider_kling.submission.earlier_attempt import is_submitted, publish_earlier
-from airflow_provider_kling.submission.record import awaited_record
-from airflow_provider_kling.submission.record_store import record_store
-from airflow_provider_kling.submission.submission import fingerprint
 from airflow_provider_kling.versions import call_on_failure
 from airflow_provider_kling.xcoms import RECORD_KEY
 
@@ -107,6 +99,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or adopt what an earlier attempt submitted; wait for it."""
+        from airflow_provider_kling.operators.submission_driver import conclude_when_counted
+        from airflow_provider_kling.submission.earlier_attempt import publish_earlier
+
         publish_earlier(context)
         self._check_store(context)
         submitted = self._submit(context)
@@ -121,6 +116,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer: with the submit, or with the wait for its job."""
+        from airflow_provider_kling.submission.earlier_attempt import is_submitted
+
         submitting = timed_out(next_method, next_kwargs) and not is_submitted(context)
         if submitting or next_method == self.execute_again.__name__:
             return KlingSubmitOperator.resume_execution(self, next_method, next_kwargs, context)
@@ -139,6 +136,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             store.folder()
             check_assets(context, store)
         except SegmindInputError as error:
+            from airflow_provider_kling.submission.earlier_attempt import is_submitted
+
             if is_submitted(context):  # it is paid: see _store_at_end
                 self.log.warning("%s It stops no job of an earlier attempt.", error)
                 return
@@ -169,6 +168,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _job(self, context: Context) -> JobReference:
         if self._known_job is None:
+            from airflow_provider_kling.submission.record import awaited_record
+            from airflow_provider_kling.submission.record_store import record_store
+
             ti = context["ti"]
             record = awaited_record(
                 record_store(context).load(),
@@ -180,6 +182,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         return self._known_job
 
     def _pause(self, awaited: JobReference, now: datetime) -> float:
+        from airflow_provider_kling.polling.schedule import Durations, Job
+
         submitted_at = datetime.fromisoformat(awaited.submitted_at) if awaited.submitted_at else now
         job = Job(
             submitted_at.timestamp(),
@@ -190,8 +194,12 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
 
     def _deliver(self, context: Context, result: Result) -> Any:
+        from airflow_provider_kling.operators.submission_driver import conclude_when_counted
+
         whole = super()._deliver(context, result)
         if self.store is not None:
+            from airflow_provider_kling.storage.save import save_outputs
+
             whole["files"] = save_outputs(
                 context,
                 whole,
@@ -229,6 +237,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         """Return the parameters as they were sent; None where only the request history knows them."""
         if is_template(self.payload):  # a function made it, in another process
             return None
+        from airflow_provider_kling.payloads.files import files_in
+        from airflow_provider_kling.submission.submission import fingerprint
+
         try:
             request = check_rendered(self.payload, self.model)
             if files_in(request) or fingerprint(request.model, request.parameters) != self._sent:
@@ -246,6 +257,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         if self._may_be_made_again(error):
             self.log.error("%s: %s", type(told).__name__, told)
             raise told
+        from airflow_provider_kling.operators.submission_driver import conclude
+
         # Not before: a retry, which a policy or a lost process may bring all the same, pays for no other job.
         call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error), succeeded=False))
         fail(self, told)
@@ -258,12 +271,12 @@ def _may_be_made_again(error: KlingGenerationFailedError) -> bool:
 
 def _retold(error: KlingGenerationFailedError, model: str | None, *, adopted: bool) -> KlingGenerationFailedError:
     """Return the error with what this one task does next, in place of what a pair of them would."""
+    from airflow_provider_kling.segmind.refusals import failed
+
     cost = _cost(error)
     advice = _BLOCKED if error.blocked else _CHARGED if cost else _ADOPTED if adopted else _AGAIN
-    what = f"Request {error.request_id}" + (f" ({model})" if model else "")
     told = KlingGenerationFailedError(
-        f"{what} FAILED: {(error.detail or 'no reason given').rstrip('.')}. "
-        f"{f'It cost ${cost:.3f}.' if cost else 'Segmind does not charge failed jobs.'} {advice}",
+        failed(error.request_id, model, error.detail or "no reason given", cost, advice),
         request_id=error.request_id,
         detail=error.detail,
         blocked=error.blocked,

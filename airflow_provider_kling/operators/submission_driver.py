@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
-    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.payloads.request import Request
     from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.uploads.source_files import Staged
 

@@ -13,7 +13,7 @@ from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.operators.deferral import Postpones
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
+from airflow_provider_kling.payloads.request import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.budget import KlingBudget
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.payloads.base import KlingPayload
-    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.payloads.request import Request
     from airflow_provider_kling.submission.submission import Submission
 
 

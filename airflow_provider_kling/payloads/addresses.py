@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from airflow_provider_kling.payloads.checked import shown
 from airflow_provider_kling.payloads.paths import is_path, path_text
+from airflow_provider_kling.payloads.templated_model import shown
 from airflow_provider_kling.segmind.addresses import split
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(.+)", re.DOTALL)

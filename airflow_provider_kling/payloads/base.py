@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_or
 
 from pydantic import ConfigDict, ValidationInfo, model_validator
 
-from airflow_provider_kling.payloads.checked import Checked, is_rendered, nearest, refuse_left_over
 from airflow_provider_kling.payloads.estimate import Estimate, estimate
 from airflow_provider_kling.payloads.fields import OptionalPrompt, Seen
+from airflow_provider_kling.payloads.templated_model import TemplatedModel, is_rendered, nearest, refuse_left_over
 from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.segmind.sanitize import one_paragraph, shortened
 
@@ -26,7 +26,7 @@ _NAMED_BY_TAG = {
 }
 
 
-class KlingPayload(Checked):
+class KlingPayload(TemplatedModel):
     """
     The parameters of one Kling model.
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator, model_validator
 
 from airflow_provider_kling.payloads.addresses import check_media
-from airflow_provider_kling.payloads.checked import Checked, leave_templates
 from airflow_provider_kling.payloads.limits import PICTURE, SOUND, VIDEO
+from airflow_provider_kling.payloads.templated_model import TemplatedModel, leave_templates
 
 
 class Seen(StrEnum):
@@ -97,7 +97,7 @@ RequiredImageUrls = Annotated[
 ]
 
 
-class Element(Checked):
+class Element(TemplatedModel):
     """
     A character or object that keeps its looks; ``@Element1`` in a prompt is the first.
 
@@ -116,7 +116,7 @@ class Element(Checked):
         return self
 
 
-class Shot(Checked):
+class Shot(TemplatedModel):
     """One shot of a video told in several, as kling-o3-text2video and kling-o3-image2video take it."""
 
     prompt: Prompt | None = Field(default=None, description="What happens in this shot.")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.payloads.addresses import check_media, is_file
 from airflow_provider_kling.payloads.annotations import bare_type, item_type, marks_of
-from airflow_provider_kling.payloads.checked import Checked
 from airflow_provider_kling.payloads.fields import Kind
 from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.paths import is_path, path_text
+from airflow_provider_kling.payloads.templated_model import TemplatedModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from airflow_provider_kling.payloads.checking import Request
+    from airflow_provider_kling.payloads.request import Request
 
 Place = tuple[str | int, ...]
 
@@ -48,12 +48,12 @@ def files_in(request: Request) -> list[NamedFile]:
 
     :raises ValueError: a path object in an unknown parameter names no file that can be uploaded.
     """
-    known = type(request.payload) if request.payload is not None else Checked
+    known = type(request.payload) if request.payload is not None else TemplatedModel
     unknown = {name: value for name, value in request.parameters.items() if name not in known.model_fields}
     return [*_in_fields(known, request.parameters, ()), *_in_unknown(unknown, ())]
 
 
-def media_of(payload_class: type[Checked], name: str) -> Media | None:
+def media_of(payload_class: type[TemplatedModel], name: str) -> Media | None:
     """Return what a field wants of its files; None where there is no such field or it takes none."""
     field = payload_class.model_fields.get(name)
     if field is None or Kind.URL not in marks_of(field):
@@ -61,7 +61,7 @@ def media_of(payload_class: type[Checked], name: str) -> Media | None:
     return next((mark for mark in reversed(marks_of(field)) if isinstance(mark, Media)), Media())
 
 
-def lone_file(payload_class: type[Checked] | None, name: str, address: str) -> str | list[str]:
+def lone_file(payload_class: type[TemplatedModel] | None, name: str, address: str) -> str | list[str]:
     """Return what a field takes for one file: its address, in a list where there may be several."""
     field = payload_class.model_fields.get(name) if payload_class is not None else None
     return address if field is None or item_type(bare_type(field.annotation)) is None else [address]
@@ -93,13 +93,13 @@ def written_at(written: Any, place: Place) -> Any:
     return path_text(written) if is_path(written) else written
 
 
-def _in_fields(known: type[Checked], parameters: Mapping[str, Any], place: Place) -> Iterator[NamedFile]:
+def _in_fields(known: type[TemplatedModel], parameters: Mapping[str, Any], place: Place) -> Iterator[NamedFile]:
     for name, field in known.model_fields.items():
         value = parameters.get(name)
         part = item_type(bare_type(field.annotation))
         media = media_of(known, name)
         values = enumerate(value) if isinstance(value, list) else ()
-        if isinstance(part, type) and issubclass(part, Checked):
+        if isinstance(part, type) and issubclass(part, TemplatedModel):
             for number, inner in values:
                 yield from _in_fields(part, inner, (*place, name, number))
         elif media is not None:

@@ -10,8 +10,8 @@ from pydantic_core import PydanticUndefined
 
 from airflow_provider_kling.payloads.annotations import bare_type, item_type, marks_of
 from airflow_provider_kling.payloads.base import PromptOrShots
-from airflow_provider_kling.payloads.checked import Checked
 from airflow_provider_kling.payloads.fields import Kind, Seen
+from airflow_provider_kling.payloads.templated_model import TemplatedModel
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -44,7 +44,7 @@ class Parameter:
     seen: Seen
 
 
-def parameters(payload_class: type[Checked], seen: Seen = Seen.PAGE) -> list[Parameter]:
+def parameters(payload_class: type[TemplatedModel], seen: Seen = Seen.PAGE) -> list[Parameter]:
     """Return the parameters of a payload class, or of a part of one such as ``Element``, required ones first."""
     seen = getattr(payload_class, "seen", seen)
     rows = [_parameter(name, field, seen) for name, field in payload_class.model_fields.items()]
@@ -56,10 +56,10 @@ def prompt_or_shots(payload_class: type[KlingPayload]) -> bool:
     return issubclass(payload_class, PromptOrShots)
 
 
-def parts(payload_class: type[KlingPayload]) -> list[type[Checked]]:
+def parts(payload_class: type[KlingPayload]) -> list[type[TemplatedModel]]:
     """Return the classes that the model's parameters are lists of."""
     found = [item_type(bare_type(field.annotation)) for field in payload_class.model_fields.values()]
-    return [part for part in dict.fromkeys(found) if isinstance(part, type) and issubclass(part, Checked)]
+    return [part for part in dict.fromkeys(found) if isinstance(part, type) and issubclass(part, TemplatedModel)]
 
 
 def _parameter(name: str, field: FieldInfo, seen: Seen) -> Parameter:
@@ -82,7 +82,7 @@ def _kind(bare: Any, field: FieldInfo) -> str:
     marked = next((mark for mark in marks_of(field) if isinstance(mark, Kind)), None)
     item = item_type(bare)
     if isinstance(item, type):
-        return f"list of {item.__name__ if issubclass(item, Checked) else (marked or 'text')}"
+        return f"list of {item.__name__ if issubclass(item, TemplatedModel) else (marked or 'text')}"
     if marked is not None:
         return str(marked)
     if get_origin(bare) is Literal:

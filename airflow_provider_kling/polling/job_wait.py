@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kling.polling.wait import GiveUp, PollAgain, Wait
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.history import LATEST_ROW
+from airflow_provider_kling.segmind.clock import LATEST_ROW
 from airflow_provider_kling.segmind.refusals import failure
 from airflow_provider_kling.segmind.sanitize import one_line, shortened
 from airflow_provider_kling.segmind.schemas import JobStatus, Result

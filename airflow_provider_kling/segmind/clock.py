@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 CLOCK_SKEW = timedelta(minutes=5)
 #: From which difference on the log says so. A Date header names the second that has begun.
 NOTICEABLE = timedelta(minutes=1)
+#: How long after a job was accepted its row may still be missing.
+LATEST_ROW = timedelta(minutes=10)
+#: Seconds until a rate limit is reset, at the most: its window is a minute, so a later time is misread or a clock off.
+LONGEST_RESET = 70.0
 #: Characters of a time, at the most: a parser of dates may take minutes for more.
 _LONGEST_TIME = 64
 #: The years of all that is told here; with others a calendar comes to its end where an hour is added.

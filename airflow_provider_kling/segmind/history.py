@@ -18,8 +18,6 @@ MOST_ROWS = 500
 LONGEST_BODY, MOST_BODY_VALUES = 64 * 1024, 2000
 #: Characters where they are written as Python writes them, which takes long to read.
 LONGEST_LITERAL_BODY = 16 * 1024
-#: How long after a job was accepted its row may still be missing.
-LATEST_ROW = timedelta(minutes=10)
 #: How far a local time may be ahead of UTC, and behind it.
 _EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
 #: The states that are an end; what else the history says is a job that still runs.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.schemas import Status
 
-#: Seconds until a rate limit is reset, at the most: its window is a minute, so a later time is misread or a clock off.
-LONGEST_RESET = 70.0
 _SPEND_LIMIT = re.compile(r"spend\w*[\s_-]*(limit|cap)", re.IGNORECASE)
 _NO_CREDITS = re.compile(r"\b(insufficient|not enough|no|out of)\b[^.]{0,20}\bcredits?\b", re.IGNORECASE)
 _BALANCE = re.compile(r"(?:balance|have|available|remaining)\D{0,20}(\d+(?:\.\d+)?)", re.IGNORECASE)
@@ -197,16 +195,20 @@ def failure(request_id: str, state: Status, model: str | None = None) -> errors.
         else "Correct what it names, then clear the submit task with its downstream tasks to submit a new job; "
         "clearing this task alone shows the same end."
     )
-    what = f"Request {request_id}" + (f" ({model})" if model else "")
-    cost = state.metrics.cost
-    charge = f"It cost ${cost:.3f}." if cost else "Segmind does not charge failed jobs."
     return errors.KlingGenerationFailedError(
-        f"{what} FAILED: {detail.rstrip('.')}. {charge} {advice}",
+        failed(request_id, model, detail, state.metrics.cost, advice),
         request_id=request_id,
         detail=state.error,
         blocked=blocked,
         metrics=state.metrics.model_dump(mode="json", exclude_none=True),
     )
+
+
+def failed(request_id: str | None, model: str | None, detail: str, cost: float | None, advice: str) -> str:
+    """Return what is said of a job that ended FAILED."""
+    what = f"Request {request_id}" + (f" ({model})" if model else "")
+    charge = f"It cost ${cost:.3f}." if cost else "Segmind does not charge failed jobs."
+    return f"{what} FAILED: {detail.rstrip('.')}. {charge} {advice}"
 
 
 def cached_for(answer: Answer) -> int:

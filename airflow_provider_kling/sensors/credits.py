@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_kling.budget.kling_budget import checked_cost
-from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.operators.wait import Waits
 from airflow_provider_kling.payloads.templates import is_template
@@ -50,7 +50,7 @@ class KlingCreditsSensor(RendersAuthorsTemplates, Waits, BaseSensorOperator):
         self,
         *,
         min_credits: float | str,
-        segmind_conn_id: str = SegmindHook.default_conn_name,
+        segmind_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool | None = None,
         mode: str | None = None,
         poll_interval: float = 60.0,

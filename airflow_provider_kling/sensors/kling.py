@@ -24,7 +24,6 @@ from airflow_provider_kling.sensors.start_in_triggerer import (
     needs_worker_at_end,
     source_of,
 )
-from airflow_provider_kling.submission.record import read_claims
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER, delete_xcoms
 from airflow_provider_kling.xcoms import RECORD_KEY, Submitter, siblings
 
@@ -174,6 +173,8 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         return JobReference(self.request_id, model, submitted_at)
 
     def _traced(self, context: Context, job: JobReference) -> JobReference:
+        from airflow_provider_kling.submission.record import read_claims
+
         ti = context["ti"]
         for task_id in siblings(context["dag"], Submitter):
             if task_id in self.upstream_task_ids:

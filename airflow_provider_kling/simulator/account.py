@@ -12,7 +12,7 @@ from aiohttp import web
 
 from airflow_provider_kling.simulator import history
 from airflow_provider_kling.simulator.catalogue import RefusedError
-from airflow_provider_kling.simulator.reading import read_json
+from airflow_provider_kling.simulator.json_body import read_json
 from airflow_provider_kling.simulator.service import SERVICE, Asset
 
 ROUTES = web.RouteTableDef()

@@ -11,8 +11,8 @@ from aiohttp import web
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Order
 from airflow_provider_kling.simulator.habits import Habits
+from airflow_provider_kling.simulator.json_body import read_json
 from airflow_provider_kling.simulator.ledger import ledger
-from airflow_provider_kling.simulator.reading import read_json
 from airflow_provider_kling.simulator.service import SERVICE
 
 ROUTES = web.RouteTableDef()

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.jobs import Drawn, Failure, Job, Status
-from airflow_provider_kling.simulator.reading import read_json
+from airflow_provider_kling.simulator.json_body import read_json
 from airflow_provider_kling.simulator.service import SERVICE, MediaFile, Service, refusal
 
 ROUTES = web.RouteTableDef()

@@ -1,4 +1,4 @@
-"""Trouble to order: which request it strikes, and what then goes wrong. Pure; `gate` does the damage.
+"""Trouble to order: which request it strikes, and what then goes wrong. Pure; `middleware` does the damage.
 
 An ordered fault strikes before the key and the rate limit are looked at.
 

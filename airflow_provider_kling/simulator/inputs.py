@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import av
 from PIL import Image, ImageOps
 
-from airflow_provider_kling.simulator.caption import without_caption
-from airflow_provider_kling.simulator.opening import opened
-from airflow_provider_kling.simulator.reading import read_json
+from airflow_provider_kling.simulator.drawing.caption import without_caption
+from airflow_provider_kling.simulator.json_body import read_json
+from airflow_provider_kling.simulator.open_media import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_provider_kling.simulator.reading import read_json
+from airflow_provider_kling.simulator.json_body import read_json
 
 KEPT_REQUESTS = 20_000
 KEPT_BODY_BYTES = 65_536

@@ -15,9 +15,9 @@ from aiohttp import web
 
 from airflow_provider_kling.simulator import account, admin, api, public
 from airflow_provider_kling.simulator.faults import Order
-from airflow_provider_kling.simulator.gate import gate
 from airflow_provider_kling.simulator.habits import Habits
 from airflow_provider_kling.simulator.ledger import ledger
+from airflow_provider_kling.simulator.middleware import gate
 from airflow_provider_kling.simulator.service import SERVICE, Service
 from airflow_provider_kling.simulator.settings import DEFAULT_API_KEY, Settings
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from airflow_provider_kling.simulator import filming, scenery
-from airflow_provider_kling.simulator.caption import EXIF_DESCRIPTION, draw_band, mark
-from airflow_provider_kling.simulator.composing import merge
+from airflow_provider_kling.simulator.drawing import film as films
+from airflow_provider_kling.simulator.drawing import scenery
+from airflow_provider_kling.simulator.drawing.caption import EXIF_DESCRIPTION, draw_band, mark
+from airflow_provider_kling.simulator.drawing.composite import merge
 from airflow_provider_kling.simulator.inputs import LAST_FRAME, InputError, Material, Picture, gather
 from airflow_provider_kling.simulator.jobs import Drawn, Failure, Job
 
@@ -137,17 +138,17 @@ class Studio:
     def _film(self, job: Job, material: Material, size: tuple[int, int], file: Path) -> None:
         band = self._band(job, material, size)
         room = (size[0], size[1] - band.height)
-        count = round(self._seconds(job, material) * filming.FPS)
+        count = round(self._seconds(job, material) * films.FPS)
         if material.film is not None:
             pictures = [picture.image for picture in material.pictures]
-            frames = filming.Edit(material.film, self._prompt(job), pictures, room).frames(count)
+            frames = films.Edit(material.film, self._prompt(job), pictures, room).frames(count)
         else:
             last = [picture for picture in material.pictures if picture.label == LAST_FRAME]
             first = [picture for picture in material.pictures if picture.label != LAST_FRAME]
-            still = self._still(job, first or last, filming.roomy(room))
-            end = merge([last[0].image], filming.roomy(room)) if first and last else None
-            frames = filming.Motion(still, end, room).frames(count)
-        filming.write(file, frames, band, size)
+            still = self._still(job, first or last, films.roomy(room))
+            end = merge([last[0].image], films.roomy(room)) if first and last else None
+            frames = films.Motion(still, end, room).frames(count)
+        films.write(file, frames, band, size)
 
     def _still(self, job: Job, pictures: list[Picture], size: tuple[int, int]) -> Image.Image:
         if pictures:
@@ -157,7 +158,7 @@ class Studio:
     def _band(self, job: Job, material: Material, size: tuple[int, int]) -> Image.Image:
         shown = [(picture.label, picture.image) for picture in material.pictures]
         if material.film is not None:
-            shown.insert(0, ("@Video1", filming.first_frame(material.film)))
+            shown.insert(0, ("@Video1", films.first_frame(material.film)))
         return draw_band(size, job.model.title, self._prompt(job), shown)
 
     def _prompt(self, job: Job) -> str:
@@ -171,12 +172,12 @@ class Studio:
         if asked := job.model.setting(job.inputs, "duration"):
             seconds = float(asked)
         elif material.film is not None:
-            seconds = filming.seconds_of(material.film)
+            seconds = films.seconds_of(material.film)
         elif material.sound is not None:
-            seconds = filming.seconds_of(material.sound, "audio")
+            seconds = films.seconds_of(material.sound, "audio")
         else:
             seconds = USUAL_SECONDS
-        return min(max(seconds, 1 / filming.FPS), LONGEST_SECONDS)
+        return min(max(seconds, 1 / films.FPS), LONGEST_SECONDS)
 
     def _size(self, job: Job, material: Material) -> tuple[int, int]:
         """Choose the size: the ratio asked for, on the short side the simulator's own height."""
@@ -190,7 +191,7 @@ class Studio:
         if given := re.fullmatch(r"(\d{1,2}):(\d{1,2})", asked):
             return self._bounded(int(given[1]) / max(1, int(given[2])))
         if material.film is not None:
-            shape = filming.shape_of(material.film)
+            shape = films.shape_of(material.film)
         elif material.pictures:
             shape = material.pictures[-1].size
         else:

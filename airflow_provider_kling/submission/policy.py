@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_kling.segmind.clock import LATEST_ROW, LONGEST_RESET
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindRateLimitError
-from airflow_provider_kling.segmind.history import LATEST_ROW
-from airflow_provider_kling.segmind.refusals import LONGEST_RESET
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.operators.deferral import Postpones
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.addresses import is_file
-from airflow_provider_kling.payloads.checking import check_unrendered
 from airflow_provider_kling.payloads.files import lone_file, media_of, written_at
 from airflow_provider_kling.payloads.limits import Media
 from airflow_provider_kling.payloads.paths import is_path, path_text
+from airflow_provider_kling.payloads.request import check_unrendered
 from airflow_provider_kling.payloads.templates import as_plain, is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named, is_pattern, refused
 from airflow_provider_kling.storage.open_files import UnfitFileError
-from airflow_provider_kling.uploads.source_files import expanded, objection, stage
-from airflow_provider_kling.uploads.uploader import Uploads
 from airflow_provider_kling.xcoms import Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+
+    from airflow_provider_kling.hooks.segmind import SegmindHook
 
 __all__ = ["ObjectStorageToSegmindOperator"]
 
@@ -82,7 +82,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
         self,
         *,
         source: str | ObjectStoragePath | Sequence[str | ObjectStoragePath] | Any,
-        segmind_conn_id: str = SegmindHook.default_conn_name,
+        segmind_conn_id: str = DEFAULT_CONN_ID,
         storage_conn_id: str | None = None,
         model: str | None = None,
         field: str | None = None,
@@ -110,6 +110,8 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
     @cached_property
     def hook(self) -> SegmindHook:
         """The hook that uploads."""
+        from airflow_provider_kling.hooks.segmind import SegmindHook
+
         return SegmindHook(self.segmind_conn_id)
 
     def execute(self, context: Context) -> Any:
@@ -122,6 +124,9 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
                     fail(self, error if error.retryable else error.followed_by(CORRECT_AND_CLEAR))
 
     def _upload(self, context: Context) -> Any:
+        from airflow_provider_kling.uploads.source_files import reason_it_does_not_fit, stage
+        from airflow_provider_kling.uploads.uploader import Uploads
+
         media = self._media()
         with ExitStack() as at_hand:
             files, refusals, size = [], [], 0
@@ -129,7 +134,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
                 file = self._asked(source, partial(stage, written=written))
                 at_hand.callback(file.copy.close)
                 files.append(file)
-                if words := objection(file, media):
+                if words := reason_it_does_not_fit(file, media):
                     refusals.append((file.source, words))
                 size += file.size
                 if number > MOST_AT_HAND or size > MOST_BYTES_AT_HAND:  # it is read once more when it is uploaded
@@ -171,6 +176,8 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
 
     def _sources(self) -> list[tuple[str, Named]]:
         """Return the files that the sources stand for, each with what the author wrote for it."""
+        from airflow_provider_kling.uploads.source_files import expanded
+
         found: list[tuple[str, Named]] = []
         for number, source in enumerate(self._named()):
             if not is_file(source):

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.operators.failure import fail
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
 from airflow_provider_kling.storage.names import DEFAULT_NAME
-from airflow_provider_kling.storage.save import save_outputs
 from airflow_provider_kling.storage.store import DEFAULT_MAX_BYTES, Store
 from airflow_provider_kling.xcoms import Traceable
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kling.hooks.segmind import SegmindHook
 
 __all__ = ["SegmindToObjectStorageOperator"]
 
@@ -61,7 +62,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
         result: Mapping[str, Any] | str | Any,
         destination: str,
         name: str = DEFAULT_NAME,
-        segmind_conn_id: str = SegmindHook.default_conn_name,
+        segmind_conn_id: str = DEFAULT_CONN_ID,
         storage_conn_id: str | None = None,
         max_bytes: int = DEFAULT_MAX_BYTES,
         **kwargs: Any,
@@ -88,10 +89,14 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
     @cached_property
     def hook(self) -> SegmindHook:
         """The hook that asks about the job."""
+        from airflow_provider_kling.hooks.segmind import SegmindHook
+
         return SegmindHook(self.segmind_conn_id)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Keep the files that are not kept yet."""
+        from airflow_provider_kling.storage.save import save_outputs
+
         try:
             store = self._store().checked(self.written.get("destination"), self.written.get("storage_conn_id"))
             check_assets(context, store)

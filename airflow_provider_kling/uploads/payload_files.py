@@ -13,13 +13,13 @@ from airflow_provider_kling.segmind.placeholders import placeholder
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named, refused
 from airflow_provider_kling.storage.open_files import UnfitFileError
-from airflow_provider_kling.uploads.source_files import Staged, objection, stage
+from airflow_provider_kling.uploads.source_files import Staged, reason_it_does_not_fit, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_kling.payloads.checking import Request
     from airflow_provider_kling.payloads.files import NamedFile
+    from airflow_provider_kling.payloads.request import Request
 
 #: The files of one payload, in number and in bytes; no Kling model is known to take more than ten.
 MOST_FILES = 64
@@ -60,7 +60,7 @@ def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Sta
                             f"{label}: its files have more than {megabytes(MOST_BYTES)} together, which is the most "
                             "that is uploaded for one payload. Nothing was uploaded."
                         )
-                refusal = objection(staged[file.source], file.media)
+                refusal = reason_it_does_not_fit(staged[file.source], file.media)
             except UnfitFileError as exc:
                 refusal = str(exc)
             if refusal is not None:

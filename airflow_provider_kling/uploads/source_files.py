@@ -215,7 +215,7 @@ def _refusals(source: str) -> Iterator[None]:
         raise UnfitFileError(f"cannot be opened ({exc}); install the Airflow provider of that storage") from exc
 
 
-def objection(staged: Staged, media: Media) -> str | None:
+def reason_it_does_not_fit(staged: Staged, media: Media) -> str | None:
     """Return what a file is, where that is not what a model takes; None where it will do."""
     fits = media.kind in {None, staged.type.kind} and staged.type.extension in (
         media.extensions or {staged.type.extension}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_kling.budget.kling_budget import checked_cost
 from airflow_provider_kling.payloads import get_payload_class, known_slugs
-from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.files import files_in
+from airflow_provider_kling.payloads.request import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindInputError

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_kling.payloads import O1Image, O1VideoEdit
-from airflow_provider_kling.payloads.checking import Request, check_rendered, check_unrendered
+from airflow_provider_kling.payloads.request import Request, check_rendered, check_unrendered
 from airflow_provider_kling.payloads.templates import rendered_time
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
 

@@ -17,9 +17,9 @@ from airflow_provider_kling.payloads import (
     get_payload_class,
     known_slugs,
 )
-from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
 from airflow_provider_kling.payloads.files import files_in, media_of, replaced
 from airflow_provider_kling.payloads.limits import PICTURE
+from airflow_provider_kling.payloads.request import check_rendered, check_unrendered
 from airflow_provider_kling.segmind.errors import KlingPayloadError
 
 URL = "https://x.example/a.png"

@@ -33,7 +33,7 @@ from airflow_provider_kling.payloads import (
     known_slugs,
     table,
 )
-from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
+from airflow_provider_kling.payloads.request import check_rendered, check_unrendered
 from airflow_provider_kling.segmind.errors import KlingPayloadError
 from airflow_provider_kling.simulator.catalogue import Catalogue
 

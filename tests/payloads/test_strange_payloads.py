@@ -7,7 +7,7 @@ import math
 import pytest
 
 from airflow_provider_kling.payloads import O1Image, V3TextToImage
-from airflow_provider_kling.payloads.checking import check_rendered, check_unrendered
+from airflow_provider_kling.payloads.request import check_rendered, check_unrendered
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import KlingPayloadError
 from airflow_provider_kling.segmind.settings import Settings

@@ -13,8 +13,8 @@ import av
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from airflow_provider_kling.simulator import filming
 from airflow_provider_kling.simulator.catalogue import Catalogue
+from airflow_provider_kling.simulator.drawing import film as films
 
 HEIGHT = 72
 
@@ -221,15 +221,13 @@ def test_a_picture_is_neither_a_film_nor_a_sound(client, robot, model, field, ot
 
 @pytest.mark.attack("Send the simulator a list of files on its machine as a film", "it opens none of them")
 def test_a_list_of_local_files_is_no_film(tmp_path):
-    filming.write(
-        tmp_path / "film.mp4", iter([Image.new("RGB", (128, 60))] * 3), Image.new("RGB", (128, 12)), (128, 72)
-    )
+    films.write(tmp_path / "film.mp4", iter([Image.new("RGB", (128, 60))] * 3), Image.new("RGB", (128, 12)), (128, 72))
     (tmp_path / "list").write_text("ffconcat version 1.0\nfile film.mp4\n")
     with av.open(str(tmp_path / "list")) as film:
         assert next(film.decode(video=0)).width == 128  # FFmpeg would
-    assert filming.shape_of(tmp_path / "film.mp4") == (128, 72)
+    assert films.shape_of(tmp_path / "film.mp4") == (128, 72)
     with pytest.raises(av.FFmpegError):
-        filming.shape_of(tmp_path / "list")
+        films.shape_of(tmp_path / "list")
 
 
 def test_a_film_is_not_a_picture(client, film):

@@ -9,7 +9,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_kling.payloads.checking import Request
+from airflow_provider_kling.payloads.request import Request
 from airflow_provider_kling.segmind.errors import KlingPayloadError
 from airflow_provider_kling.storage.allowed_paths import UPLOAD_ALLOWED_PATHS, Named
 from airflow_provider_kling.storage.asset_events import folder_asset

@@ -11,7 +11,7 @@ from PIL import Image
 
 from airflow_provider_kling.payloads.limits import LARGEST_UPLOAD, Media
 from airflow_provider_kling.storage.open_files import UnfitFileError
-from airflow_provider_kling.uploads.source_files import expanded, objection, stage
+from airflow_provider_kling.uploads.source_files import expanded, reason_it_does_not_fit, stage
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_is_not_there_or_cannot_be_opened_says_so(tmp_path):
 )
 def test_a_file_is_held_against_what_a_field_takes(picture, media, fits):
     staged = stage(str(picture))
-    words = objection(staged, media)
+    words = reason_it_does_not_fit(staged, media)
     assert (words is None) == fits
     assert words is None or words.startswith("is image/png of ")
     staged.copy.close()
@@ -91,8 +91,8 @@ def test_a_file_is_held_against_what_a_field_takes(picture, media, fits):
 def test_a_file_that_cannot_be_decoded_is_refused_where_its_size_counts(tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    assert "cannot be decoded" in objection(stage(str(broken)), Media(width=(1, 9)))
-    assert objection(stage(str(broken)), Media()) is None
+    assert "cannot be decoded" in reason_it_does_not_fit(stage(str(broken)), Media(width=(1, 9)))
+    assert reason_it_does_not_fit(stage(str(broken)), Media()) is None
 
 
 def test_a_pattern_stands_for_the_files_that_match_sorted(tmp_path):

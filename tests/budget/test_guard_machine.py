@@ -13,7 +13,7 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 
 from airflow_provider_kling.budget.guard import BatchBalance, BudgetGuard
 from airflow_provider_kling.submission import steps
-from tests.segmind.test_submission_machine import EXAMPLES, HUNTS, MODEL, STEPS, Job, Task, World
+from tests.submission.test_submission_machine import EXAMPLES, HUNTS, MODEL, STEPS, Job, Task, World
 
 PRICE = 1.0
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import av
 from PIL import Image, ImageDraw, ImageOps
 
-from airflow_provider_kling.simulator.caption import mark, picture_height
-from airflow_provider_kling.simulator.composing import overlay
-from airflow_provider_kling.simulator.opening import opened
+from airflow_provider_kling.simulator.drawing.caption import mark, picture_height
+from airflow_provider_kling.simulator.drawing.composite import overlay
+from airflow_provider_kling.simulator.open_media import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

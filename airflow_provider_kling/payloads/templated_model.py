@@ -48,7 +48,7 @@ def refuse_left_over(value: Any) -> None:
         )
 
 
-class Checked(BaseModel):
+class TemplatedModel(BaseModel):
     """
     Pydantic's model with templates left alone and refusals in one line.
 
@@ -117,7 +117,7 @@ def refuse_unsendable(label: str, parameters: dict[str, Any]) -> None:
 
 def _stands_for_something(value: Any) -> bool:
     """Whether a value is replaced before it is sent: a reference, a file's path, a part that was checked itself."""
-    return isinstance(value, Checked) or is_template(value) or is_path(value)
+    return isinstance(value, TemplatedModel) or is_template(value) or is_path(value)
 
 
 def nearest(name: str, known: list[str]) -> str | None:
@@ -126,14 +126,14 @@ def nearest(name: str, known: list[str]) -> str | None:
 
 
 def _unwrapped(value: Any) -> Any:
-    if isinstance(value, Checked):
+    if isinstance(value, TemplatedModel):
         return value.to_request()
     if isinstance(value, list):
         return [_unwrapped(item) for item in value]
     return value
 
 
-def _refusal(checked: type[Checked], exc: ValidationError) -> KlingPayloadError:
+def _refusal(checked: type[TemplatedModel], exc: ValidationError) -> KlingPayloadError:
     lines, fields = [], []
     for error in exc.errors(include_url=False):
         place = ".".join(str(part) for part in error["loc"])
@@ -143,7 +143,7 @@ def _refusal(checked: type[Checked], exc: ValidationError) -> KlingPayloadError:
     return KlingPayloadError(f"{checked.label()}: {'; '.join(lines)}.", fields=list(dict.fromkeys(fields)))
 
 
-def _in_words(checked: type[Checked], error: Any) -> str:
+def _in_words(checked: type[TemplatedModel], error: Any) -> str:
     given = error["input"]
     match error["type"]:
         case "extra_forbidden":
@@ -166,7 +166,7 @@ def _in_words(checked: type[Checked], error: Any) -> str:
             return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {shown(given)}"
 
 
-def _misspelt(checked: type[Checked], error: Any) -> str:
+def _misspelt(checked: type[TemplatedModel], error: Any) -> str:
     """Return which unknown parameter may be meant for one that is missing, where unknown ones are not refused."""
     if checked.model_config.get("extra") != "allow" or len(error["loc"]) > 1:
         return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.base import KlingPayload
-from airflow_provider_kling.payloads.checked import refuse_left_over, refuse_unsendable
+from airflow_provider_kling.payloads.templated_model import refuse_left_over, refuse_unsendable
 from airflow_provider_kling.payloads.templates import as_plain, is_template
 from airflow_provider_kling.segmind.errors import KlingPayloadError, SegmindInputError
 from airflow_provider_kling.segmind.identifiers import checked_slug

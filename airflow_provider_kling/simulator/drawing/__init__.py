@@ -1,0 +1,1 @@
+"""How the simulator draws pictures and films."""
