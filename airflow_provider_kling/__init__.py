@@ -5,16 +5,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 __version__ = "0.1.0"
 
-#: Asked of the installed packages, not of Airflow: nothing of it may be imported while it looks for its providers.
+#: Checked against the installed packages: Airflow must not be imported while it discovers its providers.
 _OLDEST_AIRFLOW = (2, 11)
-#: The first versions of Airflow 3 offer tasks another way to ask their supervisor.
+#: In the first versions of Airflow 3, tasks talk to their supervisor in another way.
 _OTHER_AIRFLOWS = {(3, 0, 0), (3, 0, 1), (3, 0, 2)}
 
 
 def _check_airflow() -> None:
     try:
         installed = version("apache-airflow")
-    except PackageNotFoundError:  # Airflow's parts without the whole, which is Airflow 3; or the simulator alone
+    except PackageNotFoundError:  # Airflow 3's parts without the apache-airflow package; or the simulator alone
         return
     numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:3])
     if numbers < _OLDEST_AIRFLOW or numbers in _OTHER_AIRFLOWS:

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_kling``: the command line without Airflow's own around it."""
+"""``python -m airflow_provider_kling``: the command line without Airflow's own."""
 
 import sys
 

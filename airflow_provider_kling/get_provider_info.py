@@ -1,9 +1,9 @@
 """
 What Airflow reads to find the provider.
 
-It imports nothing: Airflow may ask before its own configuration is ready. The fields of the
-connection form stand here for Airflow 3.2 and newer; :mod:`airflow_provider_kling.hooks.segmind`
-hands the same ones to older versions.
+It imports nothing: Airflow may call it before its own configuration is ready. The fields of the connection form are
+defined here for Airflow 3.2 and newer; :mod:`airflow_provider_kling.hooks.segmind` passes the same ones to older
+versions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONFIG_SECTION = "kling"
 UPLOAD_ALLOWED_PATHS = "upload_allowed_paths"
 STORE_ALLOWED_PATHS = "store_allowed_paths"
 
-#: Fields of the connection that are kept in its extra, as JSON schema.
+#: Fields that are stored in the connection's extra, as JSON schema.
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "timeout": {
         "label": "Timeout in seconds",
@@ -64,13 +64,13 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 #: What may be set in Airflow's config.
 CONFIG: dict[str, Any] = {
     CONFIG_SECTION: {
-        "description": "What may be named by who did not write the DAG: in a run's parameters, XComs, names of files.",
+        "description": "Paths that come from outside the DAG file: from a run's parameters, XComs or file names.",
         "options": {
             UPLOAD_ALLOWED_PATHS: {
                 "description": (
-                    "Folders whose files may be uploaded to Segmind whoever names them, besides those that stand in "
+                    "Folders with files that may be uploaded to Segmind whoever names them, besides those written in "
                     "the DAG file: absolute paths and URLs, the storage connection included, separated by commas or "
-                    "newlines. What is uploaded can be read by whoever knows its address, and cannot be deleted."
+                    "newlines. Anybody who knows the address of an uploaded file can read it; it cannot be deleted."
                 ),
                 "version_added": "0.1.0",
                 "type": "string",
@@ -79,8 +79,8 @@ CONFIG: dict[str, Any] = {
             },
             STORE_ALLOWED_PATHS: {
                 "description": (
-                    "Folders below which results may be saved whoever names them, besides those that stand in the DAG "
-                    "file; written as in upload_allowed_paths."
+                    "Folders below which results may be saved whoever names them, besides those written in the DAG "
+                    "file; in the format of upload_allowed_paths."
                 ),
                 "version_added": "0.1.0",
                 "type": "string",
@@ -99,7 +99,7 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Kling on Segmind",
         "description": (
             "Kling image and video models, served by `Segmind <https://www.segmind.com/>`__: submit a generation, "
-            "wait for it without a worker, hand the result to the next step.\n"
+            "wait for it without a worker, pass the result to the next step.\n"
         ),
         "integrations": [
             {

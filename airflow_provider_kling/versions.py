@@ -1,4 +1,4 @@
-"""What only some Airflow versions can do, and what stands in for it elsewhere."""
+"""What only some Airflow versions can do, and its replacements for the others."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 _VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
-#: Whether tasks ask an API server, in place of the database.
+#: Whether tasks use an API server instead of the database.
 AIRFLOW_3 = _VERSION >= (3, 0)
 #: Whether a task can start and end in the triggerer, with its templates rendered and its XComs pushed.
 RUNS_IN_TRIGGERER = _VERSION >= (3, 3)
-#: Whether a task's state is still there after the task was cleared. From 3.4 on a clear discards it; a deployment may
-#: have it discarded at the success already.
+#: Whether a task's state survives a clear of the task. From 3.4 on a clear discards it; a deployment may be configured
+#: to discard it on success.
 STATE_OUTLIVES_A_CLEAR = _VERSION == (3, 3) and not conf.getboolean("state_store", "clear_on_success", fallback=False)
-#: Whether Airflow may retry, or fail, a task whose success it has counted.
+#: Whether Airflow may retry, or fail, a task that it has marked as success.
 RETRIES_WHAT_SUCCEEDED = _VERSION < (3, 0)
-#: Of how many other runs of the DAG a task asks what they have submitted.
+#: In how many other runs of the DAG a task searches for submissions.
 RUNS = 50
-#: Airflow 3 tells the states of all task instances of a DAG or of none: more than that are not asked for.
+#: Airflow 3 returns the states of all task instances of a DAG or of none; more than this many are not requested.
 MOST_INSTANCES = 20_000
 _RUN_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
 
 def mask(secrets: Sequence[str]) -> None:
-    """Have Airflow hide these in the logs of this process, and of the one that watches over it."""
+    """Make Airflow mask these in the logs of this process and of its supervisor."""
     if _VERSION < (3, 0):
         module = "airflow.utils.log.secrets_masker"
     elif _VERSION < (3, 1):
@@ -54,7 +54,7 @@ class TaskStateStore(Protocol):
         """Store the value."""
 
     def delete(self, key: str) -> None:
-        """Forget the value."""
+        """Delete the value."""
 
 
 def task_state_store(context: Context) -> TaskStateStore | None:
@@ -65,12 +65,12 @@ def task_state_store(context: Context) -> TaskStateStore | None:
 
 def when_counted(context: Context, callback: Callable[[], None]) -> None:
     """
-    Have the callback called once Airflow has counted the running task as successful.
+    Call the callback once Airflow has marked the running task as success.
 
-    Airflow 3 runs ``on_success_callback`` after that, and also where its API server has refused the success, because a
-    user has cleared the task meanwhile or its assets cannot be registered (tried on 3.3.2): so the state is asked for.
-    Airflow 2 runs it before, and commits what it writes before it commits the success (a kill in between was seen to
-    leave the one without the other); there a listener is told afterwards.
+    Airflow 3 runs ``on_success_callback`` after that, but also where its API server has refused the success, because a
+    user has cleared the task meanwhile or its assets cannot be registered (tried on 3.3.2): so the state is read first.
+    Airflow 2 runs it before, and commits its writes before it commits the success (a kill in between was seen to leave
+    only one of them); there a listener is called afterwards.
     """
     if _VERSION < (3, 0):
         _listen_for_success(context["ti"], callback)
@@ -86,7 +86,7 @@ def when_counted(context: Context, callback: Callable[[], None]) -> None:
 
 
 def call_on_failure(context: Context, callback: Callable[[], None]) -> None:
-    """Have the callback called when the running task fails for good, as Airflow has it, and not when it is retried."""
+    """Call the callback when Airflow marks the running task as failed, but not when it will retry the task."""
     task: Any = context["task"]
     own = task.on_failure_callback or []
     task.on_failure_callback = [*(own if isinstance(own, list | tuple) else [own]), lambda _: callback()]
@@ -126,12 +126,12 @@ def push_from_trigger(ti: Any, xcoms: Mapping[str, Any], links: Mapping[str, str
     """
     Push XComs from a trigger, through the deployment's XCom backend, as a task does (Airflow 3.3 and later).
 
-    It blocks: call it in a thread. The XComs of a ``TaskSuccessEvent`` are no way: Airflow 3.3 encodes those once more
-    than a task decodes, and no XCom backend sees them (tried on 3.3.2).
+    It blocks: call it in a thread. The XComs of a ``TaskSuccessEvent`` cannot be used: Airflow 3.3 encodes those once
+    more than a task decodes, and no XCom backend sees them (tried on 3.3.2).
 
-    :param ti: of the trigger.
+    :param ti: the trigger's task instance.
     :param xcoms: by key.
-    :param links: what the UI reads from its own database, whichever backend is configured; by key.
+    :param links: by key; values that the UI reads from its own database, whichever backend is configured.
     """
     from airflow.sdk.bases.xcom import BaseXCom
     from airflow.sdk.execution_time.xcom import XCom
@@ -150,7 +150,7 @@ def delete_xcoms(ti: Any, keys: Iterable[str]) -> None:
 
 
 def mapped_instances(context: Context) -> int:
-    """Return how many instances the task is mapped to in this run; 1 where it is not mapped."""
+    """Return how many instances the task is mapped to in this run; 1 if it is not mapped."""
     ti = context["ti"]
     if ti.map_index in {None, -1}:
         return 1
@@ -176,9 +176,9 @@ def mapped_over(expand_input: Any, context: Context) -> Mapping[str, Any]:
 
 def running_instances(context: Context, task_ids: Sequence[str], *, retried: bool) -> list[str]:
     """
-    Return which instances of the tasks run now in this run: ``submit`` or ``submit[3]``.
+    Return the instances of the tasks that are running in this DAG run: ``submit`` or ``submit[3]``.
 
-    :param retried: whether those that are to be retried count too.
+    :param retried: whether those that are up for retry count too.
     """
     ti: Any = context["ti"]
     begun = ["running", "restarting", *(["up_for_retry"] if retried else [])]
@@ -189,8 +189,8 @@ def running_instances(context: Context, task_ids: Sequence[str], *, retried: boo
             for one in instances
             if one.task_id in task_ids
         ]
-    # Airflow calls the second instance of a mapped task "clip" and a task "clip_1" the same: such a task is asked for
-    # alone.
+    # Airflow gives the second instance of a mapped task "clip" and a task "clip_1" the same name: such a task is
+    # queried alone.
     alone = [name for name in task_ids if name.rpartition("_")[0] in task_ids and name.rpartition("_")[2].isdigit()]
     found: list[str] = []
     for asked in [[name for name in task_ids if name not in alone], *([name] for name in alone)]:
@@ -203,9 +203,9 @@ def running_instances(context: Context, task_ids: Sequence[str], *, retried: boo
 
 def known_asset(context: Context, asset: Asset) -> Asset | None:
     """
-    Return the asset with this URI, under the name that a DAG gives it; None where no DAG names it.
+    Return the asset with this URI, under the name that a DAG gives it; None if no DAG names it.
 
-    Airflow 2 does not tell, and passes over the events of what it does not know; Airflow 3.0 fails the task for them.
+    Airflow 2 does not say, and ignores events of unknown assets; Airflow 3.0 fails the task for them.
     """
     if _VERSION < (3, 0):
         return asset
@@ -220,10 +220,10 @@ def known_asset(context: Context, asset: Asset) -> Asset | None:
 
 def add_alias_event(context: Context, alias: AssetAlias, asset: Asset, facts: Mapping[str, Any]) -> None:
     """
-    Add an event of an asset to those of an alias, which has to be among the task's outlets.
+    Add an asset's event to an alias, which has to be among the task's outlets.
 
-    Airflow 2 and 3.0 take plain values only, so the rest is JSON text there. Airflow 2 fails where the alias is not in
-    its database: a scheduler puts it there, ``dag.test()`` does not.
+    Airflow 2 and 3.0 accept plain values only, so other values become JSON text there. Airflow 2 fails if the alias is
+    not in its database: a scheduler adds it, ``dag.test()`` does not.
     """
     extra = dict(facts)
     if _VERSION < (3, 1):
@@ -247,9 +247,9 @@ def other_runs(context: Context, task_ids: Sequence[str]) -> list[str] | None:
     """
     Return the ids of the DAG's other runs in which one of the tasks may have submitted lately, at most :data:`RUNS`.
 
-    None where the DAG has too long a past: :data:`MOST_INSTANCES`. Airflow 3 tells a task no times of other runs, so
-    there they are those of which a task is not at its end, and then
-    those with the latest dates in their ids. On Airflow 2 they are those with the latest XComs.
+    None if the DAG has too many task instances: :data:`MOST_INSTANCES`. Airflow 3 gives a task no times of other runs.
+    There, the runs with an unfinished task come first, then those with the latest dates in their ids. On Airflow 2 the
+    runs with the latest XComs come first.
     """
     ti: Any = context["ti"]
     if _VERSION < (3, 0):
@@ -293,5 +293,5 @@ def xcoms_of_run(context: Context, run_id: str, task_ids: Sequence[str], key: st
 
     with create_session() as session:
         found = XCom.get_many(run_id=run_id, key=key, task_ids=task_ids, dag_ids=ti.dag_id, session=session)
-        # As xcom_pull reads them: what an XCom loads by itself is the short form that a backend shows in the UI.
+        # As xcom_pull does: an XCom row by itself loads only the short form that a backend shows in the UI.
         return [XCom.deserialize_value(row) for row in found.with_entities(XCom.value)]

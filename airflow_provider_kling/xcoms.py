@@ -1,8 +1,8 @@
 """
-What tasks tell each other by XComs: under which keys, in what form, and who is asked.
+The XComs by which tasks share what they know: their keys, their form, and which tasks are read.
 
-Public, for the author of a DAG: of a submit its return value, ``model`` and ``submitted_at``; of a wait its return
-value, ``url``, ``urls``, ``cost`` and ``metrics``. All others are this package's own, and begin with ``kling_``.
+Public, for the author of a DAG: a submit's return value, ``model`` and ``submitted_at``; a wait's return value,
+``url``, ``urls``, ``cost`` and ``metrics``. All others are this package's own, and begin with ``kling_``.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Where the record of a submission stands in the task's state, and as an XCom for sibling tasks.
+#: The key of a submission's record in the task's state, and of its XCom for sibling tasks.
 RECORD_KEY = "kling_submission"
-#: The XCom by which a task tells which file is behind a link: ``{link: {"path", "sidecar", "sha256"}}``.
+#: The XCom that shows which file is behind a link: ``{link: {"path", "sidecar", "sha256"}}``.
 FILES_KEY = "kling_files"
-#: The XCom by which the tasks of a run know what a job cost.
+#: The XCom that shows the tasks of a run what a job cost.
 BILL_KEY = "kling_bill"
-#: The XCom by which a task shows the claims and the bills of all iterations of a loop before its own.
+#: The XCom with the claims and the bills of all loop iterations before the task's own.
 EARLIER_KEY = "kling_earlier_iterations"
-#: What only this provider tells, so that an answer is not believed: the saved files of a result, and, where an author
-#: has each key of a result pushed, what tasks tell each other, or Airflow.
+#: Names that only this provider or Airflow may set, and that are removed from an answer: the saved files of a result,
+#: and keys that tasks or Airflow read, in case an author has each key of a result pushed.
 _OURS = re.compile(r"files|return_value|submitted_at|kling_.*|_link_.*|skipmixin_key", re.DOTALL)
-#: Of an answer's names those that are handed on, and how many: where an author has each key of a result pushed, a name
-#: becomes a part of a path of Airflow's own API, which takes ``..`` and ``%2f`` for what they are.
+#: Which names of an answer are passed on, and how many at most: where an author has each key of a result pushed, a name
+#: becomes part of a path of Airflow's own API, which interprets ``..`` and ``%2f``.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 MOST_NAMES = 64
 
 
 class Traceable:
-    """Marks an operator whose result, or whose ``FILES_KEY``, tells later tasks what is behind a link."""
+    """Marks an operator with a result or a ``FILES_KEY`` that shows later tasks what is behind a link."""
 
 
 class Uploader(Traceable):
@@ -55,7 +55,7 @@ class Submitter(Uploader):
 
 
 class TellsCost:
-    """Marks an operator that tells what a job cost, so that submitting tasks and the run's sum find it."""
+    """Marks an operator that publishes what a job cost, for submitting tasks and for the run's total."""
 
 
 def batch_name(context: Context) -> str:
@@ -82,11 +82,11 @@ def siblings(dag: DAG, kind: type) -> list[str]:
 
 class OtherRuns:
     """
-    What tasks show in the DAG's other runs, in those that may still be of the same time.
+    What tasks have published in the DAG's other runs, in those that may overlap this one in time.
 
-    Which runs these are is asked once: Airflow 3 reads the states of all that the DAG has ever run for it.
+    The list of these runs is read once: for it, Airflow 3 reads the states of everything the DAG has ever run.
 
-    :param task_ids: the tasks that are asked about.
+    :param task_ids: the tasks to read.
     """
 
     def __init__(self, context: Context, task_ids: Sequence[str]) -> None:
@@ -96,10 +96,10 @@ class OtherRuns:
 
     def claims(self, *, leave_out: bool) -> list[Any]:
         """
-        Return what they show.
+        Return what the tasks have published.
 
         :param leave_out: whether what cannot be read is left out, with a warning.
-        :raises Exception: it cannot be read; an XCom backend may raise anything, for a run long gone too.
+        :raises Exception: it cannot be read; an XCom backend may raise anything, also for an old run.
         """
         try:
             if self._runs is None:
@@ -107,7 +107,7 @@ class OtherRuns:
         except Exception as exc:
             if not leave_out:
                 raise
-            log.warning("What other runs have submitted cannot be asked (%s), so they are left out.", one_line(exc))
+            log.warning("What other runs have submitted cannot be read (%s), so they are left out.", one_line(exc))
             return []
         found: list[Any] = []
         for run_id in self._runs:
@@ -116,22 +116,22 @@ class OtherRuns:
             except Exception as exc:
                 if not leave_out:
                     raise
-                log.warning("What the run %s has submitted is unread (%s), so it is left out.", run_id, one_line(exc))
+                log.warning("What run %s has submitted cannot be read (%s), so it is left out.", run_id, one_line(exc))
         return [claim for claim in found if claim]
 
     def _asked(self) -> list[str]:
         runs = other_runs(self._context, self._task_ids)
         if runs is None:
             log.warning(
-                "Other runs are not asked what they have submitted: Airflow would read the states of more than %d task "
-                "instances for it. `airflow db clean` removes old ones.",
+                "Other runs are not searched for submissions: Airflow would have to read the states of more than %d "
+                "task instances. `airflow db clean` removes old ones.",
                 MOST_INSTANCES,
             )
         return runs or []
 
 
 def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:
-    """Return what tasks of the run show their siblings under a key, each mapped instance for itself."""
+    """Return what tasks of the run have published under a key, one value for each mapped instance."""
     return [value for value in ti.xcom_pull(task_ids=task_ids, key=key) if value] if task_ids else []
 
 
@@ -139,7 +139,7 @@ def of_result(request_id: str, model: str | None, result: Result) -> dict[str, A
     """
     Return the XComs of a COMPLETED job by their keys.
 
-    ``return_value`` holds the whole result; ``url`` is left out where no file is recognised. ``kling_bill``
+    ``return_value`` holds the whole result; ``url`` is left out if no file is recognised. ``kling_bill``
     is for tasks that count what the run costs.
     """
     from airflow_provider_kling.budget.costs import Bill
@@ -176,7 +176,7 @@ class Earlier:
 
     :param claims: what they have submitted.
     :param bills: what it cost.
-    :param known: False where the iteration just before did not submit, so that nothing tells of those before it.
+    :param known: False if the previous iteration did not submit, so that those before it are unknown.
     """
 
     claims: list[Any] = field(default_factory=list)
@@ -184,13 +184,13 @@ class Earlier:
     known: bool = True
 
     def show(self, context: Context) -> None:
-        """Hand it on to the next iteration, where there may be one."""
+        """Publish it for the next iteration, where there may be one."""
         if context.get("loop") is not None and self.known:
             context["ti"].xcom_push(key=EARLIER_KEY, value={"claims": self.claims, "bills": self.bills})
 
 
 def earlier_iterations(context: Context, submitters: Sequence[str], cost_tellers: Sequence[str]) -> Earlier:
-    """Return what the iterations before this one have done; nothing, where the task is in no loop."""
+    """Return what the iterations before this one have done; nothing if the task is not in a loop."""
     loop: Any = context.get("loop")
     if loop is None or loop.index == 0:
         return Earlier()
@@ -198,7 +198,7 @@ def earlier_iterations(context: Context, submitters: Sequence[str], cost_tellers
     shown = _published_before(context, inside, EARLIER_KEY)
     if not shown:
         return Earlier(known=False)
-    before = shown[0]  # the tasks of an iteration all saw the same, which was over
+    before = shown[0]  # all tasks of an iteration show the same: what came before it
     return Earlier(
         [*before["claims"], *_published_before(context, inside, RECORD_KEY)],
         [*before["bills"], *_published_before(context, _in_loop_of(context, cost_tellers), BILL_KEY)],
@@ -216,7 +216,7 @@ def _published_before(context: Context, task_ids: Iterable[str], key: str) -> li
     """
     Return what tasks of the running task's loop published in the iteration before this one.
 
-    Airflow shows no other. ``loop.previous`` reads the return value of the loop's last task in the same way.
+    Airflow shows no other iteration. ``loop.previous`` reads the return value of the loop's last task in the same way.
     """
     from airflow.sdk.definitions.xcom_arg import PlainXComArg
     from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence

@@ -1,4 +1,4 @@
-"""What the jobs of one DAG run may cost, and what they did."""
+"""The cost limit of one DAG run, and what its jobs have cost."""
 
 from airflow_provider_kling.budget.kling_budget import KlingBudget
 

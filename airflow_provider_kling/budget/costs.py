@@ -1,4 +1,4 @@
-"""What the jobs of a run cost: bills where they are known, and what may still be billed where they are not."""
+"""What the jobs of a run cost: the bill where it is known, else the most that may still be billed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class Bill(BaseModel):
     """
-    What a finished job cost, as the task that waited for it tells.
+    What a finished job cost, as the task that waited for it reports.
 
     :param cost: in US dollars; None where Segmind does not say. A FAILED job that was not charged costs 0.
     """
@@ -40,9 +40,9 @@ class Spent:
     """
     What the jobs of a run cost, in US dollars.
 
-    :param billed: the jobs whose bill is known, and those that a cleared task had before.
-    :param in_flight: the others, at the most.
-    :param unpriced: the tasks whose job may cost anything.
+    :param billed: the jobs with a known bill, and a cleared task's earlier jobs.
+    :param in_flight: the other jobs, at most.
+    :param unpriced: the tasks with a job of unknown cost.
     """
 
     billed: float = 0.0
@@ -53,7 +53,7 @@ class Spent:
 
     @property
     def total(self) -> float:
-        """What is gone or may be."""
+        """What has been billed or may be."""
         return self.billed + self.in_flight
 
     def __str__(self) -> str:
@@ -64,12 +64,12 @@ class Spent:
 
 
 def is_asking(record: Record) -> bool:
-    """Whether the submission is between its intent and Segmind's answer: it may still not be sent."""
+    """Whether the submission has shown its intent but has no answer yet; it may never be sent."""
     return record.request_id is None and not record.unclear
 
 
 def tally(claims: Iterable[Claim], bills: Mapping[str, Bill], prices: Mapping[str, float]) -> Spent:
-    """Add up what the jobs behind some claims cost or may cost."""
+    """Add up what the jobs of some claims cost or may cost."""
     billed = in_flight = 0.0
     billed_jobs = in_flight_jobs = 0
     unpriced = []
@@ -94,9 +94,9 @@ def tally(claims: Iterable[Claim], bills: Mapping[str, Bill], prices: Mapping[st
 
 def former_cost(record: Record | None, bills: Mapping[str, Bill], *, gone: bool) -> float:
     """
-    Return what a task's earlier jobs in this run cost, once it submits a new one.
+    Return what a task's earlier jobs in this run cost, for when it submits a new one.
 
-    :param gone: whether it is known that the record's intent has become no job.
+    :param gone: whether the record's intent is known to have led to no job.
     """
     if record is None:
         return 0.0
@@ -105,7 +105,7 @@ def former_cost(record: Record | None, bills: Mapping[str, Bill], *, gone: bool)
 
 
 def cost_of(record: Record, bills: Mapping[str, Bill]) -> float | None:
-    """Return what a task's job was billed, where a bill or, after a clear that has deleted that, the record tells."""
+    """Return what a task's job was billed: from its bill, or from the record if a clear has deleted the bill."""
     if record.request_id is None:
         return None
     bill = bills.get(canonical_id(record.request_id))
@@ -113,14 +113,14 @@ def cost_of(record: Record, bills: Mapping[str, Bill]) -> float | None:
 
 
 def bill_of(request_id: str, model: str | None, job: Status) -> Bill:
-    """Return the bill of a job as Segmind tells of it: one that FAILED costs nothing unless it says so."""
+    """Return a job's bill as Segmind reports it; a FAILED job costs nothing unless a cost is given."""
     failed = job.status is JobStatus.FAILED
     known = job.metrics.cost if job.status.is_terminal else None
     return Bill(request_id=request_id, model=model, cost=known or 0.0 if failed else known, failed=failed)
 
 
 def read_bills(published: Iterable[Any]) -> dict[str, Bill]:
-    """Return bills by their jobs; what is no bill is none."""
+    """Return the bills by request id; values that are not bills are skipped."""
     bills = {}
     for value in published:
         try:

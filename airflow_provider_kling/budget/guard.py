@@ -4,10 +4,10 @@ Whether a submission may be paid: the one decision behind ``max_cost`` and a run
 There is no lock between tasks. Each shows its intent to its siblings before it reads theirs, so of two
 that ask at once at least one sees the other. What must not be relaxed:
 
-* What a job may cost is its estimate's high figure until its bill is known.
-* A task goes on only when all that it sees, its own job included, fits. Whoever cannot fit behind those
-  that asked before it withdraws its intent, so that the first ones fit.
-* What cannot be priced is never taken to be free.
+* A job counts at its estimate's high figure until its bill is known.
+* A task proceeds only when everything it sees, its own job included, fits the limit. A task that does not fit after
+  those that asked before it withdraws its intent, so that the first ones fit.
+* A job without a known price never counts as free.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: How long an attempt waits for siblings that have not sent yet: longer than a POST waits for its answer.
 PATIENCE = timedelta(seconds=90)
-#: Seconds until it looks at them again, about; each pause is longer than the one before.
+#: Seconds until it reads their claims again, roughly; each pause is longer than the one before.
 FIRST_PAUSE = 0.4
 LONGEST_PAUSE = 5.0
 
@@ -48,10 +48,10 @@ class Pay:
 @dataclass(frozen=True, slots=True)
 class CheckBalance:
     """
-    It may be, if the balance covers what is left to start of the task's instances.
+    The job may be submitted if the balance covers the task's instances that are still to be started.
 
-    :param started: how many of them have a job already.
-    :param left: what the run's limit leaves for them.
+    :param started: how many instances already have a job.
+    :param left: what the run's limit leaves for the others.
     """
 
     started: int
@@ -68,12 +68,12 @@ class BatchBalance:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """It fits behind those that asked before it: keep the intent and look again."""
+    """The job fits after those that asked before it: leave the intent published and read the claims again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GiveWay:
-    """It does not fit behind those that asked before it: withdraw the intent, and show it again once it would."""
+    """The job does not fit after those that asked before it: withdraw the intent, and publish it again once it fits."""
 
 
 Verdict = Pay | CheckBalance | Hold | GiveWay
@@ -82,18 +82,18 @@ Verdict = Pay | CheckBalance | Hold | GiveWay
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetGuard:
     """
-    What one submission may cost, and who draws on the same money.
+    What one submission may cost, and which jobs share its limit.
 
     :param model: the model's slug.
-    :param high: US dollars that the job costs at the most; None where no price is known.
-    :param price: the same as a person is told it.
+    :param high: US dollars that the job costs at most; None if no price is known.
+    :param price: the same, as messages show it.
     :param max_cost: what the job may cost.
     :param limit: what all jobs of the run may cost.
-    :param prices: what a job costs at the most, by slug, where the user knows it.
-    :param batch: the task, whose mapped instances are started together.
-    :param blind: whether nothing tells what the run has spent in earlier iterations of the task's loop.
-    :param chance: a random number from 0 to 1, which keeps siblings from asking in step.
-    :param refusal: why there is no limit that could be kept, so that nothing is submitted.
+    :param prices: what a job costs at most, by slug, where the user has given it.
+    :param batch: the task; its mapped instances are started together.
+    :param blind: whether it is unknown what the run has spent in earlier iterations of the task's loop.
+    :param chance: returns a random number from 0 to 1, so that siblings do not ask at the same moments.
+    :param refusal: the error of a limit that is not valid; nothing is submitted.
     """
 
     model: str
@@ -109,24 +109,24 @@ class BudgetGuard:
 
     def refuse_alone(self) -> None:
         """
-        Refuse what cannot be paid whatever the siblings do.
+        Refuse a job that may not be paid, whatever the siblings do.
 
-        :raises KlingBudgetExceededError: the job's price is above ``max_cost`` or not known, or what was spent is not.
+        :raises KlingBudgetExceededError: the price exceeds ``max_cost`` or is unknown, or the run's spending is.
         """
         if self.refusal is not None:
             raise self.refusal
         if self.blind and self.limit is not None:
             raise KlingBudgetExceededError(
-                f"The budget of this DAG run is {dollars(self.limit)}, and what earlier iterations of this loop cost "
-                "is not known: no Kling task has submitted in the one just before, and Airflow shows no other. "
+                f"The budget of this DAG run is {dollars(self.limit)}, but the cost of this loop's earlier "
+                "iterations is unknown: no Kling task submitted in the previous one, and Airflow shows no other. "
                 "Nothing was sent. Submit in every iteration, or leave the budget out and set max_cost.",
                 limit=self.limit,
                 estimate=self.high,
             )
         if self.high is None:
             raise KlingBudgetExceededError(
-                f"What {self.model} costs is {self.price or 'not known'}, so {self._what()} cannot be kept. Nothing "
-                f"was sent. Name the price in budget=KlingBudget(prices={{{self.model!r}: …}}), or leave "
+                f"The cost of {self.model} is {self.price or 'unknown'}, so {self._what()} cannot be enforced. Nothing "
+                f"was sent. Give the price in budget=KlingBudget(prices={{{self.model!r}: …}}), or leave "
                 f"{self._what()} out.",
                 limit=self.max_cost if self.max_cost is not None else self.limit,
             )
@@ -137,11 +137,11 @@ class BudgetGuard:
         self, me: Claim, siblings: Sequence[Claim], bills: Mapping[str, Bill], *, patient: bool = True
     ) -> Verdict:
         """
-        Return what an attempt that has shown its intent does next.
+        Return what an attempt that has published its intent does next.
 
-        :param me: the intent as shown.
+        :param me: the intent as published.
         :param patient: whether there is time to wait for siblings.
-        :raises KlingBudgetExceededError: the job could break the limit.
+        :raises KlingBudgetExceededError: the job could exceed the limit.
         """
         own = self.high or 0.0
         asking = [claim for claim in siblings if is_asking(claim.record)]
@@ -171,7 +171,7 @@ class BudgetGuard:
 
     def refuse_for_balance(self, check: CheckBalance, funds: BatchBalance) -> None:
         """
-        Refuse to start what the balance does not cover, as far as the limit lets it be started.
+        Refuse to start a batch that the balance does not cover, as far as the limit allows the batch.
 
         :raises SegmindInsufficientCreditsError: naming the balance and the need.
         """
@@ -189,7 +189,7 @@ class BudgetGuard:
         )
 
     def pause(self, looks: int) -> float:
-        """Return how many seconds to wait after that many looks at the siblings."""
+        """Return how many seconds to wait after reading the siblings' claims so many times."""
         return min(FIRST_PAUSE * 1.5**looks, LONGEST_PAUSE) * (0.5 + self.chance())
 
     def _what(self) -> str:
@@ -202,7 +202,7 @@ class BudgetGuard:
         return KlingBudgetExceededError(
             f"The budget of this DAG run is {dollars(limit)}: {told}, and this job ({self.model}) may cost up to "
             f"{dollars(own)}, which is {dollars(told.total + own - limit)} too much. Nothing was sent. Raise "
-            "max_cost_per_dag_run, or make less in one run.",
+            "max_cost_per_dag_run, or submit fewer jobs in one run.",
             limit=limit,
             billed=round(told.billed, 6),
             in_flight=round(told.in_flight, 6),
@@ -215,8 +215,8 @@ class BudgetGuard:
         names = sorted({claim.record.model for claim in unpriced})
         more = f" and {len(unpriced) - 5} more" if len(unpriced) > 5 else ""  # noqa: PLR2004 as many as were shown
         return KlingBudgetExceededError(
-            f"What other jobs of this run may cost is not known: {shown}{more}; so its budget of "
-            f"{dollars(self.limit or 0.0)} cannot be kept. Nothing was sent. Name their prices in "
+            f"The cost of other jobs of this run is unknown: {shown}{more}; so its budget of "
+            f"{dollars(self.limit or 0.0)} cannot be enforced. Nothing was sent. Give their prices in "
             f"KlingBudget(prices={{{', '.join(f'{name!r}: …' for name in names)}}}).",
             limit=self.limit,
             estimate=self.high,

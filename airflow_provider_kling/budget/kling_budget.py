@@ -18,13 +18,13 @@ class KlingBudget:
     """
     What all Kling jobs of one DAG run may cost; share it as ``budget=``, or in the DAG's ``default_args``.
 
-    Before it submits, a task adds up what the run was billed, what its jobs in flight may cost at the
-    most, and its own job; above the limit it fails and sends nothing. A job counts at its estimate's high
-    figure until a sensor tells its bill; one that FAILED costs nothing.
+    Before it submits, a task adds up what the run was billed, what its jobs in flight may cost at most, and its own
+    job; if the sum exceeds the limit, it fails and sends nothing. A job counts at its estimate's high figure until a
+    sensor reports its bill; a FAILED job costs nothing.
 
     :param max_cost_per_dag_run: US dollars.
-    :param prices: US dollars that one job costs at the most, by the model's slug: for models without a
-        published price, and in place of a published one.
+    :param prices: US dollars that one job costs at most, by the model's slug: for models without a published price, or
+        in place of a published one.
     :raises SegmindInputError: a figure is not above 0.
     """
 
@@ -41,7 +41,7 @@ def checked_cost(name: str, value: object) -> float:
     """
     Return a figure in US dollars.
 
-    :raises SegmindInputError: it is no number above 0.
+    :raises SegmindInputError: it is not a number above 0.
     """
     try:
         amount = float(value)  # type: ignore[arg-type]  # what float() does not take is refused below

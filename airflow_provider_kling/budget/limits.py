@@ -26,13 +26,13 @@ _PRICED_BY = ("duration", "multi_prompt")
 
 def check_limits(max_cost: Any, budget: Any, *, model: Any, payload: Any) -> None:
     """
-    Refuse what is known to cost too much while the DAG file is parsed.
+    Refuse, while the DAG file is parsed, a job that is known to cost too much.
 
     :param payload: the payload as a dict or a template.
-    :raises SegmindInputError: a limit is no limit, or the payload's price is above it.
+    :raises SegmindInputError: a limit is not valid, or the payload's price exceeds it.
     """
     if budget is not None and not isinstance(budget, KlingBudget):
-        raise SegmindInputError(f"budget: {budget!r} is not a KlingBudget, as KlingBudget(max_cost_per_dag_run=5) is.")
+        raise SegmindInputError(f"budget: {budget!r} is not a KlingBudget; use KlingBudget(max_cost_per_dag_run=5).")
     if max_cost is None or is_template(max_cost):
         return
     limit = checked_cost("max_cost", max_cost)
@@ -56,12 +56,12 @@ def guard_for(
     is_limited: bool = False,
 ) -> tuple[float | None, BudgetGuard | None]:
     """
-    Return what a job costs at the most, and the guard that limits it where anything does.
+    Return what a job costs at most, and the guard that limits it; None without a limit.
 
     :param batch: see :func:`airflow_provider_kling.xcoms.batch_name`.
-    :param blind: whether nothing tells what earlier iterations of the task's loop cost.
-    :param is_limited: whether the author has given a ``max_cost``, whatever came of it.
-    :raises SegmindInputError: ``max_cost`` has rendered to something that is no price.
+    :param blind: whether the cost of earlier iterations of the task's loop is unknown.
+    :param is_limited: whether the author has given a ``max_cost``, whatever it has rendered to.
+    :raises SegmindInputError: ``max_cost`` has rendered to something that is not a price.
     """
     from airflow_provider_kling.budget.guard import BudgetGuard
 
@@ -77,8 +77,8 @@ def guard_for(
         return high, None
     unknown = list(request.payload.model_extra or ()) if request.payload else []
     if unknown and request.model not in (budget.prices if budget else {}):
-        # One may ask for nine pictures.
-        high, price = None, f"not known with parameters that its class does not know ({one_line(', '.join(unknown))})"
+        # An unknown parameter may ask for nine pictures.
+        high, price = None, f"unknown with parameters that its class does not know ({one_line(', '.join(unknown))})"
     return high, BudgetGuard(
         model=request.model,
         high=high,
@@ -93,14 +93,14 @@ def guard_for(
 
 
 def refusing_guard(model: str, error: SegmindInputError) -> BudgetGuard:
-    """Return the guard of a limit that is none: an earlier attempt's job is adopted, and nothing new is submitted."""
+    """Return the guard for an invalid limit: an earlier attempt's job is adopted, and nothing new is submitted."""
     from airflow_provider_kling.budget.guard import BudgetGuard
 
     return BudgetGuard(model=model, high=None, chance=random.random, refusal=error)
 
 
 def budgets(dag: DAG) -> list[KlingBudget]:
-    """Return the budgets that tasks of a DAG have, the tightest first."""
+    """Return the budgets of a DAG's tasks, the lowest first."""
     found = []
     for task in dag.task_dict.values():
         budget = getattr(task, "budget", None) or getattr(task, "partial_kwargs", {}).get("budget")
@@ -110,6 +110,6 @@ def budgets(dag: DAG) -> list[KlingBudget]:
 
 
 def _high(model: str, estimate: Estimate | None, budget: KlingBudget | None) -> float | None:
-    """Return what a job costs at the most: as the user says, else as it is published; None where nobody knows."""
+    """Return what a job costs at most: the user's price, else the published one; None if it is unknown."""
     published = estimate.high if estimate else None
     return published if budget is None else budget.prices.get(model, published)

@@ -1,4 +1,4 @@
-"""What the jobs of a run cost in the end, as a table and as numbers."""
+"""The final cost of a run's jobs, as a table and as numbers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RunCost:
     What a run cost.
 
     :param bills: of its jobs, by request id.
-    :param unclear: the tasks of which nobody knows whether their submit was accepted.
-    :param limit: the tightest budget of its tasks.
+    :param unclear: the tasks for which it is unknown whether their submit was accepted.
+    :param limit: the lowest budget of its tasks.
     """
 
     bills: Mapping[str, Bill]
@@ -36,11 +36,11 @@ class RunCost:
 
     @property
     def unknown(self) -> list[str]:
-        """The jobs whose cost is not known."""
+        """The jobs of unknown cost."""
         return [request_id for request_id, bill in self.bills.items() if bill.cost is None]
 
     def by_model(self) -> dict[str, dict[str, Any]]:
-        """Return the number of jobs and their cost for each model, the dearest first."""
+        """Return the number of jobs and their cost for each model, the most expensive first."""
         sums: dict[str, dict[str, Any]] = {}
         for bill in self.bills.values():
             row = sums.setdefault(bill.model or "unknown model", {"jobs": 0, "cost": 0.0})
@@ -59,9 +59,9 @@ class RunCost:
         if failed := sum(bill.failed for bill in self.bills.values()):
             yield f"FAILED: {failed} of them."
         if self.unknown:
-            yield f"Not known yet, and not in the total: {', '.join(self.unknown)}."
+            yield f"Cost not known yet, and not in the total: {', '.join(self.unknown)}."
         if self.unclear:
-            yield f"Whether these tasks have a job that is billed is not known: {', '.join(self.unclear)}."
+            yield f"It is unknown whether these tasks have a job that is billed: {', '.join(self.unclear)}."
         if self.limit is not None:
             yield f"Budget of the run: {dollars(self.limit)}, left: {dollars(max(0.0, self.limit - self.total))}."
 
@@ -105,5 +105,5 @@ def run_cost(claims: Sequence[Claim], bills: Mapping[str, Bill], *, limit: float
 
 
 def is_free(claim: Claim) -> bool:
-    """Whether it is known that no job came of the claim's last intent."""
+    """Whether the claim's last intent is known to have led to no job."""
     return claim.record.void

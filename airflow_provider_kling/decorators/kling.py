@@ -1,4 +1,4 @@
-"""``@task.kling``: a function that returns a payload, and the video or picture that is made of it."""
+"""``@task.kling``: makes a video or picture from the payload that a function returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Returned:
-    """Stands for what the function will return, as an XComArg does for what a task will."""
+    """A placeholder for what the function will return, as an XComArg is for what a task will return."""
 
     def __repr__(self) -> str:
         return "what the function returns"
@@ -39,11 +39,11 @@ class _Returned:
 
 
 class _KlingDecoratedOperator(DecoratedOperator, KlingGenerateOperator):
-    """Calls the function, and generates what it returned."""
+    """Calls the function, and generates from the payload that it returned."""
 
     custom_operator_name = "@task.kling"
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *KlingGenerateOperator.template_fields)
-    # What the function returned is shown where its template would have been.
+    # The rendered template fields show what the function returned.
     overwrite_rtif_after_execution = True
 
     def __init__(
@@ -59,11 +59,11 @@ class _KlingDecoratedOperator(DecoratedOperator, KlingGenerateOperator):
         )
 
     def execute(self, context: Context) -> Any:
-        """Call the function; then as :class:`KlingGenerateOperator`."""
+        """Call the function, then execute as :class:`KlingGenerateOperator` does."""
         from airflow_provider_kling.submission.earlier_attempt import publish_earlier
 
         publish_earlier(context)
-        # A copy: what the function is mapped over may be named as what the submit relies on, such as the task's state.
+        # A copy: op_kwargs may have the name of something that the submit relies on, such as the task's state.
         for_function = copy.copy(context)
         context_merge(for_function, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, for_function)
@@ -71,22 +71,22 @@ class _KlingDecoratedOperator(DecoratedOperator, KlingGenerateOperator):
         try:
             self.payload, self.model = check_unrendered(returned, self.model)
         except SegmindInputError as error:
-            fail(self, error.followed_by("It is what the function returned; correct that, then clear this task."))
+            fail(self, error.followed_by("This is what the function returned; correct that, then clear this task."))
         return super().execute(context)
 
 
 def kling_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
     """
-    Make a task of a function that returns a payload: an instance of a payload class, or a dict.
+    Turn a function that returns a payload, an instance of a payload class or a dict, into a task.
 
-    The function is called again by each retry. It has to return the same for the same run: another payload is another
-    job, paid for once more. A task downstream gets the result, as of :class:`KlingGenerateOperator`.
+    Each retry calls the function again. It has to return the same payload for the same run: another payload is another
+    job, and is paid for again. A downstream task gets the result, as from :class:`KlingGenerateOperator`.
 
     :param python_callable: the function.
-    :param kwargs: arguments of :class:`KlingGenerateOperator`; ``model`` is needed.
+    :param kwargs: arguments of :class:`KlingGenerateOperator`; ``model`` is required.
     """
     if (store := as_store(kwargs.get("store"))) is not None:
-        # Also of a task that is mapped, which makes no operator before it runs.
+        # Set here for mapped tasks too: their operators are not created before they run.
         kwargs["outlets"] = outlets_for(store.destination, kwargs.get("outlets"))
     # The function's dict is the payload, not the task's outputs.
     return task_decorator_factory(

@@ -1,4 +1,4 @@
-"""What both hooks make of an Airflow connection."""
+"""How both hooks read an Airflow connection."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 def identity() -> dict[str, str]:
-    """Return the headers of every request: by which Segmind knows who asks, and how it is to be answered."""
+    """Return the headers of every request: who sends it, and which answers are accepted."""
     return {
         "User-Agent": f"airflow-provider-kling/{__version__} Python/{platform.python_version()}",
         "X-Initiator": "AIRFLOW-PROVIDER-KLING",
         "Accept": "application/json, */*;q=0.5",
         "Accept-Encoding": "identity",  # a proxy may compress an answer all the same
-        "Cache-Control": "no-cache",  # where a cache on the way knows it: what is asked for changes
+        "Cache-Control": "no-cache",  # for caches on the way that obey it: the answers change
     }
 
 
 def read_settings(connection: Connection) -> Settings:
     """
-    Return the connection, checked; from here on neither Airflow's logs nor this package's texts hold its key.
+    Return the connection, checked; from here on its key is masked in Airflow's logs and this package's messages.
 
-    On an event loop it is called in a thread, because it may ask the process that watches over this one.
+    On an event loop, call it in a thread, because it may ask the supervisor process.
 
-    :raises SegmindSettingsError: it is another service's, or cannot work; nothing was sent.
+    :raises SegmindSettingsError: it is for another service, or cannot work; nothing was sent.
     """
     # A run's parameter may choose the connection: no other service's password goes to Segmind.
     if connection.conn_type != CONN_TYPE:
@@ -51,13 +51,13 @@ def read_settings(connection: Connection) -> Settings:
     )
     passwords = proxy_passwords()
     hiding.add(*passwords)
-    # Airflow does so with the password as it stands in the connection, and not with what base64 makes of it.
+    # Airflow itself masks the password only as it is stored in the connection, not its base64 form.
     mask([form for secret in (settings.api_key, *passwords) for form in hiding.forms(secret)])
     return settings
 
 
 def missing(conn_id: str) -> SegmindConnectionMissingError:
-    """Return the error for a connection that does not exist, or that Airflow could not ask for."""
+    """Return the error for a connection that does not exist, or that Airflow could not read."""
     return SegmindConnectionMissingError(
         f"Connection {conn_id!r} does not exist, or what holds it did not answer; add one of type segmind with your "
         "API key as its password: "

@@ -1,4 +1,4 @@
-"""The request history of some days, read page by page: until nothing newer than its begin can follow, within limits."""
+"""Reads the request history of a time span, page by page, until no row newer than its start can follow."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.history import HistoryPage, HistoryRow
 
-#: Pages of the history that are read at the most: ten thousand jobs of one model within some days.
+#: Most pages of the history that are read: ten thousand jobs of one model within some days.
 MOST_PAGES = 100
-#: Seconds that they all may take.
+#: Seconds that all pages together may take.
 LONGEST_SEARCH = 120.0
-#: Bytes of them all.
+#: Bytes of all pages together.
 LARGEST_HISTORY = 64 * 1024**2
 _A_DAY = timedelta(days=1)
 #: Later than any row's time.
 _EVER = datetime(2200, 1, 2, tzinfo=UTC)
-#: Sends a call and returns what its answer is read to.
+#: Sends a call and returns its parsed answer.
 Ask = Callable[["Call[HistoryPage]"], "HistoryPage"]
 
 
@@ -36,7 +36,7 @@ def rows(
     """
     Return the account's jobs of one model, newest first: see :meth:`SegmindHook.find_requests`.
 
-    :param check_clock: raises where this machine's clock, as the last answer told, is too far off.
+    :param check_clock: raises if this machine's clock is too far from the time in the last answer.
     """
     now = datetime.now(tz=UTC)
     last = now if until is None else until
@@ -59,7 +59,7 @@ def rows(
 def _read(
     ask: Ask, check_clock: Callable[[], None], model: str, since: datetime, until: datetime
 ) -> Iterator[HistoryRow]:
-    """Yield the rows of a span, page by page, until nothing newer than its begin can follow."""
+    """Yield the rows of a span, page by page, until no row newer than its start can follow."""
     seen: set[str] = set()
     oldest = datetime.max.replace(tzinfo=UTC)
     descends, size = True, 0
@@ -72,11 +72,11 @@ def _read(
         if size > LARGEST_HISTORY:
             raise SegmindResponseError(
                 f"Segmind's request history of {model} has more than {LARGEST_HISTORY // 1024**2} MiB in {page} "
-                "pages, and is not read; ask again, or ask Segmind."
+                "pages, and is not read; try again, or ask Segmind."
             )
         if time.monotonic() > until_when:
             raise SegmindResponseError(
-                f"Segmind's request history of {model} is not read to its end in {LONGEST_SEARCH:.0f} s; ask again, "
+                f"Segmind's request history of {model} could not be read in {LONGEST_SEARCH:.0f} s; try again, "
                 "or ask Segmind."
             )
         fresh = [row for row in rows if row.request_id not in seen]
@@ -85,12 +85,12 @@ def _read(
         for created in filter(None, map(created_at, fresh)):
             descends = descends and created <= oldest
             oldest = min(oldest, created)
-        # Newest first, as asked for: what follows is older still.
+        # Newest first, as requested: all further rows are older.
         passed = descends and any(created_within(row, since, _EVER) is False for row in fresh)
-        # Not where a page is short: Segmind may have smaller ones than are asked for.
+        # A short page is not the end: Segmind's pages may be smaller than requested.
         if passed or not fresh or rows == before:
             return
         before = rows
     raise SegmindResponseError(
-        f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; ask again, or ask Segmind."
+        f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; try again, or ask Segmind."
     )

@@ -1,5 +1,5 @@
 """
-A session of requests that knows each connection it makes: where it leads before it is made, and how to break it off.
+A requests session that checks the address of each connection before it is made, and can abort it.
 
 Imported where the first request is made, because ``requests`` is slow to import.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
 
 
-#: Bytes of a line between the parts of an answer's body.
+#: Bytes of a line between the chunks of an answer's body.
 LONGEST_LINE = 64 * 1024
 
 hide_in_logs("urllib3.connection", "urllib3.connectionpool")
@@ -38,12 +38,12 @@ hide_in_logs("urllib3.connection", "urllib3.connectionpool")
 
 class WatchedSession(requests.Session):
     """
-    A session whose connections lead where they may, and end when they must.
+    A session that connects to allowed addresses only, and closes its connections at a deadline.
 
-    It follows no redirect, its adapters repeat nothing, and what is on this machine it reaches without a proxy.
+    It follows no redirect, its adapters do not retry, and it reaches this machine without a proxy.
 
-    :param check: called with host, port and each address of a host, before any connection to it is made; what it
-        raises ends the request. A proxy, and what a proxy connects to, is the proxy's business.
+    :param check: called with the host, the port and each address of the host, before any connection to it is made; an
+        exception from it ends the request. The connections of a proxy are not checked.
     """
 
     def __init__(self, check: Callable[[str, int, str], None] | None = None) -> None:
@@ -51,15 +51,15 @@ class WatchedSession(requests.Session):
         self._check = check
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._deadline: Deadline | None = None
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept, nor sent back
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no cookie is stored or sent back
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(self))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow no redirect, and read nothing of one: requests would, however much it is."""
+        """Follow no redirect, and do not read its body: requests would, whatever its size."""
 
     def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
-        """Leave the environment's proxies out for this machine: the key for one on it would leave it."""
+        """Use no proxy for a host on this machine: the API key for it must not leave the machine."""
         settings = super().merge_environment_settings(url, *args, **kwargs)
         if is_this_machine(urlsplit(url).hostname or ""):
             settings["proxies"] = {}
@@ -68,9 +68,9 @@ class WatchedSession(requests.Session):
     @contextmanager
     def within(self, seconds: float) -> Iterator[Deadline]:
         """
-        Break all connections off after that many seconds: a timeout of requests counts from byte to byte.
+        Abort all connections after that many seconds: a timeout of requests counts between two bytes only.
 
-        What was read by then may look whole: ask the deadline whether it has passed.
+        What was read by then may look complete: check whether the deadline has passed.
         """
         try:
             with Deadline(seconds, self._break_off) as self._deadline:
@@ -79,26 +79,26 @@ class WatchedSession(requests.Session):
             self._deadline = None
 
     def made(self, made: socket.socket) -> None:
-        """Take note of a connection; one that was made too late ends at once."""
+        """Register a connection; one that was made after the deadline is closed at once."""
         self._sockets.add(made)
         if self._deadline is not None and self._deadline.has_passed:
             self._break_off()
 
     def check_address(self, host: str, port: int, address: str) -> None:
-        """Refuse an address that a connection is to be made to, or do nothing."""
+        """Refuse an address before a connection to it is made, or do nothing."""
         if self._check is not None:
             self._check(host, port, address)
 
     def _break_off(self) -> None:
         for open_socket in list(self._sockets):
             with suppress(OSError):
-                # Past TLS: whoever reads there sees the connection end.
+                # Below TLS: a reader of the TLS socket sees the connection end.
                 socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
 
 class Deadline:
     """
-    A moment at which something is called, unless the block has ended before.
+    Calls something at a set time, unless the block has ended before.
 
     :param seconds: from now.
     :param passed: what is called, in a thread.
@@ -121,7 +121,7 @@ class Deadline:
             self._changed.notify()
 
     def move(self, seconds: float) -> None:
-        """Set the moment anew, from now."""
+        """Set the time again, from now."""
         with self._changed:
             before, self._at = self._at, time.monotonic() + seconds
             self._seconds = seconds
@@ -166,10 +166,10 @@ class _Adapter(HTTPAdapter):
 
 class _Bounded:
     """
-    What the body of an answer is read from, without the lengths that no answer has.
+    The file that an answer's body is read from, with limits on lengths.
 
-    The length of a chunk may be ``-1``, which reads to the end of the connection at once, and its line, or a trailer's,
-    may have no end.
+    A chunk's length may be ``-1``, which reads to the end of the connection at once, and the line of a chunk or a
+    trailer may have no end.
     """
 
     def __init__(self, file: Any) -> None:
@@ -192,7 +192,7 @@ class _Bounded:
 
 
 def _watch(manager: PoolManager, session: WatchedSession, *, proxied: bool) -> None:
-    """Have a manager of connections, a proxy's or not, make such as the session knows."""
+    """Make a pool manager, a proxy's or not, create connections that the session watches."""
     manager.pool_classes_by_scheme = {
         scheme: _watched(pool, session, proxied=proxied) for scheme, pool in manager.pool_classes_by_scheme.items()
     }
@@ -208,7 +208,7 @@ def _watched(pool: type[HTTPConnectionPool], session: WatchedSession, *, proxied
         def connect(self) -> None:
             try:
                 super().connect()
-                # TLS within TLS, as through a proxy, is no socket but has one.
+                # TLS within TLS, as through a proxy, is not a socket but has one.
                 session.made(getattr(self.sock, "socket", self.sock))
             finally:
                 if self._handshake is not None:
@@ -223,13 +223,13 @@ def _watched(pool: type[HTTPConnectionPool], session: WatchedSession, *, proxied
 
         def _new_conn(self) -> socket.socket:
             made: socket.socket = super()._new_conn() if proxied else self._at_its_address()
-            # A TLS handshake takes the socket over, into an object that nobody gets hold of before its end.
+            # A TLS handshake moves the socket into an object that cannot be accessed before the handshake ends.
             self._handshake = made.dup()
             session.made(self._handshake)
             return made
 
         def _at_its_address(self) -> socket.socket:
-            """Look the host up once, and connect to an address that was checked; TLS still asks for the host."""
+            """Resolve the host once, and connect to a checked address; TLS still uses the host's name."""
             name, timeout = self._dns_host, self.timeout
             try:
                 addresses = _addresses(name.strip("[]"), self.port)
@@ -240,7 +240,7 @@ def _watched(pool: type[HTTPConnectionPool], session: WatchedSession, *, proxied
             end = time.monotonic() + (CONNECT_TIMEOUT if timeout is None else timeout)
             failed: Exception = NewConnectionError(self, f"{self.host!r} has no address")
             try:
-                for address in addresses:  # all in the time that is allowed for one
+                for address in addresses:  # all within the timeout of one
                     self._dns_host, self.timeout = address, max(end - time.monotonic(), 0.001)
                     try:
                         made: socket.socket = super()._new_conn()

@@ -1,4 +1,4 @@
-"""What the HTTP libraries log by themselves: they quote headers that they cannot read, in a traceback too."""
+"""Hides secrets in the HTTP libraries' own logs: they quote headers that they cannot read, also in tracebacks."""
 
 from __future__ import annotations
 

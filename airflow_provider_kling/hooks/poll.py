@@ -1,4 +1,4 @@
-"""One poll of a job from a worker, and what it comes to."""
+"""One poll of a job from a worker, and its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxies that the environment names: which of them leads to a URL, and their passwords."""
+"""The environment's proxies: which one is used for a URL, and their passwords."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy for a URL; what is on this machine is reached directly, whatever the environment says."""
+    """Return the proxy for a URL; a host on this machine is reached directly, whatever the environment says."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_this_machine(host) or proxy_bypass(host):
@@ -26,12 +26,12 @@ def proxy_passwords() -> list[str]:
     """
     Return the proxies' passwords, alone and with their users: errors quote a proxy's address.
 
-    One that could be a word of an address, being nothing but letters, is no secret by itself: the links of paid
-    files would lose that word.
+    A password of letters only is not returned alone: it could be a word of an address, and the links of paid files
+    would lose that word.
     """
     found = []
     for address in getproxies().values():
-        # Not urlsplit's work: it refuses the addresses that errors quote.
+        # urlsplit is not used: it refuses addresses that errors quote.
         user, _, password = address.rpartition("@")[0].rpartition("//")[2].partition(":")
         if password:
             alone = {password, unquote(password)}

@@ -1,4 +1,4 @@
-"""An answer's body, read as far as any honest one goes: a small compressed one may be written out to gigabytes."""
+"""An answer's body, read up to a limit: a small compressed one may expand to gigabytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Either of gzip and zlib, by its head.
+#: Either gzip or zlib, detected by its header.
 _ANY_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -18,10 +18,10 @@ class BodyError(Exception):
 
 class Body:
     """
-    The bytes so far, whatever they were compressed with.
+    The bytes so far, decompressed.
 
     :param headers: of the answer.
-    :param largest: bytes that it may have in the end.
+    :param largest: bytes that the body may have in the end.
     :raises BodyError: it is compressed in an unknown way.
     """
 
@@ -44,7 +44,7 @@ class Body:
         if self._inflate is not None:
             chunk = self._inflated(self._inflate, chunk)
         self._bytes += chunk
-        # Compressed, too: what is written out to nothing is as long as its sender likes.
+        # The compressed size counts too: data that expands to nothing may be endless.
         if max(self._came, len(self._bytes)) > self._largest:
             raise BodyError(f"it is larger than {self._largest // 1024} KiB")
 
@@ -53,10 +53,10 @@ class Body:
             inflated = inflate.decompress(chunk, self._largest - len(self._bytes) + 1)
         except zlib.error as exc:
             raise BodyError(f"it cannot be decompressed ({exc})") from None
-        if inflate.unused_data:  # which is kept, and copied with each byte that follows
-            raise BodyError("it goes on behind the end of what is compressed")
+        if inflate.unused_data:  # zlib stores it, and copies it with each byte that follows
+            raise BodyError("bytes follow the end of the compressed data")
         return inflated
 
     def whole(self) -> bytes:
-        """Return what has come."""
+        """Return the bytes so far."""
         return bytes(self._bytes)

@@ -1,8 +1,8 @@
 """
-The hook for workers: the protocol over ``requests``. The one for triggers is beside it.
+The hook for workers: the protocol over ``requests``. The hook for triggers is in ``segmind_async``.
 
-What must not be relaxed: the API key goes to the connection's own hosts alone, and what is paid is never sent with
-another key than it began with.
+What must not be relaxed: the API key goes to the connection's own hosts only, and a paid request is never sent again
+with another key.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["SegmindAsyncHook", "SegmindHook"]
 
 T = TypeVar("T")
 
-#: How often a request is sent at the most, while it may be sent again in place.
+#: How often a request that may be repeated is sent at most.
 MAX_ATTEMPTS = 5
 #: Seconds that the blocking v1 call may take; the slowest Kling model takes 13 minutes on average.
 BLOCKING_TIMEOUT = 1800.0
@@ -72,13 +72,13 @@ class SegmindHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Tell Airflow below 3.2 how the standard fields look."""
+        """Return how the standard fields look, for Airflow below 3.2."""
         behaviour = {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
         return {**behaviour, "hidden_fields": [*behaviour["hidden_fields"], "extra"]}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Tell Airflow 2 which fields of its own the connection has."""
+        """Return the connection's own form fields, for Airflow 2."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import BooleanField, StringField
 
@@ -90,7 +90,7 @@ class SegmindHook(BaseHook):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what holds the key: whoever gets a copy reads the connection again."""
+        """Leave out what holds the key: a copy reads the connection again."""
         return {name: value for name, value in vars(self).items() if name not in {"settings", "_session"}}
 
     @cached_property
@@ -113,7 +113,7 @@ class SegmindHook(BaseHook):
         return SegmindSession(self.settings, identity())
 
     def get_conn(self) -> requests.Session:
-        """Return the session: it sends the key to the connection's hosts only, and along no redirect."""
+        """Return the session: it sends the key to the connection's hosts only, and follows no redirect."""
         return self._session
 
     def submit(self, model: str, payload: Mapping[str, Any]) -> Receipt:
@@ -122,19 +122,19 @@ class SegmindHook(BaseHook):
 
         :param model: the model's slug.
         :param payload: the model's parameters, sent as they are: check them with a payload class first.
-        :raises SegmindAmbiguousSubmitError: sent, but the outcome is unknown; look before sending again.
-        :raises SegmindError: refused or never sent. After a 429, 500 or 503, with which a gateway may answer for what
-            it has passed on, look in the history before sending again.
+        :raises SegmindAmbiguousSubmitError: sent, but the outcome is unknown; search the history before sending again.
+        :raises SegmindError: refused or never sent. A gateway may answer 429, 500 or 503 for a request that it has
+            passed on: after these, search the history before sending again.
         """
         return self._send(protocol.submit(model, payload))
 
     def get_status(self, request_id: str) -> Status:
-        """Return where a job stands; FAILED is an answer, not an error."""
+        """Return a job's status; FAILED is an answer, not an error."""
         return self._send(protocol.status(request_id))
 
     def get_result(self, request_id: str) -> Result:
         """
-        Return a job's output, ``urls`` being its files; for a job that runs or FAILED there are none.
+        Return a job's output, with its files in ``urls``; a job that runs or FAILED has none.
 
         :raises SegmindRequestNotFoundError: unknown, or submitted more than an hour ago.
         """
@@ -158,10 +158,10 @@ class SegmindHook(BaseHook):
         """
         Upload local files and return their addresses, in order.
 
-        Whoever knows an address can read the file, and Segmind offers no way to delete it. A file is what its first
-        bytes say, whatever its name; which files may be named is for the caller to decide.
+        Whoever knows an address can read the file, and Segmind offers no way to delete it. A file's type is detected by
+        its first bytes, whatever its name; the caller decides which files may be uploaded.
 
-        :raises SegmindInputError: a file is missing, too large, or no picture, video or sound; nothing was sent.
+        :raises SegmindInputError: a file is missing, too large, or not a picture, video or sound; nothing was sent.
         """
         if isinstance(files, str | Path):
             files = [files]
@@ -178,8 +178,8 @@ class SegmindHook(BaseHook):
         Return this account's jobs of one model, newest first, one row each.
 
         :param since: the earliest creation time, with its time zone, however long ago.
-        :param until: the latest one; any up to now, with a day to spare. Rows whose time is not given, or whose zone
-            is not, and may fit, are included.
+        :param until: the latest creation time; by default now, with a day to spare. Rows without a time, and rows
+            without a time zone that may fit, are included.
         :raises SegmindClockError: this machine's clock and Segmind's are more than five minutes apart.
         """
         from airflow_provider_kling.hooks.history_pages import rows
@@ -188,10 +188,10 @@ class SegmindHook(BaseHook):
 
     def find_request(self, request_id: str, *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS) -> Result:
         """
-        Return what the request history tells of a job of any age: its state, its file and its cost.
+        Return what the request history says about a job of any age: its state, its file and its cost.
 
-        :param timeout: seconds to wait for the answer, the connection's at the most.
-        :param attempts: how often to ask where no answer comes.
+        :param timeout: seconds to wait for the answer, at most the connection's.
+        :param attempts: how often to ask if no answer comes.
         :raises SegmindRequestNotFoundError: this account never made it.
         """
         longest = self.settings.timeout if timeout is None else min(timeout, self.settings.timeout)
@@ -201,10 +201,10 @@ class SegmindHook(BaseHook):
         self, request_id: str, *, timeout: float | None = None, attempts: int = MAX_ATTEMPTS
     ) -> HistoryRow | None:
         """
-        Return the history's row of a job of any age: what was sent, and when; of several outputs the first's.
+        Return the history's row of a job of any age: what was sent, and when; for several outputs, the first row.
 
-        :param timeout: seconds to wait for the answer, the connection's at the most.
-        :param attempts: how often to ask where no answer comes.
+        :param timeout: seconds to wait for the answer, at most the connection's.
+        :param attempts: how often to ask if no answer comes.
         :raises SegmindRequestNotFoundError: this account never made it.
         """
         longest = self.settings.timeout if timeout is None else min(timeout, self.settings.timeout)
@@ -212,7 +212,7 @@ class SegmindHook(BaseHook):
         return next(iter(page.rows), None)
 
     def _look_up(self, request_id: str, call: Callable[[str], Call[T]], **how: Any) -> T:
-        """Ask the history for a job in every form in which it may know its id."""
+        """Ask the history for a job, in each form that its id may have there."""
         forms = id_forms(checked_request_id(request_id))
         for form in forms[:-1]:
             with suppress(SegmindRequestNotFoundError):
@@ -220,11 +220,11 @@ class SegmindHook(BaseHook):
         return self._send(call(forms[-1]), **how)
 
     def list_models(self) -> list[ListedModel]:
-        """Return every model that Segmind serves now, Kling's and others', as its public list tells them."""
+        """Return every model that Segmind serves now, Kling's and others', from its public list."""
         return list(self._send(protocol.model_list()).models)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the balance, which costs nothing, and say whose fault a failure is."""
+        """Ask for the balance, which costs nothing, and say what caused a failure."""
         try:
             balance = self._send(protocol.credit_balance(), attempts=1)
         except SegmindError as error:
@@ -235,7 +235,7 @@ class SegmindHook(BaseHook):
         try:
             return self._sent(call, timeout, attempts)
         except SegmindAuthenticationError:
-            # A key may be rotated while a worker waits; what is paid is never sent with another one.
+            # A key may be rotated while a worker waits; a paid request is never sent with another one.
             if call.method != "GET" or not self._has_another_key():
                 raise
         return self._sent(call, timeout, attempts)
@@ -254,7 +254,7 @@ class SegmindHook(BaseHook):
         )
 
     def _has_another_key(self) -> bool:
-        """Read the connection again; return whether its key is another one by now, and only that."""
+        """Read the connection again; return whether its key has changed, and nothing else."""
         before = self.settings
         del self.settings
         if self.settings.api_key == before.api_key or replace(self.settings, api_key=before.api_key) != before:
@@ -266,7 +266,7 @@ class SegmindHook(BaseHook):
     def _compare_clocks(self, ahead: timedelta) -> None:
         if abs(ahead) > clocks.NOTICEABLE >= abs(self._clock_ahead):
             self.log.warning(
-                "%s. Jobs are told from each other by their times: set the clock.", clocks.difference(ahead)
+                "%s. Jobs are identified by their times: set the clock.", clocks.difference(ahead)
             )
         self._clock_ahead = ahead
 

@@ -1,5 +1,5 @@
 """
-The hook for triggers: the protocol over ``aiohttp``, one pool for all that wait on a connection.
+The hook for triggers: the protocol over ``aiohttp``, with one pool for all waits of a connection.
 
 It only reads. Paid requests are sent by workers, never by a trigger, which may run twice.
 """
@@ -71,7 +71,7 @@ class SegmindAsyncHook(BaseHook):
         """
         Return the answer to one question of a poll.
 
-        :param job: how urgent it is, where requests per minute are scarce; None goes first.
+        :param job: the job, for its priority if requests per minute are scarce; None goes first.
         """
         match question:
             case Question.STATUS:
@@ -82,15 +82,15 @@ class SegmindAsyncHook(BaseHook):
                 return await self.find_request(request_id)
 
     async def get_status(self, request_id: str) -> Status:
-        """Return where a job stands; FAILED is an answer, not an error."""
+        """Return a job's status; FAILED is an answer, not an error."""
         return await self._send(protocol.status(request_id))
 
     async def get_result(self, request_id: str) -> Result:
-        """Return a job's output, ``urls`` being its files; for a job that runs or FAILED there are none."""
+        """Return a job's output, with its files in ``urls``; a job that runs or FAILED has none."""
         return await self._send(protocol.result(request_id))
 
     async def find_request(self, request_id: str) -> Result:
-        """Return what the request history tells of a job of any age: its state, its file and its cost."""
+        """Return what the request history says about a job of any age: its state, its file and its cost."""
         forms = id_forms(checked_request_id(request_id))
         for form in forms[:-1]:
             with suppress(SegmindRequestNotFoundError):

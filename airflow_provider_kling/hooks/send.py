@@ -1,10 +1,10 @@
 """
-One request of the hook's, sent until it is answered for good.
+Sends one request of the hook, again where that is allowed, until it has its final answer.
 
-It carries bytes between a call of :mod:`airflow_provider_kling.segmind.protocol` and a socket and decides nothing but
-when to send again in place. What must not be relaxed:
+It carries bytes between a call of :mod:`airflow_provider_kling.segmind.protocol` and a socket; its only decision is
+when to send again. What must not be relaxed:
 
-* A POST is sent once. Only one of which nothing left this machine is tried again.
+* A POST is sent once. It is sent again only if nothing of it left this machine.
 * No redirect is followed.
 
 Imported with the first request, because ``requests`` is slow to import.
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds to the reset of a rate limit that a worker waits for; a later one is an error that names the time.
+#: Seconds that a worker waits for the reset of a rate limit; a later reset is an error that names the time.
 LONGEST_PAUSE = 20.0
-#: Bytes a second of a request's body at the least, so that a large file may take its time: a megabit.
+#: The slowest upload of a request's body, in bytes per second, so that a large file may take longer: a megabit.
 SLOWEST_UPLOAD = 125_000
 #: Bytes of an answer that are read at a time.
 _CHUNK = 64 * 1024
@@ -65,9 +65,9 @@ def send(
 
     :param base_url: of the call's host.
     :param timeout: seconds to wait for the answer, once connected.
-    :param attempts: how often it is sent at the most.
-    :param compare_clocks: is told how far this machine's clock is ahead of the answer's.
-    :raises SegmindError: what came of the last attempt.
+    :param attempts: how often it is sent at most.
+    :param compare_clocks: called with how far this machine's clock is ahead of the answer's.
+    :raises SegmindError: the error of the last attempt.
     """
     body = call.encoded_body()
 
@@ -94,7 +94,7 @@ def send(
         except requests.RequestException as exc:
             error = call.no_answer if was_sent(exc, tracked) else call.never_sent
             raise error(reason(exc)) from None
-        except (HTTPError, HTTPException, OSError, ValueError) as exc:  # while the body comes, or of a wild header
+        except (HTTPError, HTTPException, OSError, ValueError) as exc:  # in the body, or from a bad header
             raise call.no_answer(exc) from None
         except BodyError as exc:
             raise call.no_answer(f"the answer is not read: {exc}") from None
@@ -116,7 +116,7 @@ def send(
 
 
 def _may_repeat(call: Call[Any], error: SegmindError) -> bool:
-    """Whether to send again in place: not where a rate limit is reset later than a worker may be held for it."""
+    """Whether to send again here: not if a rate limit is reset later than a worker may wait for it."""
     if isinstance(error, SegmindRateLimitError) and error.reset_at and _seconds_to(error.reset_at) > LONGEST_PAUSE:
         return False
     return call.may_repeat_after(error)

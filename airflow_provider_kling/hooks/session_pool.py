@@ -1,11 +1,11 @@
 """
-What all waits of one connection share on one event loop: connections, settings, rate limit and experience.
+What all waits of one connection share on one event loop: connections, settings, rate limit and observed durations.
 
 What must not be relaxed:
 
 * The session is opened at the first use and closed with the last user.
 * The connection is resolved once, and again only after its key was refused.
-* No request goes out without a turn of the rate limiter, and a 429 stops all of them until the limit is reset.
+* No request is sent without a turn from the rate limiter, and a 429 stops all requests until the limit is reset.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ log = logging.getLogger(__name__)
 
 #: Connections to Segmind that a process keeps open for one Airflow connection.
 SIZE = 20
-#: Seconds for which an idle one is kept.
+#: Seconds for which an idle one stays open.
 KEEPALIVE = 75.0
 #: Seconds without requests after a 429 that does not say when the limit is reset.
 UNTOLD_RESET = 60.0
-#: Bytes of an answer that are read at once: a longer one would hold the event loop, and is read in a thread.
+#: Bytes of an answer that are parsed on the event loop: a longer one would block it, and is parsed in a thread.
 READ_AT_ONCE = 16 * 1024
-#: Seconds of turns that are handed out together.
+#: How many seconds' worth of turns are granted together.
 GRANT_EVERY = 0.5
 
 
 class Pool:
     """
-    The shared side of one Airflow connection on one event loop.
+    The shared state of one Airflow connection on one event loop.
 
     :param conn_id: the Airflow connection.
     """
@@ -81,7 +81,7 @@ class Pool:
 
     @classmethod
     def join(cls, conn_id: str) -> Pool:
-        """Return the running loop's pool for a connection, with one user more."""
+        """Return the running loop's pool for a connection, and count one more user."""
         pools = _POOLS.setdefault(asyncio.get_running_loop(), {})
         if conn_id not in pools:
             pools[conn_id] = cls(conn_id)
@@ -94,7 +94,7 @@ class Pool:
         return self._settings.time_scale if self._settings else 1.0
 
     async def leave(self) -> None:
-        """Count one user less; the last one closes the session. What was learned stays, and what was used up."""
+        """Count one user less; the last one closes the session. Learned durations and used requests stay counted."""
         self.users -= 1
         if self.users == 0:
             session, self._session, self._settings = self._session, None, None
@@ -104,9 +104,9 @@ class Pool:
 
     async def send(self, call: Call[T], job: Job | None = None) -> T:
         """
-        Send a call when it is its turn, and read the answer.
+        Send a call in its turn, and read the answer.
 
-        :param job: whom it is about, for its place among those who wait for a turn; None goes first.
+        :param job: the job that it is about, for its priority among the waiting requests; None goes first.
         :raises SegmindError: as :meth:`Call.read` says.
         """
         settings = self._settings or await self._resolve(None)
@@ -128,7 +128,7 @@ class Pool:
         if call.query:
             url = url.with_query(call.query)
         try:
-            # A request that waits for a free connection is not one that Segmind keeps waiting.
+            # Waiting for a free connection does not count against the request's timeout.
             async with (
                 self._free,
                 self._open(settings).request(
@@ -147,7 +147,7 @@ class Pool:
             raise call.never_sent(exc) from None
         except BodyError as exc:
             raise call.no_answer(f"the answer is not read: {exc}") from None
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:  # the last of a wild address or header
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:  # the last from a bad address or header
             raise call.no_answer(str(exc) or type(exc).__name__) from None
         body = came.whole()
         try:
@@ -177,30 +177,30 @@ class Pool:
         return self._session
 
     def _proxy(self, base_url: str) -> str | None:
-        """Return the proxy for a host; aiohttp's own look costs a thread for each request."""
+        """Return the proxy for a host; aiohttp's own lookup takes a thread for each request."""
         if base_url not in self._proxies:
             self._proxies[base_url] = proxy_for(base_url)
         return self._proxies[base_url]
 
     async def _resolve(self, refused: Settings | None) -> Settings:
-        """Return the settings; ask Airflow where there are none, or where these were refused."""
+        """Return the settings; ask Airflow if there are none, or if these were refused."""
         async with self._resolving:
             if self._settings is None or self._settings is refused:
                 from airflow.providers.common.compat.connection import get_async_connection
                 from asgiref.sync import sync_to_async
 
-                # It takes longer to load than the event loop may stand still.
+                # The import takes longer than the event loop may be blocked.
                 await asyncio.to_thread(import_module, "aiohttp")
                 try:
                     connection = await get_async_connection(self.conn_id)
                 except AirflowNotFoundException:
                     raise missing(self.conn_id) from None
                 except Exception as exc:  # noqa: BLE001 because a secrets backend may raise anything
-                    # It says nothing of the job. Its text is left out, it may quote the connection.
+                    # It says nothing about the job. Its text is left out, because it may quote the connection.
                     raise SegmindConnectionError(
                         f"Connection {self.conn_id!r} cannot be read now ({type(exc).__name__}).", sent=False
                     ) from None
-                # In a thread that knows this loop: Airflow's masker asks the triggerer's supervisor by way of it.
+                # In a thread that knows this loop: Airflow's masker uses it to ask the triggerer's supervisor.
                 self._settings = await sync_to_async(read_settings)(connection)
             return self._settings
 
@@ -221,14 +221,14 @@ class Pool:
             # In a thread: logs go through a pipe to another process, which may be busy.
             await asyncio.to_thread(
                 log.warning,
-                "%s No job is asked for through connection %r until %s UTC.",
+                "%s Polling through connection %r is paused until %s UTC.",
                 error,
                 self.conn_id,
                 f"{datetime.fromtimestamp(reset, UTC):%H:%M:%S}",
             )
 
     async def _turn(self, job: Job | None) -> None:
-        """Wait until the rate limit allows one more request and nobody else needs it more."""
+        """Wait until the rate limit allows one more request and no other waiting request goes first."""
         limiter, now = self._limiter_now(), time.time()
         if not self._waiting and limiter.next_slot(now) <= now:
             limiter.take(now)
@@ -243,14 +243,14 @@ class Pool:
             self._waiting.pop(granted, None)
 
     async def _grant(self) -> None:
-        """Hand out turns until nobody waits."""
+        """Grant turns until no request waits."""
         while self._waiting:
             limiter, now = self._limiter_now(), time.time()
             slot = limiter.next_slot(now)
             if slot > now:
                 await asyncio.sleep(slot - now)
                 continue
-            # All turns of the next moment at once: ranking ten thousand jobs for each would block the loop.
+            # Several turns are granted together: ranking ten thousand jobs for each would block the loop.
             count = max(1, round(GRANT_EVERY / limiter.spacing))
             bound = longest_unpolled(len(self._waiting), limiter.spacing)
             waiting = list(self._waiting)

@@ -1,1 +1,1 @@
-"""What a file is: its type by its first bytes, and its size and length, measured by a decoder in another process."""
+"""A file's type, from its first bytes, and its size and duration, measured by a decoder in another process."""

@@ -1,10 +1,10 @@
 """
-Decodes one file, as a process of its own: ``python decoder.py FORMAT SIZE``.
+Decodes one file in its own process: ``python decoder.py FORMAT SIZE``.
 
-A file from outside is data for a decoder of many formats, written in C. Here it can neither hang a worker nor use up
-its memory: the process has limits, is killed when it takes too long, and holds no secrets. It imports nothing of this
-package. It asks for the file's bytes on its standard output, and gets them on its standard input: no path or
-descriptor of the file is in it, so one in an object store is read as one on a disk is.
+A file from outside is input for a decoder of many formats, written in C. In its own process the decoder can neither
+hang a worker nor use up its memory: the process has limits, is killed when it takes too long, and holds no secrets. It
+imports nothing of this package. It requests the file's bytes on its standard output, and gets them on its standard
+input. It has no path or descriptor of the file, so a file in an object store is read in the same way as one on a disk.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import struct
 import sys
 from typing import BinaryIO
 
-#: A question for bytes, offset and length; one for none is followed by the answer.
+#: A request for bytes: offset and length. After a request for 0 bytes the result follows.
 QUESTION = struct.Struct(">QI")
-#: In front of bytes: how many there are.
+#: Precedes bytes: how many follow.
 LENGTH = struct.Struct(">I")
-#: Bytes that the process may use, and seconds of a processor.
+#: Bytes of memory and seconds of CPU time that the process may use.
 MEMORY, PROCESSOR_SECONDS = 2 * 1024**3, 60
-#: Pixels of a picture: twice the sides of the largest that a Kling model takes or makes.
+#: Most pixels of a picture: twice the width and height of the largest that a Kling model takes or makes.
 MOST_PIXELS = 8192 * 8192
 
 
 class Asked(io.RawIOBase):
-    """A file whose bytes another process has."""
+    """A file that is read through another process."""
 
     def __init__(self, size: int, answers: BinaryIO, questions: BinaryIO) -> None:
         super().__init__()
@@ -45,16 +45,16 @@ class Asked(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place."""
+        """Move to an offset."""
         self._at = max(offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence], 0)
         return self._at
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the offset."""
         return self._at
 
     def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override] # a buffer of any kind, which is wider
-        """Ask for the bytes at the place."""
+        """Request the bytes at the offset."""
         self._questions.write(QUESTION.pack(self._at, len(buffer)))
         self._questions.flush()
         (length,) = LENGTH.unpack(self._answers.read(LENGTH.size))
@@ -65,7 +65,7 @@ class Asked(io.RawIOBase):
 
 def measure(file: BinaryIO, form: str) -> dict[str, float | None]:
     """
-    Decode the first picture of a file, and the last one of a video.
+    Decode the first frame of a file, and the last one of a video.
 
     :param form: FFmpeg's name of its format; no other is tried.
     :raises ValueError: it cannot be decoded.
@@ -73,7 +73,7 @@ def measure(file: BinaryIO, form: str) -> dict[str, float | None]:
     import av
 
     try:
-        # A list of addresses, which some formats are, leads nowhere from here.
+        # Some formats are lists of addresses; none of these may be opened.
         with av.open(file, mode="r", format=form, options={"protocol_whitelist": "none"}) as container:
             duration = container.duration / 1_000_000 if container.duration else None
             if not container.streams.video:
@@ -88,7 +88,7 @@ def measure(file: BinaryIO, form: str) -> dict[str, float | None]:
                 container.seek(stream.duration, stream=stream)  # to the last key frame
                 for _ in container.decode(stream):
                     pass
-            # A picture is a video of one frame to PyAV, and its duration is made up.
+            # To PyAV a picture is a video of one frame, with a made-up duration.
             lasts = stream.frames not in {0, 1} or stream.duration
             return {"width": first.width, "height": first.height, "duration": duration if lasts else None}
     except (av.FFmpegError, StopIteration, MemoryError) as exc:
@@ -96,7 +96,7 @@ def measure(file: BinaryIO, form: str) -> dict[str, float | None]:
 
 
 def main() -> None:
-    """Measure the file that the parent has."""
+    """Measure the parent process's file."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))

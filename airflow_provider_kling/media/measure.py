@@ -1,4 +1,4 @@
-"""What a file is, told by its bytes: its type by the first of them, its size and length by decoding it."""
+"""A file's type, from its first bytes, and its size and duration, from decoding it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, Literal
 
 from airflow_provider_kling.media import decoder
 
-#: Seconds after which a file that is still being decoded counts as one that cannot be.
+#: Seconds after which a file that is still being decoded counts as one that cannot be decoded.
 LONGEST_DECODING = 120.0
-#: What the decoder's process gets of the environment: where Python and its libraries are, and no secrets.
+#: The environment variables for the decoder's process: where Python and its libraries are, and no secrets.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "HOME", "TMPDIR")
-#: How many of a file's first bytes tell its type.
+#: How many of a file's first bytes show its type.
 HEAD = 32
 
 
@@ -46,7 +46,7 @@ MP3 = MediaType("audio/mpeg", "mp3", "audio", "mp3")
 WAV = MediaType("audio/wav", "wav", "audio", "wav")
 
 
-#: Dots stand for a length; an MP4 differs from a QuickTime film by its brand.
+#: The dots match a length; an MP4 differs from a QuickTime file by its brand.
 _SIGNATURES = (
     (rb"\x89PNG\r\n", PNG),
     (rb"\xff\xd8\xff", JPEG),
@@ -62,7 +62,7 @@ _SIGNATURES = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Width and height in pixels, duration in seconds; None is what a file of its kind has not."""
+    """Width and height in pixels, duration in seconds; None where a file of its kind has none."""
 
     width: int | None = None
     height: int | None = None
@@ -70,21 +70,21 @@ class Shape:
 
 
 def media_type(head: bytes) -> MediaType | None:
-    """Return what a file is by its first bytes (``HEAD`` of them suffice), or None."""
+    """Return a file's type from its first bytes (``HEAD`` of them suffice), or None."""
     return next((type_ for pattern, type_ in _SIGNATURES if re.match(pattern, head, re.DOTALL)), None)
 
 
 def extensions(kind: str | None) -> list[str]:
-    """Return the endings of files of a kind, ``"image"`` or ``"video"``; of all kinds for any other."""
+    """Return the extensions of a kind of files, ``"image"`` or ``"video"``; those of all kinds for any other value."""
     known = [type_ for _, type_ in _SIGNATURES]
     return sorted({type_.extension for type_ in known if type_.kind == kind} or {type_.extension for type_ in known})
 
 
 def shape(file: BinaryIO, seconds: float = LONGEST_DECODING) -> Shape | None:
     """
-    Decode the first picture of a file, and the last one of a video, in a process of its own; return its measures.
+    Decode the first frame of a file, and the last one of a video, in another process; return its measures.
 
-    None is that PyAV is not installed, so nobody knows.
+    Return None if PyAV is not installed: the measures are unknown.
 
     :param seconds: that it may take.
     :raises ValueError: it cannot be decoded, or not within the decoder's limits.
@@ -95,7 +95,7 @@ def shape(file: BinaryIO, seconds: float = LONGEST_DECODING) -> Shape | None:
     file.seek(0)
     type_ = media_type(file.read(HEAD))
     if type_ is None:
-        raise ValueError("it cannot be decoded (its first bytes are no picture's, video's or sound's)")
+        raise ValueError("it cannot be decoded (its first bytes are not those of a picture, video or sound)")
     child = subprocess.Popen(  # noqa: S603 this interpreter, and a module of this package
         [sys.executable, "-P", decoder.__file__, type_.form, str(size)],
         stdin=subprocess.PIPE,
@@ -119,7 +119,7 @@ def shape(file: BinaryIO, seconds: float = LONGEST_DECODING) -> Shape | None:
 
 
 def _answered(child: subprocess.Popen[bytes], file: BinaryIO) -> dict[str, Any]:
-    """Hand the child the bytes that it asks for, and return what it says."""
+    """Send the child the bytes that it requests, and return its result."""
     questions, answers = child.stdout, child.stdin
     if questions is None or answers is None:
         raise AssertionError("both were asked for")

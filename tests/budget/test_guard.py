@@ -70,12 +70,12 @@ def test_a_job_whose_high_figure_is_above_max_cost_is_refused_with_both_figures(
     ("limits", "what"), [({"max_cost": 1.0}, "max_cost"), ({"limit": 1.0}, "the budget of the run")]
 )
 def test_a_job_without_a_price_is_refused_with_advice(limits, what):
-    with pytest.raises(KlingBudgetExceededError, match=rf"so {what} cannot be kept.*KlingBudget\(prices=.*kling-o1"):
+    with pytest.raises(KlingBudgetExceededError, match=rf"{what} cannot be enforced.*KlingBudget\(prices=.*kling-o1"):
         guard(high=None, price="not published, $0.91 on average", **limits).refuse_alone()
 
 
 def test_where_nothing_tells_what_was_spent_a_budget_refuses_and_max_cost_alone_does_not():
-    with pytest.raises(KlingBudgetExceededError, match=r"earlier iterations of this loop cost is not known"):
+    with pytest.raises(KlingBudgetExceededError, match=r"the cost of this loop's earlier iterations is unknown"):
         guard(limit=9.0, blind=True).refuse_alone()
     guard(max_cost=9.0, blind=True).refuse_alone()
 
@@ -216,7 +216,7 @@ def test_the_refusal_names_every_figure():
     assert str(told.value) == (
         "The budget of this DAG run is $3.00: $0.26 is billed (1 job), up to $2.00 is in flight (2 jobs), and this job "
         "(kling-o1) may cost up to $1.00, which is $0.26 too much. Nothing was sent. Raise max_cost_per_dag_run, or "
-        "make less in one run."
+        "submit fewer jobs in one run."
     )
     facts = told.value.to_dict()
     assert (facts["limit"], facts["billed"], facts["in_flight"], facts["in_flight_jobs"]) == (3.0, 0.26, 2.0, 2)

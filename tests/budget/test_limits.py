@@ -89,11 +89,11 @@ def test_a_limit_is_a_number_of_dollars(cost):
         ),
         (
             'payload=O1ImageToVideo(prompt="x", start_image_url=PICTURES[0]), max_cost=2.0',
-            "What kling-o1-image-to-video costs is not published, $0.909 on average, so max_cost cannot be kept.",
+            "The cost of kling-o1-image-to-video is not published, $0.909 on average, so max_cost cannot be enforced.",
         ),
         (
             'payload={"prompt": "x"}, model="kling-99", budget=KlingBudget(2.0)',
-            "What kling-99 costs is not known, so the budget of the run cannot be kept.",
+            "The cost of kling-99 is unknown, so the budget of the run cannot be enforced.",
         ),
         ('payload=O1Image(prompt="x", image_urls=PICTURES), max_cost="{{ \'much\' }}"', "max_cost: 'much' is not"),
         ('payload=O1Image(prompt="x", image_urls=PICTURES), budget=KlingBudget(0.03)', "which is $0.005 too much"),

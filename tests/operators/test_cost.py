@@ -74,7 +74,7 @@ def test_a_job_that_still_runs_is_named_and_not_in_the_total(monkeypatch, run_da
         """)
     assert run.state == "success"
     assert (run.xcom("cost")["total"], run.xcom("cost")["unknown"]) == (0.0, [run.xcom("submit")])
-    assert f"Not known yet, and not in the total: {run.xcom('submit')}." in capfd.readouterr().out
+    assert f"Cost not known yet, and not in the total: {run.xcom('submit')}." in capfd.readouterr().out
 
 
 def test_a_history_that_cannot_be_read_leaves_a_cost_unknown_and_fails_nothing(sim, conn_id, run_dag, capfd):
@@ -103,7 +103,7 @@ def test_a_submit_of_which_nobody_knows_whether_it_was_accepted_is_named(sim, co
     """)
     assert run.state == "failed"
     assert run.xcom("cost")["jobs"] == 0
-    assert "Whether these tasks have a job that is billed is not known: submit." in capfd.readouterr().out
+    assert "It is unknown whether these tasks have a job that is billed: submit." in capfd.readouterr().out
 
 
 def test_a_run_without_jobs_costs_nothing(sim, conn_id, run_dag):
