@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Those of a result.
+RESULT_KEYS = ("return_value", "url", "urls", "cost", "metrics")
 #: The key of a submission's record in the task's state, and of its XCom for sibling tasks.
 RECORD_KEY = "kling_submission"
 #: The XCom that shows which file is behind a link: ``{link: {"path", "sidecar", "sha256"}}``.
@@ -72,7 +74,7 @@ def instance_name(context: Context) -> str:
 
 
 def siblings(dag: DAG, kind: type) -> list[str]:
-    """Return the tasks of a DAG whose operators are of a kind, mapped ones included."""
+    """Return the tasks of a DAG with operators of a kind, mapped ones included."""
     return [
         task_id
         for task_id, task in dag.task_dict.items()
@@ -139,8 +141,8 @@ def of_result(request_id: str, model: str | None, result: Result) -> dict[str, A
     """
     Return the XComs of a COMPLETED job by their keys.
 
-    ``return_value`` holds the whole result; ``url`` is left out if no file is recognised. ``kling_bill``
-    is for tasks that count what the run costs.
+    ``return_value`` holds the whole result; ``url`` is left out if no file is recognised. ``kling_bill`` is for tasks
+    that count what the run costs.
     """
     from airflow_provider_kling.budget.costs import Bill
 

@@ -271,4 +271,4 @@ def test_a_prompt_stands_for_no_file(sim, conn_id, run_dag, capfd):
     run = run_dag(IMPORTS + dag, run_conf={"prompt": prompt})
     assert run.state == "failed"
     assert sim.ledger()["jobs"] == []
-    assert "prompt: stands for an uploaded file to this provider" in capfd.readouterr().out
+    assert "prompt: is the placeholder of an uploaded file" in capfd.readouterr().out

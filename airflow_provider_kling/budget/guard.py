@@ -111,7 +111,7 @@ class BudgetGuard:
         """
         Refuse a job that may not be paid, whatever the siblings do.
 
-        :raises KlingBudgetExceededError: the price exceeds ``max_cost`` or is unknown, or the run's spending is.
+        :raises KlingBudgetExceededError: the price exceeds ``max_cost``, or it or the run's cost is unknown.
         """
         if self.refusal is not None:
             raise self.refusal

@@ -23,7 +23,7 @@ def identity() -> dict[str, str]:
         "User-Agent": f"airflow-provider-kling/{__version__} Python/{platform.python_version()}",
         "X-Initiator": "AIRFLOW-PROVIDER-KLING",
         "Accept": "application/json, */*;q=0.5",
-        "Accept-Encoding": "identity",  # a proxy may compress an answer all the same
+        "Accept-Encoding": "identity",  # a proxy may compress an answer anyway
         "Cache-Control": "no-cache",  # for caches on the way that obey it: the answers change
     }
 

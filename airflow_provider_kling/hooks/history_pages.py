@@ -1,4 +1,4 @@
-"""Reads the request history of a time span, page by page, until no row newer than its start can follow."""
+"""Reads the request history of a time span page by page, within limits, until no row of the span can follow."""
 
 from __future__ import annotations
 

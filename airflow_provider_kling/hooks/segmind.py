@@ -265,9 +265,7 @@ class SegmindHook(BaseHook):
 
     def _compare_clocks(self, ahead: timedelta) -> None:
         if abs(ahead) > clocks.NOTICEABLE >= abs(self._clock_ahead):
-            self.log.warning(
-                "%s. Jobs are identified by their times: set the clock.", clocks.difference(ahead)
-            )
+            self.log.warning("%s. Jobs are identified by their times: set the clock.", clocks.difference(ahead))
         self._clock_ahead = ahead
 
     def _check_clock(self) -> None:

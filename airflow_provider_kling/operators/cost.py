@@ -28,16 +28,16 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
     """
     Log what the Kling jobs of the run cost, and return the numbers; put it after the last tasks.
 
-    It runs whether they failed or not, as a teardown, which leaves the state of the run to them. Jobs that no
-    sensor saw end are looked up in Segmind's request history; nothing is paid for that.
+    It runs whether they failed or not, as a teardown, which does not affect the state of the run. Jobs that no sensor
+    saw end are searched for in Segmind's request history; that costs nothing.
 
     The return value has ``total`` (US dollars), ``jobs``, ``failed``, ``by_model`` (``jobs`` and ``cost`` of
     each), ``by_request`` (the cost of each job) and ``unknown`` (the jobs whose cost is not known yet, such as
     those that still run); where a task has a :class:`KlingBudget`, also ``limit`` and ``left``.
 
     :param segmind_conn_id: the connection that submitted. (templated)
-    :param trigger_rule: another rule makes it a task like any other; with ``all_done`` and nothing after it, a
-        run whose tasks failed ends as a success.
+    :param trigger_rule: another rule makes it a task like any other; with ``all_done`` and nothing after it, a run with
+        failed tasks ends as a success.
     """
 
     template_fields: Sequence[str] = ("segmind_conn_id",)
@@ -55,13 +55,13 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
 
     @cached_property
     def hook(self) -> SegmindHook:
-        """The hook that asks the request history."""
+        """The hook that reads the request history."""
         from airflow_provider_kling.hooks.segmind import SegmindHook
 
         return SegmindHook(self.segmind_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Add up, log, return."""
+        """Add up the costs, log them and return them."""
         from airflow_provider_kling.budget.costs import Bill, read_bills
         from airflow_provider_kling.budget.limits import budgets
         from airflow_provider_kling.budget.run_cost import jobs_of, run_cost
@@ -83,14 +83,14 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
         return reckoning.to_dict()
 
     def _look_up(self, request_id: str, model: str) -> Bill | None:
-        """Return the bill of a job that no task has told, as far as Segmind knows it; None where it does not answer."""
+        """Return the bill of a job that no task has reported, if Segmind knows it; None if it does not answer."""
         from airflow_provider_kling.budget.costs import Bill, bill_of
 
         try:
             return bill_of(request_id, model, self.hook.find_request(request_id))
         except SegmindRequestNotFoundError as error:
-            self.log.warning("What request %s cost could not be looked up: %s", request_id, error)
+            self.log.warning("The cost of request %s could not be read: %s", request_id, error)
             return Bill(request_id=request_id, model=model)
         except SegmindError as error:
-            self.log.warning("What requests cost that no task has told could not be looked up: %s", error)
+            self.log.warning("The cost of requests that no task has reported could not be read: %s", error)
             return None

@@ -1,4 +1,4 @@
-"""Leaving a worker for what only time can tell, such as the reset of a rate limit, and going on in the same try."""
+"""Defers a task until more is known, such as at the reset of a rate limit, and resumes it in the same try."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Postpones:
-    """The part of an operator that is executed again, in the same try, when more is known than an error tells."""
+    """The part of an operator that executes it again, in the same try, when waiting may resolve an error."""
 
     # Airflow's own.
     log: Any
@@ -31,28 +31,28 @@ class Postpones:
     #: False waits on the worker.
     deferrable: bool = True
 
-    def execute_again(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 that it is time is all it says
-        """Go on in the same try, once there is more to know."""
+    def execute_again(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 it only says that it is time
+        """Continue in the same try, once more is known."""
         return self.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the triggerer, or, where none runs, once Airflow has given the wait up."""
+        """Continue after the triggerer, or, if none runs, once Airflow has timed out the wait."""
         if timed_out(next_method, next_kwargs):
             return self.execute_again(context)
         return BaseOperator.resume_execution(cast("BaseOperator", self), next_method, next_kwargs, context)
 
     def postponed(self, context: Context, error: SegmindError) -> bool:
         """
-        Return False where time does not help, or True after a wait on this worker; else leave it to the triggerer.
+        Return False if waiting does not help, or True after a wait on this worker; else defer to the triggerer.
 
-        :raises TaskDeferred: the task goes on later, with :meth:`execute_again`.
+        :raises TaskDeferred: the task continues later, with :meth:`execute_again`.
         """
-        began = getattr(context["ti"], "start_date", None)  # a deferral leaves it as it is
+        began = getattr(context["ti"], "start_date", None)  # a deferral does not change it
         moment = resumes_at(error, datetime.now(tz=UTC), chance=random.random(), began=began)  # noqa: S311 jitter
         if moment is None:
             return False
         where = "in the triggerer" if self.deferrable else "on this worker"
-        self.log.warning("%s This attempt goes on at %s UTC; it waits %s.", error, f"{moment:%H:%M:%S}", where)
+        self.log.warning("%s This attempt continues at %s UTC; it waits %s.", error, f"{moment:%H:%M:%S}", where)
         left = moment - datetime.now(tz=UTC)
         if self.deferrable:
             from airflow_provider_kling.triggers.resume import KlingResumeTrigger

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.errors import SegmindError
 
-#: What is left to do after an error that no retry cures and that left no job behind.
-CORRECT_AND_CLEAR = "Correct that, then clear this task; what stands in the run's parameters is corrected in a new run."
+#: What to do after an error that no retry fixes and that left no job behind.
+CORRECT_AND_CLEAR = "Correct that, then clear this task; correct the run's parameters in a new run."
 
 
 def fail(operator: BaseOperator, error: SegmindError) -> NoReturn:
     """
-    End the task with the error, told in one line of the log before any traceback.
+    End the task with the error, logged in one line before any traceback.
 
-    What no retry can cure fails the task at once and leaves its retries unused: the exception is of the error's class
-    and Airflow's ``AirflowFailException`` too, so a callback finds all facts on it. A ``retry_policy`` (Airflow 3.3+)
-    sees every error as it is and decides.
+    An error that no retry can fix fails the task at once and leaves its retries unused: the exception is of the error's
+    class and of Airflow's ``AirflowFailException`` too, so a callback finds all facts on it. A ``retry_policy``
+    (Airflow 3.3+) sees every error unchanged and decides.
     """
     operator.log.error("%s: %s", type(error).__name__, error)
     decided_by_airflow = error.retryable or getattr(operator, "retry_policy", None) is not None
@@ -29,7 +29,7 @@ def fail(operator: BaseOperator, error: SegmindError) -> NoReturn:
 
 
 def for_good(error: SegmindError) -> SegmindError:
-    """Return the error as one after which Airflow does not retry: of its class, with its facts and its cause."""
+    """Return the error in a form that Airflow does not retry: with its class, its facts and its cause."""
     told = _for_good_from_dict(error.to_dict(), type(error))
     told.__cause__ = error.__cause__
     return told
@@ -41,7 +41,7 @@ def _for_good_from_dict(serialised: dict[str, Any], kind: type[SegmindError]) ->
 
 
 def _class_for_good(kind: type[SegmindError]) -> type[SegmindError]:
-    """Return the class of the errors of a kind after which Airflow does not retry; to users it has the same name."""
+    """Return a subclass of an error class that Airflow does not retry; to users it has the same name."""
 
     def reduce(error: SegmindError) -> tuple[Any, ...]:
         return _for_good_from_dict, (error.to_dict(), kind)

@@ -1,4 +1,4 @@
-"""The operator that submits and waits as one task, and what it makes of a job that FAILED."""
+"""The operator that submits and waits as one task, and how it handles a job that FAILED."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.schemas import Result
 
-#: The name of a file where the author's makes none any more.
+#: The name of a file if the author's template no longer gives one.
 UNNAMED = "{request_id}-{index}.{ext}"
 _BLOCKED = "Content rules blocked it, and would again: change the prompt or the pictures, then clear this task."
 _CHARGED = "It is not submitted again by itself. Correct what it names, then clear this task to submit a new job."
-_ADOPTED = "Take adopt_request_id away, then clear this task to submit a new job."
+_ADOPTED = "Remove adopt_request_id, then clear this task to submit a new job."
 _AGAIN = "A retry, or clearing this task, submits a new job in its place."
 
 
 class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     """
-    Submit one Kling job, wait for it and return its result, as one task; with ``store=`` keep its files too.
+    Submit one Kling job, wait for it and return its result, as one task; with ``store=`` save its files too.
 
-    It is :class:`KlingSubmitOperator` and :class:`~airflow_provider_kling.sensors.kling.KlingSensor` in one: arguments
-    and guarantees of the first, result and XComs of the second. A retry adopts a job that runs and delivers one that
-    is done, for nothing. After a job that FAILED and was not charged a retry submits a new one; where content rules
-    blocked it, the task fails at once. Clearing a task that has delivered submits a new job.
+    It is :class:`KlingSubmitOperator` and :class:`~airflow_provider_kling.sensors.kling.KlingSensor` in one: it has the
+    arguments and guarantees of the first, and the result and XComs of the second. A retry adopts a running job and
+    delivers a finished one, at no cost. After a job that FAILED and was not charged a retry submits a new one; where
+    content rules blocked it, the task fails at once. Clearing a task that has delivered submits a new job.
 
     XComs: the return value is the result as a dict (``request_id``, ``status``, ``url``, ``urls``, ``cost``,
     ``metrics``, ``output`` …, with ``store`` also ``files``); ``url``, ``urls``, ``cost`` (US dollars), ``metrics``,
-    ``model`` and ``submitted_at`` stand beside it.
+    ``model`` and ``submitted_at`` are beside it.
 
-    :param payload: see :class:`KlingSubmitOperator`, as for every argument that is not listed here.
+    :param payload: see :class:`KlingSubmitOperator`, also for every argument that is not listed here.
     :param wait_for_completion: False returns the request id once the job is accepted.
-    :param poll_interval: a fixed number of seconds from one look to the next; by default looks are taken when the
-        model's jobs are usually done.
+    :param poll_interval: a fixed number of seconds from one poll to the next; by default it polls when the model's jobs
+        are usually done.
     :param timeout: seconds until the wait is given up; the job goes on, and a retry waits for it again.
-    :param store: where the files are kept: a :class:`~airflow_provider_kling.storage.store.Store`, or the URL of a
-        folder. Each file is an event of that folder's asset, or of the one in ``outlets``. A name that is another's
-        and a folder that cannot be written are found before anything is sent; a cleared task replaces its own file.
-        (templated)
+    :param store: where the files are saved: a :class:`~airflow_provider_kling.storage.store.Store`, or the URL of a
+        folder. Each file adds an event to that folder's asset, or to the one in ``outlets``. A name that is already
+        taken and a folder that cannot be written are found before anything is sent; a cleared task replaces its own
+        file. (templated)
     :raises KlingNameTakenError: another task's or a person's file has the name; nothing was sent.
-    :raises KlingStorageError: the folder cannot be written; nothing was sent, or nothing more.
+    :raises KlingStorageError: the folder cannot be written; nothing, or nothing more, was sent.
     :raises KlingGenerationFailedError: the job FAILED.
-    :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
+    :raises KlingGenerationTimeoutError: the deadline passed; a retry continues the wait.
     """
 
     open_to_data = KlingSubmitOperator.open_to_data | {"store"}
@@ -91,7 +91,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Return the operator to be mapped, with the outlets of its tasks, which Airflow has to know before."""
+        """Return the operator to be mapped, with the outlets of its tasks, which Airflow has to know in advance."""
         mapped = super().partial(**kwargs)
         if (store := as_store(kwargs.get("store"))) is not None:
             mapped.kwargs["outlets"] = outlets_for(store.destination, mapped.kwargs["outlets"])
@@ -115,7 +115,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             return self._poll_then_defer(context) if self.deferrable else self._wait_here(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the triggerer: with the submit, or with the wait for its job."""
+        """Continue after the triggerer: with the submit, or with the wait for its job."""
         from airflow_provider_kling.submission.earlier_attempt import is_submitted
 
         submitting = timed_out(next_method, next_kwargs) and not is_submitted(context)
@@ -124,11 +124,11 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _store(self, store: Store, context: Context) -> Store:
-        """Return the store with what its author wrote rendered, where results may be saved in it."""
+        """Return the store with its author's templates rendered, if results may be saved in it."""
         return store.checked(None, None) if "store" in self.filled_in else store.resolve(context)
 
     def _check_store(self, context: Context) -> None:
-        """Fail where the files could not be kept: a name or a storage that cannot work is found before it is paid."""
+        """Fail if the files could not be saved: an invalid name or storage is found before the job is paid."""
         if self.store is None:
             return
         try:
@@ -139,7 +139,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             from airflow_provider_kling.submission.earlier_attempt import is_submitted
 
             if is_submitted(context):  # it is paid: see _store_at_end
-                self.log.warning("%s It stops no job of an earlier attempt.", error)
+                self.log.warning("%s It does not affect an earlier attempt's job.", error)
                 return
             fail(self, error.followed_by(f"Nothing was uploaded, sent or paid. {CORRECT_AND_CLEAR}"))
         except SegmindError as error:
@@ -152,7 +152,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             check_place(context, self._store(self.store, context), model)
 
     def _made_in_vain(self, context: Context) -> str | None:
-        """Return the job of an earlier attempt, if it FAILED and may be made again."""
+        """Return the job of an earlier attempt, if it FAILED and may be submitted again."""
         try:
             self._poll(self._wait(context, self._deadline()))
         except KlingGenerationFailedError as error:
@@ -160,7 +160,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
                 self._push_bill(context, error)
                 return error.request_id
         except SegmindError:
-            pass  # the wait meets it again, and knows what to do
+            pass  # the wait gets the same error, and handles it
         return None
 
     def _may_be_made_again(self, error: KlingGenerationFailedError) -> bool:
@@ -214,9 +214,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _store_at_end(self, store: Store, context: Context) -> Store:
         """
-        Return the store as it is rendered now, or, of what has become none since the job was paid, what is left of it.
+        Return the store as it is rendered now; if it has become invalid since the job was paid, a fallback for it.
 
-        Airflow renders the templates of a task anew when it resumes, and a Variable may be another one by then.
+        Airflow renders the templates of a task again when it resumes, and a Variable may have changed by then.
         """
         try:
             return self._store(store, context)
@@ -235,7 +235,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
 
     def _sent_without_files(self) -> dict[str, Any] | None:
         """Return the parameters as they were sent; None where only the request history knows them."""
-        if is_template(self.payload):  # a function made it, in another process
+        if is_template(self.payload):  # a function returned it, in another process
             return None
         from airflow_provider_kling.payloads.files import files_in
         from airflow_provider_kling.submission.submission import fingerprint
@@ -244,7 +244,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             request = check_rendered(self.payload, self.model)
             if files_in(request) or fingerprint(request.model, request.parameters) != self._sent:
                 return None
-        except ValueError:  # rendered anew it is no payload any more
+        except ValueError:  # rendered again, it is no longer a payload
             return None
         return request.parameters
 
@@ -259,18 +259,18 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
             raise told
         from airflow_provider_kling.operators.submission_driver import conclude
 
-        # Not before: a retry, which a policy or a lost process may bring all the same, pays for no other job.
+        # Not before: a retry that a policy or a lost process causes anyway must not pay for another job.
         call_on_failure(context, lambda: conclude(context, self.log, cost=_cost(error), succeeded=False))
         fail(self, told)
 
 
 def _may_be_made_again(error: KlingGenerationFailedError) -> bool:
-    """Whether a retry submits the job anew: it cost nothing, and what it makes is not forbidden."""
+    """Whether a retry submits the job again: it cost nothing, and content rules did not block it."""
     return not error.blocked and not _cost(error)
 
 
 def _retold(error: KlingGenerationFailedError, model: str | None, *, adopted: bool) -> KlingGenerationFailedError:
-    """Return the error with what this one task does next, in place of what a pair of them would."""
+    """Return the error with what this single task does next, in place of what a submit and a sensor would do."""
     from airflow_provider_kling.segmind.refusals import failed
 
     cost = _cost(error)

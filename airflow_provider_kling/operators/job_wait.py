@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result
     from airflow_provider_kling.triggers.kling import KlingTrigger
 
-#: Seconds at the most from one poll to the next in a process that asks for one thing some times in a row.
+#: Most seconds from one poll to the next in a process that asks the same several times in a row.
 LONGEST_DOUBT = 5.0
 
 
@@ -39,9 +39,9 @@ class JobReference:
     """
     The job that is waited for.
 
-    :param model: its model, where every process in which the wait may end knows it: it is told on with the result.
+    :param model: its model, if every process in which the wait may end knows it: it is passed on with the result.
     :param submitted_at: when it was submitted, ISO 8601, as far as that is known.
-    :param scheduled_as: its model, where only this process knows it.
+    :param scheduled_as: its model, if only this process knows it.
     """
 
     request_id: str
@@ -58,7 +58,7 @@ class JobReference:
 
 
 class WaitsForJob(Waits, TellsCost, Traceable):
-    """The part of an operator that waits for a job; which one, :meth:`_job` tells."""
+    """The part of an operator that waits for a job; :meth:`_job` says which one."""
 
     operator_extra_links: Any = (KlingOutputLink(),)
     deadline_error = KlingGenerationTimeoutError
@@ -77,7 +77,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         """End as the trigger's event says."""
         from airflow_provider_kling.segmind.schemas import Result
 
-        if isinstance(event, str):  # `dag.test()` passes on that the trigger ended the task, and not with what
+        if isinstance(event, str):  # `dag.test()` passes on that the trigger ended the task, but not its result
             wait = self._wait(context, datetime.now(tz=UTC))
             result = self._poll(wait)
             if result is None:
@@ -91,16 +91,16 @@ class WaitsForJob(Waits, TellsCost, Traceable):
     def _job(self, context: Context) -> JobReference:
         """Return the job that is waited for."""
 
-    def _traced(self, context: Context, job: JobReference) -> JobReference:  # noqa: ARG002 what others look in
-        """Return the job with what the task that submitted it tells."""
+    def _traced(self, context: Context, job: JobReference) -> JobReference:  # noqa: ARG002 for subclasses
+        """Return the job with what the submitting task has published."""
         return job
 
     @abstractmethod
     def _pause(self, job: JobReference, now: datetime) -> float:
-        """Return how many seconds a worker that waits leaves the job alone."""
+        """Return how many seconds a waiting worker pauses before the next poll."""
 
     def _wait_here(self, context: Context) -> Any:
-        """Hold the worker until the job is done."""
+        """Occupy the worker until the job is done."""
         from airflow_provider_kling.hooks.poll import poll
         from airflow_provider_kling.polling.wait import PollAgain
 
@@ -133,7 +133,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         from airflow_provider_kling.hooks.poll import poll
         from airflow_provider_kling.polling.wait import PollAgain
 
-        # In a mode with a process for each poll, what counts only in a row is asked for in a row.
+        # In a mode with a process for each poll, an answer that counts only if repeated is polled again at once.
         alone = getattr(self, "reschedule", False)
         while isinstance(seen := poll(self.hook, wait), PollAgain) and seen.in_doubt and alone:
             time.sleep(min(seen.seconds, LONGEST_DOUBT))
@@ -151,7 +151,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         return KlingTrigger(**self._trigger_arguments(job), deadline=wait.deadline.isoformat())
 
     def _trigger_arguments(self, job: JobReference) -> dict[str, Any]:
-        """Return what the triggerer has to know, but until when it waits."""
+        """Return what the triggerer has to know, except the deadline."""
         return {
             "request_id": job.request_id,
             "segmind_conn_id": self.segmind_conn_id,

@@ -1,4 +1,4 @@
-"""The operators that start Kling jobs on Segmind, by the path that DAGs import them from."""
+"""The operators that start Kling jobs on Segmind, at the path that DAGs import them from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["KlingGenerateOperator", "KlingSubmitOperator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load :class:`KlingGenerateOperator` where a DAG uses it; a class of Airflow's is slow to build."""
+    """Load :class:`KlingGenerateOperator` only if a DAG uses it; an operator class is slow to build."""
     if name == "KlingGenerateOperator":
         from airflow_provider_kling.operators.generate import KlingGenerateOperator
 

@@ -1,11 +1,12 @@
 """
 Only what a DAG's author wrote is rendered as a template, once. What a task or a person filled in is data.
 
-Airflow renders the fields of a mapped task after it has filled in what it was mapped over. It leaves out the very
-objects that were filled in, but not copies of them, and of ``expand_kwargs()`` no lists and dicts. Whoever starts a run
-or fills a folder could then write ``{{ conn.aws_default.password }}`` into a prompt or into the name of a file.
+Airflow renders the fields of a mapped task after it has filled in what the task is mapped over. It skips the filled-in
+objects themselves, but not copies of them, and with ``expand_kwargs()`` it does not skip lists and dicts. Whoever
+starts a run or fills a folder could then write ``{{ conn.aws_default.password }}`` into a prompt or into the name of a
+file.
 
-A mapping of ``expand_kwargs()`` may hold any argument at all, also one that guards the bill or chooses the key.
+A mapping of ``expand_kwargs()`` may hold any argument, also one that limits the cost or chooses the key.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ if TYPE_CHECKING:
 
 
 class RendersAuthorsTemplates:
-    """Renders what the author wrote, and leaves as it is what a mapped task was mapped over."""
+    """Renders what the author wrote, but not what a mapped task was mapped over."""
 
-    #: The arguments that data may name itself, through ``expand_kwargs()``; each other one has to be named in the
-    #: DAG file, as in ``.expand(segmind_conn_id=…)``, a subclass's own too.
+    #: The arguments that data may set through ``expand_kwargs()``; every other one, also a subclass's own, has to be
+    #: named in the DAG file, as in ``.expand(segmind_conn_id=…)``.
     open_to_data: ClassVar[frozenset[str]] = frozenset()
     #: The arguments that the author did not write: what a task upstream, or a run's parameters, filled in.
     filled_in: frozenset[str] = frozenset()
-    #: The template fields as the author wrote them, without those that were filled in. Not even a value that is no
-    #: template any more tells who chose it.
+    #: The template fields as the author wrote them, without those that were filled in. A rendered value does not show
+    #: who chose it.
     written: Mapping[str, Any] = MappingProxyType({})
-    #: What Airflow made this operator with, of a mapped one: before ``default_args`` are added and anything is copied.
+    #: For a mapped operator, what Airflow created it with: before ``default_args`` are added and anything is copied.
     _made_with: Mapping[str, Any] = MappingProxyType({})
 
     def __new__(cls, *_: Any, **arguments: Any) -> Self:
-        """Keep what Airflow makes the operator of a mapped one with: nothing else tells what it was mapped over."""
+        """Save what Airflow creates a mapped operator with: nothing else shows what it was mapped over."""
         operator = super().__new__(cls)
         if arguments.get("_airflow_from_mapped"):
             vars(operator)["_made_with"] = arguments
@@ -55,8 +56,8 @@ class RendersAuthorsTemplates:
         seen_oids: set[int],
         **kwargs: Any,
     ) -> None:
-        # Airflow calls it of the operator that it has made of a mapped one, so that an operator can say how.
-        # (Whoever renders an operator by hand, as a unit test does, may have no DAG at hand: then nothing is mapped.)
+        # Airflow calls it on the operator that it has created from a mapped one, so that an operator can change it.
+        # (Code that renders an operator by itself, such as a unit test, may have no DAG: then nothing is mapped.)
         if parent is self:
             if (dag := context.get("dag")) is not None:
                 self._tell_apart(dag.task_dict[context["ti"].task_id], context, seen_oids)
@@ -68,9 +69,9 @@ class RendersAuthorsTemplates:
 
     def _tell_apart(self, mapped: Any, context: Context, seen_oids: set[int]) -> None:
         """
-        Learn which of its arguments a task that may be mapped was mapped over.
+        Find out which of its arguments the task was mapped over, if it is mapped.
 
-        :raises SegmindInputError: data has chosen what it may not.
+        :raises SegmindInputError: data has set what it may not set.
         """
         index = context["ti"].map_index or 0
         if expanded := getattr(mapped, "op_kwargs_expand_input", None):  # of a function
@@ -81,7 +82,7 @@ class RendersAuthorsTemplates:
             unmapped = mapped._get_unmap_kwargs({}, strict=False)  # noqa: SLF001 Airflow's own, since 2.3
             self.filled_in = _filled_in(expanded.value, index, self._made_with, unmapped)
             if not isinstance(expanded.value, Mapping):
-                # Airflow merges params into what the author gave, and changes that as well: only the mapping tells.
+                # Airflow merges params into what the author gave, and changes that as well: only the mapping shows it.
                 asks = not _is_authors(expanded.value, index) and "params" in mapped_over(expanded, context)
                 self._refuse_choices((self.filled_in | ({"params"} if asks else set())) - self.open_to_data)
 
@@ -90,8 +91,8 @@ class RendersAuthorsTemplates:
             told, first = ", ".join(sorted(names)), min(names)
             may = f"only {', '.join(sorted(self.open_to_data))}" if self.open_to_data else "nothing"
             error = SegmindInputError(
-                f"{told}: what is mapped over with expand_kwargs() chooses {may} of a {type(self).__name__}. Leave "
-                f"{told} out of it; to let it be chosen, name it in the DAG file, as in .expand({first}=…) or as a "
+                f"{told}: data in expand_kwargs() may set {may} of a {type(self).__name__}. Leave "
+                f"{told} out of it; to let data set it, name it in the DAG file, as in .expand({first}=…) or as a "
                 f"template in .partial({first}=…). Nothing was sent."
             )
             fail(self, error)  # type: ignore[arg-type] # it is an operator
@@ -102,8 +103,8 @@ def _filled_in(written: Any, map_index: int, given: Mapping[str, Any], unmapped:
     Return which of a mapped task's arguments its author did not write.
 
     :param written: what the author has given to ``expand()`` or ``expand_kwargs()``.
-    :param given: all that the task got.
-    :param unmapped: what it would have got had it been mapped over nothing; with ``strict=False`` some is replaced.
+    :param given: all arguments that the task got.
+    :param unmapped: what it would have got without the mapping; with ``strict=False`` some is replaced.
     """
     if isinstance(written, Mapping):  # .expand(payload=…)
         return frozenset(name for name, value in written.items() if not _is_literal(value))
@@ -115,10 +116,10 @@ def _filled_in(written: Any, map_index: int, given: Mapping[str, Any], unmapped:
 
 
 def _is_authors(written: Any, map_index: int) -> bool:
-    """Whether a mapping stands in the DAG file, as in ``.expand_kwargs([{"payload": …}, …])``."""
+    """Whether a mapping is written in the DAG file, as in ``.expand_kwargs([{"payload": …}, …])``."""
     return _is_literal(written) and isinstance(written[map_index], Mapping)
 
 
 def _is_literal(value: Any) -> bool:
-    """Whether it stands in the DAG file as it is; anything else Airflow asks for when the task runs."""
+    """Whether it is written in the DAG file as it is; Airflow resolves anything else when the task runs."""
     return isinstance(value, Mapping | Sequence) and not isinstance(value, str)

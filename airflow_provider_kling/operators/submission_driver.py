@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
 def conclude_when_counted(context: Context, log: Any, *, cost: float | None = None) -> None:
     """
-    Once Airflow has counted the task as successful, record that: clearing the task begins anew from then on.
+    Once Airflow has marked the task as success, record that: from then on, clearing the task submits a new job.
 
-    What fails or dies before that, ``post_execute``, an XCom backend, or the task's assets, leaves the job to the next
-    attempt. So does a success that is never recorded: cleared, such a task delivers the same job once more.
+    If something fails or dies before that, ``post_execute``, an XCom backend, or the task's assets, the next attempt
+    takes the job. If a success is never recorded, clearing the task delivers the same job once more.
 
     :param cost: see :class:`Record`.
     """
@@ -57,29 +57,29 @@ def conclude_when_counted(context: Context, log: Any, *, cost: float | None = No
 
 def conclude(context: Context, log: Any, *, cost: float | None, succeeded: bool) -> None:
     """
-    Record that nothing more is wanted of the task's job: clearing the task begins anew.
+    Record that the task is done with its job: clearing the task then submits a new one.
 
-    A record that cannot be written costs nothing: clearing the task then delivers the same job once more.
+    A record that cannot be saved costs nothing: clearing the task then delivers the same job once more.
 
     :param cost: see :class:`Record`.
-    :param succeeded: whether Airflow has counted the task's success; else its job has FAILED for good.
+    :param succeeded: whether Airflow has marked the task as success; else its job has FAILED for good.
     """
     try:
         record_store(context).conclude(cost, succeeded=succeeded)
     except Exception as exc:  # noqa: BLE001 because the result is there, whatever Airflow's API says
         log.warning(
-            "The end of request could not be recorded (%s); cleared, this task delivers it again.", one_line(exc)
+            "The end of the job could not be recorded (%s); clearing this task delivers it again.", one_line(exc)
         )
 
 
 class SubmissionDriver:
     """
-    Carry out what :meth:`Submission.attempt` asks for; it decides, this only does.
+    Carry out the steps of an attempt; the attempt decides, the driver only executes.
 
-    :param hook: sends and looks.
-    :param request: what is sent, files by their stand-ins.
-    :param dag: whose tasks share what they know: who submits, and what it cost.
-    :param log: the task's logger, which differs in kind from one Airflow to the next.
+    :param hook: sends, and reads the history.
+    :param request: what is sent, with placeholders for files.
+    :param dag: its tasks share what they know: who submits, and what it cost.
+    :param log: the task's logger, with a type that depends on the Airflow version.
     :param files: the files of the request.
     :param check_place: raises if what the job makes could not be saved.
     """
@@ -112,7 +112,7 @@ class SubmissionDriver:
 
     def run(self, attempt: Generator[steps.Step, Any, Record]) -> str:
         """
-        Go through the attempt; return the request id.
+        Run the attempt; return the request id.
 
         :raises SegmindError: whatever went wrong, Airflow's own failures included.
         """
@@ -123,7 +123,7 @@ class SubmissionDriver:
             raise
         except Exception as exc:
             raise SegmindAmbiguousSubmitError(messages.cut_short(one_line(exc))) from exc
-        except BaseException as exc:  # a timeout, or the worker is told to stop: Airflow has to see it as it is
+        except BaseException as exc:  # a timeout, or the worker is stopped: Airflow has to see it unchanged
             self.log.error(messages.cut_short(type(exc).__name__))  # noqa: TRY400 as just said
             raise
 
@@ -203,7 +203,7 @@ class SubmissionDriver:
         try:
             row = self.hook.find_row(request_id)
         except SegmindRequestNotFoundError:
-            self.hook.get_status(request_id)  # its row may be late: the API itself knows a job of the last hour
+            self.hook.get_status(request_id)  # its row may be late; the API itself knows a job of the last hour
             return None
         return None if row is None else row.model_name
 

@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The accepted job; whether this attempt sent it, or an earlier one did."""
+    """The accepted job, and whether this attempt sent it or an earlier one did."""
 
     request_id: str
     sent: bool
 
 
-#: What is left to do after an error that left no job behind.
+#: What to do after an error that left no job behind.
 _TRY_AGAIN = {True: "A retry, or clearing this task, tries again.", False: CORRECT_AND_CLEAR}
 
 
@@ -54,47 +54,47 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
     Submit one Kling job and return its ``request_id``; :class:`KlingSensor` waits for it.
 
     Each accepted submit is billed when the job completes, and cannot be cancelled. A retry, or a clear before the id
-    was delivered, adopts the job of the attempt before it, from the task's record or from Segmind's request history,
+    was delivered, adopts the previous attempt's job, from the task's record or from Segmind's request history,
     and sends nothing. Clearing the task after it has succeeded submits a new job.
 
-    What only time can tell, whether a submit without an answer has become a job, or when a rate limit is reset, is
-    waited for in the triggerer within the same try, and sent by a worker then.
+    If only waiting helps, because a submit without an answer may have become a job or a rate limit has to be reset, the
+    task waits in the triggerer within the same try, and a worker sends afterwards.
 
-    XComs: the return value is the request id; ``model`` and ``submitted_at`` (ISO 8601, UTC) stand
-    beside it, and ``kling_submission``, by which tasks of the run with the same payload tell their jobs apart,
-    and ``kling_uploads``, by which they share what was uploaded.
+    XComs: the return value is the request id; ``model`` and ``submitted_at`` (ISO 8601, UTC) are beside it, and
+    ``kling_submission``, by which tasks of the run with the same payload identify their own jobs, and
+    ``kling_uploads``, by which they share what was uploaded.
 
-    Files count by their content: another content is another payload, another path to the same is not. A retry
-    knows its job by the addresses that the record keeps, and uploads nothing again (below Airflow 3.3 it does where it
+    Files are identified by their content: other content is another payload, another path to the same content is not. A
+    retry recognises its job by the addresses in the record, and uploads nothing again (below Airflow 3.3 it does if it
     has to send).
 
     :param payload: an instance of a class of :mod:`airflow_provider_kling.payloads`, or a dict of the
-        model's parameters; values may be templates and XComArgs. Where it wants a picture, a video or sound, it
-        takes an address, or a file: its absolute path, its URL in object storage, an ``ObjectStoragePath``. One that
-        the author did not write, nor a folder above it, has to be in a folder of ``[kling] upload_allowed_paths``.
-        Files are checked, then uploaded once for each content within the run. (templated)
-    :param model: the model's slug; needed with a dict only. A slug without a class, and parameters outside
+        model's parameters; values may be templates and XComArgs. A picture, a video or sound is given as an address, or
+        as a file: its absolute path, its URL in object storage, an ``ObjectStoragePath``. If the author wrote neither
+        the file nor a folder above it, it has to be in a folder of ``[kling] upload_allowed_paths``. Files are checked,
+        then uploaded once for each content within the run. (templated)
+    :param model: the model's slug; required with a dict only. A slug without a class, and parameters outside
         the known part of a model's page, are sent as they are, with a warning. (templated)
     :param segmind_conn_id: the connection. (templated)
-    :param orphan_grace: seconds (or a timedelta) for which a submit that was begun and has no known outcome
-        may still turn up in the history; only then may it be sent again. 10 minutes.
-    :param on_orphaned_intent: what an attempt does when it has not turned up by then: ``"submit"`` it anew,
-        or ``"fail"``.
-    :param history_timeout: seconds (or a timedelta) for which a worker looks in the history at a time. 15 seconds.
-    :param deferrable: False waits on the worker for what is waited for in the triggerer else.
-    :param adopt_request_id: a request id to take in place of submitting, such as
-        ``"{{ var.json.get('adopt_clip', {}).get(run_id, '') }}"``, so that no other run takes it; what is empty or
-        None submits as usual. A job that the request history knows as another model's is refused, and one that nobody
-        knows; one that only the API knows is taken with a warning. (templated)
-    :param max_cost: US dollars that the job may cost: above its estimate's high figure nothing is sent, and the
-        task fails, when the DAG file is parsed where the price is known by then. (templated)
+    :param orphan_grace: seconds (or a timedelta) for which a submit with an unknown outcome may still appear in the
+        history; only after that may it be sent again. 10 minutes.
+    :param on_orphaned_intent: what an attempt does if it has not appeared by then: ``"submit"`` it again, or
+        ``"fail"``.
+    :param history_timeout: seconds (or a timedelta) for which a worker searches the history at a time. 15 seconds.
+    :param deferrable: False waits on the worker instead of in the triggerer.
+    :param adopt_request_id: a request id to adopt instead of submitting, such as
+        ``"{{ var.json.get('adopt_clip', {}).get(run_id, '') }}"``, so that no other run takes it; an empty value or
+        None submits as usual. A job that the request history shows as another model's is refused, and so is an unknown
+        one; one that only the API knows is adopted with a warning. (templated)
+    :param max_cost: US dollars that the job may cost. If its estimate's high figure exceeds that, nothing is sent and
+        the task fails; if the price is known when the DAG file is parsed, parsing fails. (templated)
     :param budget: what all jobs of the run may cost; share one among its tasks.
     :raises KlingBudgetExceededError: the job may cost more than ``max_cost`` or the budget leaves; nothing was sent.
     :raises KlingPayloadError: at parsing or before sending, naming the field and what to change.
-    :raises SegmindAmbiguousSubmitError: nobody knows yet whether a job runs; a retry looks again.
+    :raises SegmindAmbiguousSubmitError: it is not known yet whether a job runs; a retry searches again.
     :raises SegmindUnresolvedSubmitError: several jobs may be this task's; the message lists them.
-    :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; what no retry can cure
-        fails the task at once.
+    :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; an error that no retry can fix fails the
+        task at once.
     """
 
     template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id", "max_cost")
@@ -195,7 +195,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             return Submitted(request_id, sent=driver.sent)
 
     def _check_place(self, context: Context, model: str) -> None:
-        """Refuse to submit what could not be saved; this one saves nothing."""
+        """Refuse to submit a job that could not be saved; this operator saves nothing."""
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
         from airflow_provider_kling.budget.limits import guard_for, refusing_guard
@@ -219,7 +219,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             if not is_submitted(context):
                 raise
             # The job of an earlier attempt is paid, whatever the limit renders to by now.
-            self.log.warning("%s It stops no job of an earlier attempt, and any new one.", error)
+            self.log.warning("%s It does not affect an earlier attempt's job, but stops any new one.", error)
             high, guard = None, refusing_guard(request.model, error)
         return Submission(
             model=request.model,

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
 
-#: How long the trigger's own deadline goes before Airflow's, which also holds when no triggerer runs.
+#: How long the trigger's own deadline is before Airflow's, which also applies if no triggerer runs.
 TRIGGER_GRACE = timedelta(seconds=60)
-#: Why a wait ended that no trigger has ended.
+#: Why a wait ended without a trigger.
 NO_TRIGGERER = (
     "no triggerer polled in time: start one (`airflow triggerer`), or set deferrable=False to wait on a worker"
 )
 
 
 def timed_out(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
-    """Whether Airflow has given up a task's wait in the triggerer."""
+    """Whether Airflow has timed out a task's wait in the triggerer."""
     return next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error", "")).lower()
 
 
@@ -37,11 +37,11 @@ class Waits:
     """
     The part of an operator that waits.
 
-    A subclass says for what (:meth:`_wait`), how to poll (:meth:`_poll`), which trigger goes on with it
-    (:meth:`_trigger`), and what it hands on (:meth:`_deliver`).
+    A subclass defines what it waits for (:meth:`_wait`), how to poll (:meth:`_poll`), which trigger continues the wait
+    (:meth:`_trigger`), and what it delivers (:meth:`_deliver`).
     """
 
-    #: What a wait ends with at its deadline, and only then; ``soft_fail`` makes a skip of it.
+    #: The error of a wait that reached its deadline, and of no other; ``soft_fail`` turns it into a skip.
     deadline_error: ClassVar[type[SegmindError]]
 
     # Airflow's own.
@@ -64,7 +64,7 @@ class Waits:
         """End as the trigger's event says."""
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the triggerer; past BaseSensorOperator's own, whose soft_fail skips any failure."""
+        """Continue after the triggerer, without BaseSensorOperator's own method: its soft_fail skips on any failure."""
         with self._endings(context):
             if timed_out(next_method, next_kwargs):
                 return self._end_without_a_triggerer(context)
@@ -76,15 +76,15 @@ class Waits:
 
     @abstractmethod
     def _poll(self, wait: Any) -> Any:
-        """Poll once; return what was waited for, or None; raise what else ends the wait."""
+        """Poll once; return what was waited for, or None; raise the error that ends the wait."""
 
     @abstractmethod
     def _trigger(self, context: Context, wait: Any) -> Any:
-        """Return the trigger that goes on with the wait."""
+        """Return the trigger that continues the wait."""
 
     @abstractmethod
     def _deliver(self, context: Context, found: Any) -> Any:
-        """Hand on what was waited for."""
+        """Deliver what was waited for."""
 
     def _limit(self) -> timedelta:
         limits = [timedelta(seconds=self.timeout)]
@@ -107,7 +107,7 @@ class Waits:
         self.defer(trigger=trigger, method_name=self.execute_complete.__name__, timeout=left + TRIGGER_GRACE)
 
     def _end_without_a_triggerer(self, context: Context) -> Any:
-        """Poll a last time: it may have been over for long, while nothing polled."""
+        """Poll one last time: the wait may have been over for a long time, while nothing polled."""
         wait = self._wait(context, datetime.now(tz=UTC))
         try:
             found = self._poll(wait)
@@ -119,7 +119,7 @@ class Waits:
         return self._deliver(context, found)
 
     def _unfinished(self) -> str:
-        """Return how what is waited for stood when Airflow's own loop gave it up."""
+        """Return the last known state when Airflow's own loop timed out."""
         return f"not done after {self.timeout:g} s"
 
     @contextmanager
@@ -134,7 +134,7 @@ class Waits:
             late = self._wait(context, datetime.now(tz=UTC)).timed_out(self._unfinished())
             self._end_with(context, cause if isinstance(cause, SegmindError) else late)
 
-    def _end_with(self, context: Context, error: SegmindError) -> NoReturn:  # noqa: ARG002 what others look in
+    def _end_with(self, context: Context, error: SegmindError) -> NoReturn:  # noqa: ARG002 for subclasses
         may_skip = getattr(self, "soft_fail", False) and isinstance(error, self.deadline_error)
         if may_skip or getattr(self, "never_fail", False):
             self.log.warning("%s: %s", type(error).__name__, error)

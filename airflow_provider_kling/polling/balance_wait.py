@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Enough:
-    """The wait is over: that is the balance in US dollars."""
+    """The wait is over: the balance, in US dollars, is high enough."""
 
     balance: float
 

@@ -1,14 +1,14 @@
 """
 What to ask next about a job, and what the answer means: the one decision behind the sensor's modes and the trigger.
 
-The sensor and the trigger only ask, wait, and hand over what they saw, with the time. So poke,
-reschedule and deferrable cannot drift apart.
+The sensor and the trigger only ask, wait, and pass on the answers with the time. So poke, reschedule and deferrable
+behave alike.
 
 What must not be relaxed:
 
-* The API forgets a job an hour after it was submitted. So one that it does not know is looked up in
-  the request history, which remembers it, before it is called lost.
-* Passing the deadline leaves the job alone. It runs on, is billed, and can be waited for again.
+* The API no longer knows a job an hour after it was submitted. So a job that it does not know is searched for in the
+  request history, which has it, before it counts as lost.
+* A missed deadline does not affect the job. It runs on, is billed, and can be waited for again.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Status
 
 
-#: Errors that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed. So is
-#: that nobody knows the job.
+#: Errors that a gateway may answer in Segmind's place for a while, and after how many in a row they count. The same
+#: number applies to polls that find the job unknown.
 _MAY_PASS = (errors.SegmindAuthenticationError, errors.SegmindPermissionError)
 BELIEVED_AFTER = 3
-#: How often a result without an output is asked for again before the history is asked for its file.
+#: How often a result without an output is requested again before the history is searched for its file.
 EMPTY_RESULTS = 3
 _EMPTY = "it was COMPLETED without a file"
 
@@ -50,14 +50,14 @@ class Question(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask that at once: one poll may take more than one request."""
+    """Send this request at once: one poll may take more than one."""
 
     question: Question
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The wait is over, and this is what it was for."""
+    """The wait is over, with this result."""
 
     result: Result
 
@@ -68,16 +68,16 @@ Decision = Ask | PollAgain | Done | GiveUp
 @dataclass(slots=True)
 class ResultAddress:
     """
-    What was learned of a connection.
+    What was learned about a connection.
 
-    :param tells_status: whether the address of the result answers for a job that runs, too, which is not published:
-        then one request tells both. None while nobody has tried.
+    :param tells_status: whether the result's address also answers for a running job, which is not documented: then one
+        request gives both. None until it was tried.
     """
 
     tells_status: bool | None = None
 
 
-#: Where nothing learned lasts until the next poll: the published way, the status first.
+#: For waits that cannot remember what they learned until the next poll: the documented way, the status first.
 PUBLISHED = ResultAddress(tells_status=False)
 
 
@@ -87,13 +87,13 @@ class JobWait(Wait):
     One wait for one job.
 
     :param request_id: the job.
-    :param pause: tells how many seconds to leave the job alone after a poll.
+    :param pause: returns how many seconds to wait after a poll.
     :param model: the model's slug, for messages, where it is known.
-    :param submitted_at: when the job was submitted, with its time zone, where that is known: a young one may not be
-        known to Segmind yet.
+    :param submitted_at: when the job was submitted, with its time zone, where that is known: Segmind may not know a new
+        job yet.
     :param usual_latency: how many seconds the model usually takes, for the log.
     :param interval: a fixed number of seconds from one poll to the next, for the log.
-    :param address: what is known of the connection; what is learned is told there.
+    :param address: what is known about the connection; what is learned is stored there.
     """
 
     request_id: str
@@ -121,7 +121,7 @@ class JobWait(Wait):
         """
         Decide after an answer.
 
-        The result may be behind the status for a moment.
+        The result may lag behind the status for a moment.
         """
         self._learn(state)
         if self._asked[-1] is Question.HISTORY and isinstance(state, Result):
@@ -142,7 +142,7 @@ class JobWait(Wait):
                 return self._again(self.pause(now), now, f"it was {state.status} at the last poll")
 
     def _completed(self, result: Result, now: datetime) -> Decision:
-        """Decide on a result: one that is just being written may have no file yet, and then the history may have it."""
+        """Decide on a result: one that is still being written may have no file yet; then the history may have it."""
         if result.urls:
             return Done(result)
         self.empty = result
@@ -152,20 +152,20 @@ class JobWait(Wait):
         return self._doubt(now, _EMPTY, "It is COMPLETED, without a file yet.")
 
     def _file_of_history(self, empty: Result, state: Result, now: datetime) -> Decision:
-        """Decide on what the history says of a job whose result has no file."""
+        """Decide on what the history says about a job that has a result without a file."""
         if state.urls or state.status is JobStatus.COMPLETED:
             return Done(empty.model_copy(update={"urls": state.urls}))
         return self._without_file(empty, now, "The request history does not show its end yet.")
 
     def _without_file(self, empty: Result, now: datetime, concern: str) -> Decision:
-        """Decide where the history has no file either; a job that is done is delivered, and never timed out."""
+        """Decide if the history has no file either; a finished job is delivered, and never times out."""
         self.lookups_without_file += 1
         if self.lookups_without_file > EMPTY_RESULTS or now >= self.deadline:
             return Done(empty)
         return self._doubt(now, _EMPTY, concern)
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
-        """Decide after a question that was not answered."""
+        """Decide after a request that failed."""
         unknown = isinstance(error, errors.SegmindRequestNotFoundError)
         tries_out = self._asked == [Question.RESULT] and self.address.tells_status is None
         if tries_out and isinstance(error, (errors.SegmindRequestNotFoundError, errors.SegmindBadRequestError)):
@@ -185,7 +185,7 @@ class JobWait(Wait):
         return self._after_failure(error, self.pause(now), now, seen)
 
     def _unknown(self, now: datetime) -> Decision:
-        """Decide where neither the API nor the history knows the job."""
+        """Decide if neither the API nor the history knows the job."""
         if self.submitted_at is not None and now < self.submitted_at + LATEST_ROW:
             seen = "Segmind did not know the job yet, which was submitted a moment ago"
             return self._again(self.pause(now), now, seen, concern=f"{seen}.")
@@ -196,11 +196,11 @@ class JobWait(Wait):
         return self._doubt(now, seen, f"{seen}.")
 
     def _doubt(self, now: datetime, seen: str, concern: str) -> PollAgain | GiveUp:
-        """Go on where the same, seen some times in a row, ends the wait."""
+        """Continue, but the same answer several times in a row ends the wait."""
         return self._again(self.pause(now), now, seen, concern, in_doubt=True)
 
     def begun(self) -> str:
-        """Return the log's first line: for what, where that stands, until when, and how long it usually takes."""
+        """Return the log's first line: the job, its status, the deadline, and how long it usually takes."""
         about = ", ".join(filter(None, [one_line(self.model or ""), self.last_status]))
         return (
             f"Waiting for request {self.request_id}{f' ({about})' if about else ''} until "
@@ -214,8 +214,8 @@ class JobWait(Wait):
         what = f"Request {self.request_id}" + (f" ({self.model})" if self.model else "")
         return errors.KlingGenerationTimeoutError(
             f"{what} was not done by {self.deadline:%Y-%m-%d %H:%M:%S %Z} ({last_seen}). It still runs and is still "
-            "billed. A retry, or clearing this task, waits on for the same job and sends nothing; give it a longer "
-            "timeout.",
+            "billed. A retry, or clearing this task, continues to wait for the same job and sends nothing; give it "
+            "a longer timeout.",
             request_id=self.request_id,
         )
 
@@ -224,7 +224,7 @@ class JobWait(Wait):
         return Ask(question)
 
     def _learn(self, state: Status) -> None:
-        """Learn from a job that runs which of its addresses answers."""
+        """Learn from a running job which of its addresses answers."""
         asked = self._asked[-1]
         if self.address.tells_status is None and not state.status.is_terminal and asked is not Question.HISTORY:
             self.address.tells_status = asked is Question.RESULT

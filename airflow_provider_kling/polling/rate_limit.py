@@ -1,5 +1,5 @@
 """
-How many requests a connection sends for its waits, and whose goes next where they are scarce.
+How many requests a connection sends for its waits, and which goes next if they are scarce.
 
 Pure: the time is an argument. What must not be relaxed: polls take a share of the requests per minute; the rest is for
 submits.
@@ -26,7 +26,7 @@ BURST_SECONDS = 10.0
 @dataclass(slots=True)
 class RateLimiter:
     """
-    The polls that a connection's requests per minute leave room for, evenly spaced after a small burst.
+    The polls that a connection's requests per minute allow, evenly spaced after a small burst.
 
     In no minute do polls exceed ``POLL_SHARE * (1 + BURST_SECONDS / 60)`` of the requests per minute.
 
@@ -43,7 +43,7 @@ class RateLimiter:
         return 60 / (self.requests_per_minute * POLL_SHARE)
 
     def next_slot(self, now: float) -> float:
-        """Return from when on the next poll may go out."""
+        """Return when the next poll may be sent."""
         return max(now, self._free_at - BURST_SECONDS, self._paused_until)
 
     def take(self, now: float) -> None:
@@ -51,19 +51,19 @@ class RateLimiter:
         self._free_at = max(self._free_at, now) + self.spacing
 
     def pause(self, until: float) -> None:
-        """Let nothing out before a time: the plan's requests are used up, by whomever."""
+        """Send nothing before a time: the plan's requests are used up, here or elsewhere."""
         self._paused_until = max(self._paused_until, until)
 
 
 def in_turn(waiting: Iterable[Job | None], now: float, *, bound: float, count: int) -> list[int]:
     """
-    Return the places in the queue of those whose requests go next.
+    Return the places in the queue of the requests that go next.
 
-    First whoever waits for no job, then who was not polled for longer than the bound, then the likeliest to be over.
+    First requests about no job, then jobs not polled for longer than the bound, then the jobs most likely to be over.
 
     :param waiting: the jobs that requests are about; None for a request about none.
     :param bound: seconds; see :func:`longest_unpolled`.
-    :param count: how many at the most.
+    :param count: how many at most.
     """
 
     def urgency(numbered: tuple[int, Job | None]) -> tuple[int, float]:
@@ -78,8 +78,8 @@ def in_turn(waiting: Iterable[Job | None], now: float, *, bound: float, count: i
 
 def longest_unpolled(jobs: int, spacing: float) -> float:
     """
-    Return for how many seconds a job may go without a poll that is due, where the limit is short.
+    Return for how many seconds a job may go without a poll that is due, if requests are scarce.
 
-    Twice the time in which every waiting job could be asked once, and a minute at the least.
+    Twice the time in which every waiting job could be polled once, and at least a minute.
     """
     return max(60.0, 2 * jobs * spacing)

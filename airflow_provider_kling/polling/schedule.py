@@ -1,14 +1,14 @@
 """
 When to poll for a job.
 
-Pure: the time, the age of a job and chance are arguments. A poll is worth its price where a job is
-likely to be done: with the hazard ``h(age)``, the rate at which a job that still runs comes to its end,
-polls that are ``sqrt(2 * worth / h)`` apart give the least delay for their number.
+Pure: the time, the age of a job and chance are arguments. A poll is worth its cost when a job is likely to be done:
+with the hazard ``h(age)``, the rate at which a still running job ends, polls ``sqrt(2 * worth / h)`` apart give the
+least delay for their number.
 
 What must not be relaxed:
 
 * The next poll depends on the job's age and nothing else, so a restart picks up where it was.
-* However unlikely a job's end is, the pause before the next poll has a bound.
+* The pause before the next poll has a limit, however unlikely a job's end is.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ SECONDS_PER_POLL = 0.214
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: The shortest pause of all, for a simulator's jobs.
 QUICKEST = 0.2
-#: How much a pause is stretched or shrunk at random, so that jobs of one moment spread.
+#: How much a pause is stretched or shrunk at random, so that polls of jobs submitted together spread out.
 JITTER = 0.05
 #: How the durations of one model scatter, as the sigma of their logarithm.
 SPREAD = 0.25
-#: The longest that a job is believed to take: some thirty times what the slowest model is published to take.
+#: The longest plausible duration: about thirty times the published duration of the slowest model.
 LONGEST_DURATION = 6 * 3600.0
-#: The shortest.
+#: The shortest plausible duration.
 SHORTEST_DURATION = 0.5
-#: The longest time to the first close poll, from the poll before it: the slowest model's is no later.
+#: The longest time from the previous poll to the first close one; even the slowest model does not need more.
 LONGEST_WAIT = 600.0
-#: Of a model of which nothing is known: the median duration in seconds, and the scatter.
+#: For a model of which nothing is known: the median duration in seconds, and the scatter.
 UNKNOWN_MEDIAN, UNKNOWN_SPREAD = 180.0, 0.6
-#: The share of jobs whose duration has nothing to do with what is expected, and how those scatter.
+#: The share of jobs with durations unrelated to the expectation, and how those scatter.
 ODD_SHARE, ODD_SPREAD = 0.02, 1.0
 #: The first close poll comes this many sigmas before the median: one job in fifty is done by then.
 EARLIEST = 2.0
-#: How many observed jobs the published duration weighs.
+#: The weight of the published duration, in observed jobs.
 PRIOR_WEIGHT = 8.0
-#: No more jobs than this are remembered of a model; older ones fade.
+#: At most this many jobs of a model count; older ones fade.
 MEMORY = 100.0
 
 
@@ -114,7 +114,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class Durations:
-    """What this process has seen of each model, starting from what is published."""
+    """The durations that this process has observed for each model, starting from the published ones."""
 
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
@@ -128,7 +128,7 @@ class Durations:
         return Expectation(math.exp(seen.mean), min(max(math.sqrt(seen.deviations / seen.count), 0.1), 1.0))
 
     def observe(self, model: str | None, usual: float | None, seconds: float) -> None:
-        """Learn from a job that took so long; what no job takes is not learned from."""
+        """Learn from a job's duration; an implausible one is ignored."""
         if model is None or not SHORTEST_DURATION <= seconds <= LONGEST_DURATION:
             return
         seen = self._of(model, usual)
@@ -156,8 +156,8 @@ class Job:
     :param submitted_at: when it was submitted.
     :param expectation: how long jobs of its model take.
     :param interval: a fixed pause between two polls that overrides the schedule.
-    :param last_poll: when it was seen last; at first, when it was submitted.
-    :param time_scale: how many times as fast as Segmind a simulator makes it.
+    :param last_poll: when it was last polled; at first, when it was submitted.
+    :param time_scale: how many times as fast as Segmind a simulator runs it.
     """
 
     submitted_at: float
@@ -171,22 +171,22 @@ class Job:
 
     @property
     def age(self) -> float:
-        """Return how old it was when it was seen last, in seconds."""
+        """Return how old it was at the last poll, in seconds."""
         return self.last_poll - self.submitted_at
 
     def seen(self, now: float) -> None:
-        """Note a poll."""
+        """Record a poll."""
         self.last_poll = now
 
     def pause(self, now: float, *, chance: float = 0.5) -> float:
-        """Return for how many seconds to leave it alone."""
+        """Return how many seconds to wait before the next poll."""
         if self.interval is not None:
             return self.interval
         age = self._scaled(now)
         return max((next_poll(age, self.expectation, chance=chance) - age) / self.time_scale, QUICKEST)
 
     def likely_over(self, now: float) -> float:
-        """Return how likely it is that it is over by now, having run at the last poll."""
+        """Return the probability that it is over by now, given that it ran at the last poll."""
         return self.expectation.ended_between(self._scaled(self.last_poll), self._scaled(now))
 
     def _scaled(self, now: float) -> float:

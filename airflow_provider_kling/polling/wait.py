@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class PollAgain:
     """
-    It goes on: poll again after ``seconds``.
+    The wait continues: poll again after ``seconds``.
 
-    ``concern`` is set when the poll failed; ``in_doubt`` where the wait ends if the same is seen some times in a row.
+    ``concern`` is set when the poll failed; ``in_doubt`` if the same answer several times in a row ends the wait.
     """
 
     seconds: float
@@ -46,8 +46,8 @@ class Wait(ABC):
     One wait.
 
     :param deadline: when to stop waiting, with its time zone.
-    :param settings_until: until when a connection that cannot be read counts as a passing fault; a
-        process that takes up a running wait may find its secrets backend down.
+    :param settings_until: until when a connection that cannot be read counts as a passing fault; a process that
+        continues a running wait may find its secrets backend down.
     """
 
     deadline: datetime
@@ -55,7 +55,7 @@ class Wait(ABC):
 
     @abstractmethod
     def begun(self) -> str:
-        """Return the log's first line: for what, how that stands, until when."""
+        """Return the log's first line: what is waited for, its state, and the deadline."""
 
     @abstractmethod
     def timed_out(self, last_seen: str) -> SegmindError:

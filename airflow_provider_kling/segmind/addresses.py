@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-#: What an address cannot hold, and what ends one where it is written into Markdown or HTML.
+#: Characters that an address cannot hold, and those that end one in Markdown or HTML.
 _NOT_IN_ADDRESSES = re.compile(r"[\s\x00-\x20\x7f-\x9f<>\"\\^`{|}]")
 _SCHEME_AND_HOST = re.compile(r"[^/?#]*(?://[^/?#]*)?")
-#: Characters of a scheme and a host, user and port included: names have 253, and Python takes the square of it.
+#: Most characters of a scheme and host, user and port included: names have 253, and Python needs quadratic time.
 _LONGEST_HOST = 400
 
 
 def split(text: str) -> SplitResult:
     """
-    Return the parts of an address; those of its host can be read.
+    Return the parts of an address, with a readable host and port.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is not an address.
     """
     start = _SCHEME_AND_HOST.match(text)
     if start is None or len(start[0]) > _LONGEST_HOST:

@@ -1,7 +1,7 @@
 """
-One request to Segmind's HTTP API without the HTTP: what to send, and how to read what comes back.
+One request to Segmind's HTTP API without the HTTP: what to send, and how to read the answer.
 
-A hook only carries bytes. So the sync and the async hook cannot drift apart, and each rule is tested without a socket.
+A hook only carries bytes. So the sync and the async hook behave alike, and each rule is tested without a socket.
 
 What must not be relaxed:
 
@@ -66,9 +66,9 @@ class Call(Generic[T]):
     :param host: which of the connection's hosts.
     :param query: query parameters.
     :param json_body: what is sent as JSON; None sends no body.
-    :param written_body: what is sent where it is too large to be written as JSON in one go.
+    :param written_body: the encoded body, if it is too large to be encoded as JSON in one go.
     :param largest_answer: bytes of an answer that are read.
-    :param fresh: whether an answer from a cache on the way is none: what it does not show may be there by now.
+    :param fresh: whether an answer from a cache is refused: what it does not show may exist by now.
     """
 
     method: str
@@ -83,7 +83,7 @@ class Call(Generic[T]):
     fresh: bool = False
 
     def may_repeat_after(self, error: errors.SegmindError) -> bool:
-        """Whether it may be sent again in place: a GET after any passing fault, a POST only if it never left."""
+        """Whether it may be sent again at once: a GET after any temporary fault, a POST only if it was never sent."""
         if isinstance(error, errors.SegmindConnectionError) and not error.sent:
             return True
         passing = (errors.SegmindConnectionError, errors.SegmindRateLimitError, errors.SegmindServerError)
@@ -106,7 +106,7 @@ class Call(Generic[T]):
         """
         Return what the answer says.
 
-        :raises SegmindError: the class of the error table for everything but a good answer.
+        :raises SegmindError: any other answer than a good one; the class is from the error table.
         """
         fit_headers = {name.lower(): fit_text(value) for name, value in headers.items()}
         answer = Answer(status_code, fit_headers, fit_body(body))
@@ -126,7 +126,7 @@ class Call(Generic[T]):
             raise unreadable(self.question, answer, one_line(exc)) from None
 
     def never_sent(self, reason: object) -> errors.SegmindError:
-        """Return the error for a request of which nothing left this machine."""
+        """Return the error for a request that never left this machine."""
         return errors.SegmindConnectionError(
             f"Could not {self.question.purpose}: no connection to Segmind ({one_line(reason)}). Nothing was "
             "sent; check the network, the proxy and the connection's host.",
@@ -146,7 +146,7 @@ class Call(Generic[T]):
         )
 
     def _tells_of_a_job(self, answer: Answer) -> bool:
-        """Whether an error answer is a job's status all the same."""
+        """Whether an error answer is nevertheless a job's status."""
         if self.question.about is not About.REQUEST or self.host is not Host.API:
             return False
         if answer.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:

@@ -1,4 +1,4 @@
-"""How far a machine's clock and Segmind's are apart: jobs are told from each other by their times."""
+"""How far a machine's clock and Segmind's are apart: jobs are identified by their times."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
 #: How far Segmind's clock and a worker's may be apart.
 CLOCK_SKEW = timedelta(minutes=5)
-#: From which difference on the log says so. A Date header names the second that has begun.
+#: From which difference on a warning is logged. A Date header has whole seconds only.
 NOTICEABLE = timedelta(minutes=1)
 #: How long after a job was accepted its row may still be missing.
 LATEST_ROW = timedelta(minutes=10)
-#: Seconds until a rate limit is reset, at the most: its window is a minute, so a later time is misread or a clock off.
+#: Most seconds until a rate limit is reset: its window is a minute, so a later time is misread or a clock is off.
 LONGEST_RESET = 70.0
-#: Characters of a time, at the most: a parser of dates may take minutes for more.
+#: Most characters of a time: a date parser may take minutes for more.
 _LONGEST_TIME = 64
-#: The years of all that is told here; with others a calendar comes to its end where an hour is added.
+#: The years that are accepted; near others, adding an hour may go beyond the calendar.
 _YEARS = range(1970, 2200)
 
 
 def _is_near(moment: datetime) -> datetime:
     if moment.year not in _YEARS:
-        raise ValueError("is no time at which anything happens here")
+        raise ValueError("is not a plausible time")
     return moment
 
 
-#: A time as others tell it, and one that has its zone.
+#: A time from outside, and one with its time zone.
 Moment = Annotated[datetime, AfterValidator(_is_near)]
 AwareMoment = Annotated[AwareDatetime, AfterValidator(_is_near)]
 
 
 def ahead(headers: Mapping[str, str], now: datetime) -> timedelta:
-    """Return how far this machine's clock is ahead of the one that dated the answer; none, where it has no date."""
+    """Return how far this machine's clock is ahead of the one that dated the answer; zero if it has no date."""
     try:
         return now - parsedate_to_datetime(headers.get("Date") or "")
-    except Exception:  # noqa: BLE001 because a parser of dates raises anything for a text that is none
+    except Exception:  # noqa: BLE001 because a date parser may raise anything for invalid text
         return timedelta()
 
 
@@ -55,14 +55,14 @@ def difference(clock_ahead: timedelta) -> str:
 
 def check(clock_ahead: timedelta) -> None:
     """
-    Make sure that the times of jobs in the history can be compared with this machine's.
+    Check that the times of jobs in the history can be compared with this machine's.
 
     :raises SegmindClockError: the clocks are more than :data:`CLOCK_SKEW` apart.
     """
     if abs(clock_ahead) > CLOCK_SKEW:
         raise SegmindClockError(
             f"{difference(clock_ahead)}: by more than {CLOCK_SKEW.total_seconds() / 60:.0f} min, so the times in the "
-            "request history do not tell which job is whose. Set the clock, by NTP for instance."
+            "request history do not show which job is whose. Set the clock, by NTP for instance."
         )
 
 
@@ -82,5 +82,5 @@ def rate_limit_reset(headers: Mapping[str, str]) -> datetime | None:
             moment = pendulum.parse(value, tz="UTC", strict=False)
             return moment.in_timezone("UTC") if isinstance(moment, pendulum.DateTime) else None
         return datetime.fromtimestamp(epoch / 1000 if epoch > latest_epoch_in_seconds else epoch, tz=UTC)
-    except Exception:  # noqa: BLE001 because a parser of dates raises anything for a text that is none
+    except Exception:  # noqa: BLE001 because a date parser may raise anything for invalid text
         return None

@@ -4,7 +4,7 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
 * SegmindError
   + SegmindInputError                 found on this side: nothing was sent, nothing was paid
     - SegmindSettingsError            the connection
-      * SegmindConnectionMissingError Airflow does not find it, or could not ask for it
+      * SegmindConnectionMissingError Airflow does not find it, or could not read it
     - KlingPayloadError               the payload
     - KlingBudgetExceededError        what the job may cost
   + SegmindBadRequestError            400, 405, 406 with a refused value or content type
@@ -17,8 +17,8 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
   * SegmindRateLimitError             429
   * SegmindServerError                5xx, where it is a refusal
   * SegmindConnectionError            no connection, or no answer to a question that costs nothing
-  * SegmindAmbiguousSubmitError       a paid request was sent, its outcome is unknown; a retry looks it up
-    - SegmindUnresolvedSubmitError +  and no retry can tell it: a person has to
+  * SegmindAmbiguousSubmitError       a paid request was sent, its outcome is unknown; a retry searches for it
+    - SegmindUnresolvedSubmitError +  and no retry can resolve it: a person has to
   + SegmindClockError                 this machine's clock and Segmind's are too far apart
   * SegmindResponseError              an answer that is not what the API promises
   + KlingGenerationFailedError        the job ended FAILED
@@ -26,11 +26,11 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
   * KlingDownloadError                a finished job's file could not be fetched; fetching again costs nothing
     - KlingDownloadRefusedError +     its link or its size is not allowed
     - KlingFileExpiredError +         its link is dead, and the request history has no other
-  * KlingStorageError                 the place where the file should go does not take it
+  * KlingStorageError                 the file could not be saved at its destination
     - KlingNameTakenError +           another job's file has the name
 
 ``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload.
-None here derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip; how one ends a
+None here derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip; how one fails a
 task for good is in :mod:`airflow_provider_kling.operators.failure`.
 """
 
@@ -43,7 +43,7 @@ from airflow_provider_kling.segmind.sanitize import fit_value, one_paragraph, sh
 
 class SegmindError(Exception):
     """
-    Anything that went wrong with Segmind; the message is one line that tells the reader what to do.
+    Anything that went wrong with Segmind; the message is one line that says what to do.
 
     :param message: the line.
     :param request_id: the job concerned, where there is one.
@@ -71,7 +71,7 @@ class SegmindError(Exception):
         unknown = facts.keys() - set(self.extra_facts)
         if unknown:
             raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
-        # The words of Segmind, of storages and of Airflow are in it: whatever they are, logs and triggers take it.
+        # It quotes Segmind, storages and Airflow: it is cleaned, so that logs and triggers accept it.
         super().__init__(shortened(one_paragraph(message)))
         self.request_id: str | None = fit_value(request_id)
         self.status_code: int | None = fit_value(status_code)
@@ -80,24 +80,24 @@ class SegmindError(Exception):
             setattr(self, name, fit_value(facts.get(name)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Keep every fact when Airflow carries the error from one process to another."""
+        """Preserve every fact when Airflow passes the error from one process to another."""
         return SegmindError.from_dict, (self.to_dict(),)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the error as plain JSON, for the event with which a trigger ends."""
+        """Return the error as plain JSON, for the event of a trigger."""
         names = ("request_id", "status_code", "body", *self.extra_facts)
         facts = {name: getattr(self, name) for name in names}
         return {"class": type(self).__name__, "message": str(self), **facts}
 
     def followed_by(self, advice: str) -> SegmindError:
-        """Return the same error with one more sentence: what the task that met it will do."""
+        """Return the same error with one more sentence: what the task will do next."""
         told = self.from_dict({**self.to_dict(), "message": f"{self} {advice}"})
         told.__cause__ = self.__cause__
         return told
 
     @classmethod
     def from_dict(cls, serialised: dict[str, Any]) -> SegmindError:
-        """Rebuild what :meth:`to_dict` wrote; a class of a newer version comes back as its root."""
+        """Rebuild what :meth:`to_dict` wrote; an unknown class, of a newer version, becomes SegmindError."""
         error_class = _all_classes(SegmindError).get(str(serialised.get("class")), SegmindError)
         known = ("request_id", "status_code", "body", *error_class.extra_facts)
         facts = {name: serialised[name] for name in known if name in serialised}
@@ -116,7 +116,7 @@ class SegmindSettingsError(SegmindInputError):
 
 
 class SegmindConnectionMissingError(SegmindSettingsError):
-    """Airflow found no such connection; it says so, too, when what holds it did not answer, so a retry may help."""
+    """Airflow found no such connection; it also says so when its backend did not answer, so a retry may help."""
 
     retryable = True
 
@@ -132,8 +132,8 @@ class KlingBudgetExceededError(SegmindInputError):
     """
     The job may cost more than its task or the DAG run is allowed; nothing was sent.
 
-    All in US dollars: ``limit`` that would be broken, ``billed`` and ``in_flight`` (of ``in_flight_jobs``
-    jobs) in this run, ``estimate`` of this job at the most; None where it plays no part.
+    All in US dollars: the ``limit`` that would be exceeded, ``billed`` and ``in_flight`` (of ``in_flight_jobs`` jobs)
+    in this run, the highest ``estimate`` of this job; None where it does not apply.
     """
 
     extra_facts = ("limit", "billed", "in_flight", "in_flight_jobs", "estimate")
@@ -175,7 +175,7 @@ class SegmindModelRetiredError(SegmindModelNotFoundError):
 
 
 class SegmindRequestNotFoundError(SegmindError):
-    """Segmind has no record of the request: never made, or expired. The API does not tell which."""
+    """Segmind has no record of the request: never made, or expired. The API does not say which."""
 
     retryable = False
 
@@ -184,7 +184,7 @@ class SegmindInsufficientCreditsError(SegmindError):
     """
     The balance or a team's spend limit does not cover the job; top up, then clear the task.
 
-    ``balance`` and ``needed`` are US dollars, where Segmind names them.
+    ``balance`` and ``needed`` are US dollars, if Segmind gives them.
     """
 
     retryable = False
@@ -194,18 +194,18 @@ class SegmindInsufficientCreditsError(SegmindError):
 
 
 class SegmindRateLimitError(SegmindError):
-    """The requests per minute are used up; ``reset_at`` is when the next window opens, ISO 8601, where it is named."""
+    """The requests per minute are used up; ``reset_at`` is when the next window opens, ISO 8601, if it is given."""
 
     extra_facts = ("reset_at",)
     reset_at: str | None
 
 
 class SegmindServerError(SegmindError):
-    """Segmind answered with a server error; a submit that ends so was refused, as far as the answer tells."""
+    """Segmind answered with a server error; a submit that ends so was refused, as far as the answer shows."""
 
 
 class SegmindConnectionError(SegmindError):
-    """No connection, or no answer to what costs nothing; ``sent`` tells whether any of it left this machine."""
+    """No connection, or no answer to what costs nothing; ``sent`` says whether any of it left this machine."""
 
     extra_facts = ("sent",)
     sent: bool | None
@@ -215,7 +215,7 @@ class SegmindAmbiguousSubmitError(SegmindError):
     """
     A paid request was sent and its outcome is unknown: it may run and be billed; never just repeat it.
 
-    ``look_again_at``: when more may be known, ISO 8601; None where time alone brings nothing.
+    ``look_again_at``: when more may be known, ISO 8601; None if waiting does not help.
     """
 
     extra_facts: ClassVar[tuple[str, ...]] = ("look_again_at",)
@@ -224,7 +224,7 @@ class SegmindAmbiguousSubmitError(SegmindError):
 
 class SegmindUnresolvedSubmitError(SegmindAmbiguousSubmitError):
     """
-    A person has to say which job is the task's, if any; its messages tell how.
+    A person has to say which job is the task's, if any; its messages say how.
 
     ``candidates``: the request ids of the jobs that it may be.
     """
@@ -235,7 +235,7 @@ class SegmindUnresolvedSubmitError(SegmindAmbiguousSubmitError):
 
 
 class SegmindClockError(SegmindError):
-    """This machine's clock and Segmind's are too far apart to tell jobs by their times; set the clock."""
+    """This machine's clock and Segmind's are too far apart to identify jobs by their times; set the clock."""
 
     retryable = False
 
@@ -268,7 +268,7 @@ class KlingDownloadError(SegmindError):
 
 
 class KlingDownloadRefusedError(KlingDownloadError):
-    """The file is not fetched: its link leads where no download may go, or it is too large."""
+    """The file is not fetched: its link leads to a place that is not allowed, or it is too large."""
 
     retryable = False
 
@@ -280,7 +280,7 @@ class KlingFileExpiredError(KlingDownloadError):
 
 
 class KlingStorageError(SegmindError):
-    """The place where a file should go does not take it: a full disk, no such bucket, no permission."""
+    """A file could not be saved at its destination: a full disk, no such bucket, no permission."""
 
 
 class KlingNameTakenError(KlingStorageError):
@@ -292,6 +292,6 @@ class KlingNameTakenError(KlingStorageError):
 def _all_classes(root: type[SegmindError]) -> dict[str, type[SegmindError]]:
     classes = {root.__name__: root}
     for child in root.__subclasses__():
-        if child.__module__ == __name__:  # Airflow's side adds others of the same names
+        if child.__module__ == __name__:  # operators/failure.py adds others of the same names
             classes.update(_all_classes(child))
     return classes

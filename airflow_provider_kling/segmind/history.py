@@ -1,4 +1,4 @@
-"""The request history as Segmind tells it: its rows, what a row says of a job, and when."""
+"""The request history as Segmind returns it: its rows, and what a row says about a job and its time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from airflow_provider_kling.segmind.identifiers import canonical_id, is_request_
 from airflow_provider_kling.segmind.sanitize import read_json, read_literal
 from airflow_provider_kling.segmind.schemas import JobStatus, Result, Schema, SideCost, SideText, SideTime
 
-#: Rows in one answer, at the most: several times as many as are asked for.
+#: Most rows in one answer: several times as many as are requested.
 MOST_ROWS = 500
-#: Characters of a job's parameters in a row, and values within each other: no model's have more than some hundred.
+#: Most characters of a job's parameters in a row, and most values in them: no model has more than about a hundred.
 LONGEST_BODY, MOST_BODY_VALUES = 64 * 1024, 2000
-#: Characters where they are written as Python writes them, which takes long to read.
+#: Most characters if they are a Python literal, which takes long to parse.
 LONGEST_LITERAL_BODY = 16 * 1024
 #: How far a local time may be ahead of UTC, and behind it.
 _EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
-#: The states that are an end; what else the history says is a job that still runs.
+#: The terminal states; a job in any other state still runs.
 _PAST_STATES = {"COMPLETED": JobStatus.COMPLETED, "FAILED": JobStatus.FAILED}
 
 
@@ -28,9 +28,9 @@ class HistoryRow(Schema):
     """
     One row of the request history: a job of any age, running, completed or failed.
 
-    A job with several outputs has a row for each, and every one carries the job's full cost.
-    ``request_id`` is empty where the row has none: it may be a job, and hides no other. What else a row says is left
-    out, and ``sent`` is a text: thousands of rows are held at once.
+    A job with several outputs has a row for each, and every one carries the job's full cost. ``request_id`` is empty if
+    the row has none: it may be a job, and does not replace another row. All other fields are left out, and ``sent`` is
+    text, because thousands of rows are held at once.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
@@ -62,7 +62,7 @@ class HistoryRow(Schema):
         """
         The parameters as sent, or None where they cannot be read.
 
-        They come as JSON, or as Python writes it: the official SDK's own test shows the latter.
+        They come as JSON, or as a Python literal: the official SDK's own test shows the latter.
         """
         text = self.sent or ""
         is_json = text.lstrip().startswith(('{"', "{}"))
@@ -90,16 +90,16 @@ class HistoryPage(Schema):
     @model_validator(mode="before")
     @classmethod
     def _any_shape(cls, answer: Any) -> Any:
-        """Take a list, the list in an object, and, as one request may be told, one row alone."""
+        """Accept a list, an object with a list, or a single row, which may be the answer for one request."""
         if isinstance(answer, dict):
             answer = next((answer[key] for key in ("data", "rows") if key in answer), answer)
         return {"rows": [answer] if isinstance(answer, dict) else answer}
 
     def about(self, request_id: str) -> HistoryPage:
         """
-        Return it with the rows of that request; one without an id is one where it names its model.
+        Return it with the rows of that request only; a row without an id counts if it names its model.
 
-        :raises ValueError: there are others only, or what is no row: that is not the same as none.
+        :raises ValueError: there are rows but none of that request, which is not the same as no rows.
         """
         wanted = canonical_id(request_id)
         rows = tuple(
@@ -113,7 +113,7 @@ class HistoryPage(Schema):
 
     def as_result(self) -> Result:
         """
-        Return what the rows of one request tell as the API would have told it while it knew the job.
+        Return the rows of one request as the API's result would have been while it knew the job.
 
         :raises ValueError: there is no row.
         """
@@ -132,7 +132,7 @@ class HistoryPage(Schema):
 
 
 def is_of_model(row: HistoryRow, model: str) -> bool | None:
-    """Return whether a row is of a model; None where it names none that can be."""
+    """Return whether a row is of a model; None if it names no valid model."""
     name = (row.model_name or "").strip()
     return name.casefold() == model.casefold() if is_slug(name) else None
 
@@ -146,9 +146,9 @@ def created_at(row: HistoryRow) -> datetime | None:
 
 def created_within(row: HistoryRow, first: datetime, last: datetime) -> bool | None:
     """
-    Return whether the job was accepted from then to then; None where that is not known.
+    Return whether the job was accepted between the two times; None if that is unknown.
 
-    A time without a zone is UTC; where it does not fit as UTC, but does as a local time somewhere, it is not known.
+    A time without a zone is UTC; if it does not fit as UTC, but does as a local time somewhere, it is unknown.
     """
     created = created_at(row)
     if created is None:

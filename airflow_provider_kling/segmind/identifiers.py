@@ -1,4 +1,4 @@
-"""What stands in an address: a model's slug, a request id."""
+"""The names that are part of an address: a model's slug, a request id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def is_request_id(text: str) -> bool:
-    """Whether a text can be the id of a request: a path in it would ask for another address."""
+    """Whether a text can be the id of a request: a path in it would call another address."""
     return _REQUEST_ID.fullmatch(text) is not None
 
 
@@ -61,6 +61,6 @@ def canonical_id(request_id: str) -> str:
 
 
 def id_forms(request_id: str) -> tuple[str, ...]:
-    """Return an id in the two forms in which the history may know it, the given one first."""
+    """Return an id in the two forms that it may have in the history, the given one first."""
     canonical = canonical_id(request_id)
     return tuple(dict.fromkeys((request_id, canonical, canonical.replace("-", ""))))

@@ -1,4 +1,4 @@
-"""What parameters may hold so that they can be written as JSON, sent, stored and told apart: found before the POST."""
+"""Checks, before the POST, that parameters can be encoded as JSON, sent, stored and compared."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from airflow_provider_kling.segmind.sanitize import TOO_LARGE, first_unfit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Lists and dicts within each other; no model's parameters have more than four.
+#: The deepest nesting of lists and dicts; no model's parameters have more than four levels.
 DEEPEST = 50
 
 
 def unsendable(parameters: Any, besides: Callable[[Any], bool] | None = None) -> tuple[str, str] | None:
     """
-    Return the first place in some parameters that cannot be sent, and why; None where all can.
+    Return the first place in some parameters that cannot be sent, and why; None if all can.
 
-    :param besides: what is no JSON and is let through, since it is replaced before it is sent.
+    :param besides: accepts values that are not JSON, because they are replaced before they are sent.
     """
     return next(_faults(parameters, "", besides or (lambda _: False), DEEPEST), None)
 
@@ -48,7 +48,7 @@ def _fault(value: Any, besides: Callable[[Any], bool]) -> str | None:
             if unfit:
                 where = f"U+{ord(unfit[0]):04X} as character {unfit.start() + 1}"
                 return f"holds {where}, a control character or half of an emoji; remove it"
-            return "stands for an uploaded file to this provider; write another text" if is_placeholder(value) else None
+            return "is the placeholder of an uploaded file; write another text" if is_placeholder(value) else None
         case int():  # true and false are such numbers too
             fits = -TOO_LARGE <= value < TOO_LARGE
             return None if fits else "is a number of more than 64 bits; use a smaller one"

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-#: More than anything here costs or is allowed to, so that no sum of them is without an end.
+#: More than anything here costs or may cost, so that every sum is finite.
 MOST = 1_000_000_000.0
-#: What has been or may be paid: nobody is paid for a job, so what is below 0 is no amount that can be counted on.
+#: What has been or may be paid: a job never pays anything back, so an amount below 0 is not accepted.
 Dollars = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 
 

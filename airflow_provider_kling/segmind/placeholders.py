@@ -1,8 +1,8 @@
 """
-A file in a payload before it has an address: a stand-in made of its content.
+A file in a payload before it has an address: a placeholder made from its content.
 
-Each upload of a file gives another address. So what is wanted is told by the contents of its files, and
-only what is sent names their addresses.
+Each upload of a file gives another address. So a wanted job is identified by the contents of its files, and only what
+is sent has their addresses.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _STAND_IN = re.compile(r"upload:sha256:([0-9a-f]{64})")
 
 
 def placeholder(sha256: str) -> str:
-    """Return what stands for a file of this content."""
+    """Return the placeholder of a file with this content."""
     return f"upload:sha256:{sha256}"
 
 
 def is_placeholder(value: Any) -> bool:
-    """Whether the value stands for a file."""
+    """Whether the value is the placeholder of a file."""
     return isinstance(value, str) and _STAND_IN.fullmatch(value) is not None
 
 
 def has_placeholders(value: Any) -> bool:
-    """Whether anything in the value stands for a file."""
+    """Whether anything in the value is the placeholder of a file."""
     match value:
         case dict():
             return any(has_placeholders(inner) for inner in value.values())
@@ -38,7 +38,7 @@ def has_placeholders(value: Any) -> bool:
 
 
 def filled_in(value: Any, addresses: Mapping[str, str]) -> Any:
-    """Return a value with the addresses of its files, by their content; a file without one keeps its stand-in."""
+    """Return a value with the addresses of its files, by their content; a file without one keeps its placeholder."""
     match value:
         case dict():
             return {name: filled_in(inner, addresses) for name, inner in value.items()}

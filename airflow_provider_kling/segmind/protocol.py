@@ -3,7 +3,7 @@ Segmind's HTTP API: a :class:`Call` for each endpoint.
 
 What must not be relaxed:
 
-* An answer that names another job than the one that was asked for is a gateway's.
+* An answer that names another job than the requested one comes from a gateway.
 * Addresses are built from the request id. An address in an answer is data and is never called.
 """
 
@@ -39,7 +39,7 @@ LARGEST_LIST = 8 * 1024**2
 #: The largest file that comes as an answer.
 LARGEST_FILE = 512 * 1024**2
 _ONE_DAY = timedelta(days=1)
-#: The longest time that the history can be asked for at once: the API's 31 days without the three to spare.
+#: The longest span of one history request: the API's 31 days minus the three days of margin.
 HISTORY_SPAN = 28 * _ONE_DAY
 
 _OBJECT = TypeAdapter(dict[str, Any])
@@ -71,7 +71,7 @@ def generate(model: str, payload: Mapping[str, Any]) -> Call[Generation]:
 
 
 def status(request_id: str) -> Call[Status]:
-    """``GET /v2/requests/{id}/status``: where a job stands."""
+    """``GET /v2/requests/{id}/status``: a job's status."""
     known = checked_request_id(request_id)
     return Call(
         method="GET",
@@ -116,12 +116,12 @@ def upload(data_urls: list[str]) -> Call[Uploaded]:
 
 
 def upload_file(mime: str, blocks: Iterable[bytes]) -> Call[Uploaded]:
-    """``POST /upload-asset`` for one file, of which no more than its body is held in memory."""
+    """``POST /upload-asset`` for one file; memory holds no more than its encoded body."""
     body = io.BytesIO()
     body.write(f'{{"data_urls": ["data:{mime};base64,'.encode())
     rest = b""
     for block in blocks:
-        # Base64 writes three bytes at a time.
+        # Base64 encodes three bytes at a time.
         whole = rest + block
         cut = len(whole) - len(whole) % 3
         body.write(base64.b64encode(memoryview(whole)[:cut]))
@@ -141,9 +141,9 @@ def history(*, model: str | None = None, since: datetime, until: datetime, page:
     """
     ``GET /inference-request/request-history`` on the history host: one page of past requests.
 
-    The API filters by whole days (a span of 31 at most) and by a part of the model's name, so the
-    caller still has to look at the times and names of the rows. Nobody says whose days they are, and whether the
-    last one counts: one more is asked for on both sides.
+    The API filters by whole days (a span of 31 at most) and by a part of the model's name, so the caller still has to
+    check the times and names of the rows. Which time zone the days are in, and whether the last one counts, is not
+    documented: one more is requested on both sides.
     """
     query = {
         "page": str(page),
@@ -199,7 +199,7 @@ def _past(request_id: str, told: Callable[[HistoryPage], T]) -> Call[T]:
     return Call(
         method="GET",
         path=f"/inference-request/request-history/{known}",
-        question=Question(f"look up request {known} in the history", about=About.REQUEST, subject=known),
+        question=Question(f"find request {known} in the history", about=About.REQUEST, subject=known),
         reader=read,
         host=Host.HISTORY,
         fresh=True,
@@ -211,7 +211,7 @@ def _reader(schema: type[M]) -> Callable[[Answer], M]:
 
 
 def _about(request_id: str, reader: Callable[[Answer], S]) -> Callable[[Answer], S]:
-    """Return a reader that takes no answer which names another job."""
+    """Return a reader that refuses an answer about another job."""
 
     def read(answer: Answer) -> S:
         state = reader(answer)
@@ -228,7 +228,7 @@ def _read_page(answer: Answer) -> HistoryPage:
     if isinstance(document, dict):
         document = document.get("data", document.get("rows"))
     if not isinstance(document, list):
-        # Which is not the same as an empty one.
+        # This is not the same as an empty list.
         raise ValueError("no list of requests in it")  # noqa: TRY004 is how a reader says so
     return HistoryPage.model_validate_json(answer.body).model_copy(update={"size": len(answer.body)})
 

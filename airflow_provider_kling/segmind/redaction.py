@@ -2,8 +2,8 @@
 The secrets that no text may hold: the API keys that this process has read, and the passwords of its proxies.
 
 Segmind, a gateway or a proxy may quote what it was sent: in a body, a header, a status line; as it is, escaped, in
-base64. Every text from outside, and every error's, passes :mod:`airflow_provider_kling.segmind.sanitize`, which hides
-them; a process remembers them as Airflow's own masker does, so that no place has to be told.
+base64. Every text from outside, and every error message, passes :mod:`airflow_provider_kling.segmind.sanitize`, which
+hides them; they are stored once for the process, as in Airflow's own masker, so that no caller has to pass them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What stands where a secret stood.
+#: Replaces a secret.
 HIDDEN = "***"
-#: A shorter one would be found in ordinary words, and whoever wants it can guess it.
+#: A shorter secret would be found in ordinary words, and can be guessed anyway.
 SHORTEST = 6
 _URLSAFE = {"+": "-", "/": "_"}
-#: What HTML and XML write for these.
+#: The HTML and XML entities of these characters.
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 _adding = threading.Lock()
@@ -31,7 +31,7 @@ _patterns: tuple[tuple[re.Pattern[str], re.Pattern[bytes]], ...] = ()
 
 def add(*secrets: str) -> None:
     """Hide these from now on; one of fewer than :data:`SHORTEST` characters is not hidden."""
-    global _patterns  # noqa: PLW0603 is replaced as a whole, so that nobody has to wait to read it
+    global _patterns  # noqa: PLW0603 is replaced as a whole, so that it can be read without a lock
     with _adding:
         fresh = [secret for secret in secrets if len(secret) >= SHORTEST and secret not in _known]
         if fresh:
@@ -55,7 +55,7 @@ def hide_bytes(body: bytes) -> bytes:
 
 
 def forms(secret: str) -> list[str]:
-    """Return a secret as it is, what base64 makes of it, whatever stands before and behind it there, and its hex."""
+    """Return a secret as it is, in base64, whatever is encoded before and after it, and in hex."""
     return [secret, *_in_base64(secret.encode()), secret.encode().hex()]
 
 
@@ -76,10 +76,10 @@ def _patterns_of(secret: str) -> Iterator[str]:
 
 def _pattern(chars: list[tuple[str, str]]) -> str:
     """
-    Return a pattern for characters, each as it is or as its other is, in either of the usual escapes.
+    Return a pattern for characters, each in either of its two forms, plain or in one of the usual escapes.
 
-    It begins with nothing but single characters, which is found fast, and repeats nothing without an end, so that no
-    text takes long.
+    It begins with single characters only, which is found fast, and no repeat in it can backtrack without an end, so
+    that no text takes long.
     """
     first, *rest = chars
     return "".join([_ways(first, r"\\(?<!\\\\)\\*+", ""), *(_ways(pair, r"\\++", r"\\*+") for pair in rest)])
@@ -87,12 +87,12 @@ def _pattern(chars: list[tuple[str, str]]) -> str:
 
 def _ways(pair: tuple[str, str], escape: str, quoted: str) -> str:
     """
-    Return a pattern for one character: as it is, with a JSON or Python escape, percent-encoded, as HTML writes it.
+    Return a pattern for one character: plain, with a JSON or Python escape, percent-encoded, as an HTML entity.
 
     Escapes of escapes too.
 
     :param escape: the pattern of the backslashes before a code.
-    :param quoted: that of those before a character that may be quoted so.
+    :param quoted: the pattern of the backslashes before a character that may be escaped by itself.
     """
     ways = []
     for char in dict.fromkeys(pair):

@@ -1,9 +1,9 @@
 """
-Which error an answer means that is not the one hoped for: the error table as code.
+Which error an unsuccessful answer means: the error table as code.
 
-Segmind has no symbolic error codes, so status, headers and wording are all there is. Refusals, which
-are safe to send again, are most 4xx, and a 500 or 503 with JSON in it. Whatever else may come from a gateway
-that gave up on a job which was accepted, so on a paid call it is an ambiguous outcome.
+Segmind has no symbolic error codes, so status, headers and wording are all there is. Most 4xx, and a 500 or 503 with
+JSON in it, are refusals, which are safe to send again. Anything else may come from a gateway that gave up on an
+accepted job, so on a paid call it is an ambiguous outcome.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _BLOCKED = re.compile(
 )
 
 
-# Digits of an age: more are longer than any time.
+# Most digits of an age: more are longer than any time.
 _MOST_DIGITS = 9
 # Redirects that ask for the same request elsewhere: this one was not acted on. After a 302 or 303 it may have been.
 _NOT_FOLLOWED = {301, 307, 308}
-# What gateways say that gave up on a request which they may have passed on.
+# Statuses of gateways that gave up on a request that they may have passed on.
 _GIVEN_UP = {408, 409, 425, 499}
 
 
@@ -65,7 +65,7 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Question:
     """
-    What was asked, as far as an error has to tell it.
+    What was requested, for the messages of errors.
 
     :param purpose: as a message says it: "submit kling-o1".
     :param bills: whether an accepted request costs money.
@@ -143,7 +143,7 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
 
 
 def _is_refused(answer: Answer) -> bool:
-    """Whether no job can have come of a paid call that was answered so: Segmind refused it, or nobody acted on it."""
+    """Whether a paid call with this answer has led to no job: Segmind refused it, or it was never processed."""
     match answer.status_code:
         case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
             return isinstance(_document(answer), dict)
@@ -154,7 +154,7 @@ def _is_refused(answer: Answer) -> bool:
 
 
 def _document(answer: Answer) -> Any:
-    """Return the body's JSON, or None where it is none."""
+    """Return the body's JSON, or None if it has none."""
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -162,7 +162,7 @@ def _document(answer: Answer) -> Any:
 
 
 def unreadable(question: Question, answer: Answer, reason: str) -> errors.SegmindError:
-    """Return the error for a success whose body is not what the API promises."""
+    """Return the error for a successful answer with a body that is not what the API promises."""
     shown = excerpt(answer.body) or "an empty body"
     if question.bills:
         return ambiguous(question, f"the answer (HTTP {answer.status_code}) cannot be read ({reason}): {shown}", answer)
@@ -212,15 +212,15 @@ def failed(request_id: str | None, model: str | None, detail: str, cost: float |
 
 
 def cached_for(answer: Answer) -> int:
-    """Return for how many seconds a cache on the way has stored an answer, as its ``Age`` says; 0 where none does."""
+    """Return for how many seconds a cache has stored an answer, from its ``Age`` header; 0 if it has none."""
     told = answer.headers.get("age", "").strip()
     return int(told[:_MOST_DIGITS]) if told.isascii() and told.isdigit() else 0
 
 
 def cached(question: Question, age: int) -> errors.SegmindServerError:
-    """Return the error for an answer that a cache has stored, and that says nothing of now."""
+    """Return the error for an answer from a cache, which may be out of date."""
     return errors.SegmindServerError(
-        f"Could not {question.purpose}. A cache on the way answered with what it had stored for {age} s; "
+        f"Could not {question.purpose}. A cache answered with a copy that is {age} s old; "
         "let the proxy or gateway store nothing of Segmind's hosts.",
         request_id=question.request_id,
     )
@@ -279,7 +279,7 @@ def _not_found(question: Question) -> tuple[type[errors.SegmindError], str]:
 
 
 def _not_acceptable(words: str) -> tuple[type[errors.SegmindError], str, dict[str, Any]]:
-    """Tell the four causes of a 406 apart, which only their wording does."""
+    """Distinguish the four causes of a 406, which only their wording shows."""
     if _SPEND_LIMIT.search(words):
         return (
             errors.SegmindInsufficientCreditsError,

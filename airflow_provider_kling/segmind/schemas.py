@@ -1,9 +1,8 @@
 """
 What Segmind answers, as pydantic models.
 
-They keep what they do not know (``extra="allow"``), because Segmind adds fields without notice, and
-ask only for what the provider cannot do without. Money is in US dollars, which is what one Segmind
-credit is worth; times are in seconds.
+They keep unknown fields (``extra="allow"``), because Segmind adds fields without notice, and require only what the
+provider cannot do without. Money is in US dollars, which is what one Segmind credit is worth; times are in seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def _as_text(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     return handler(value if value is None or isinstance(value, str) else json.dumps(value, default=str))
 
 
-# A side fact that cannot be read must not cost the result that it comes with.
+# An extra fact that cannot be read must not make its result unreadable.
 SideFloat = Annotated[float | None, Field(allow_inf_nan=False), WrapValidator(_or_none)]
 SideCost = Annotated[Dollars | None, WrapValidator(_or_none)]
 SideInt = Annotated[int | None, Field(ge=-TOO_LARGE, lt=TOO_LARGE), WrapValidator(_or_none)]
@@ -61,12 +60,12 @@ class JobStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job will not change any more."""
+        """Whether the job will not change again."""
         return self in {JobStatus.COMPLETED, JobStatus.FAILED}
 
 
 class Schema(BaseModel):
-    """What Segmind answers; it keeps what it does not know."""
+    """An answer of Segmind; it keeps unknown fields."""
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
@@ -86,7 +85,7 @@ class Receipt(Schema):
     """
     The answer to a submit: the job is accepted and will be billed if it completes.
 
-    An id with which it cannot be asked for is none: the job is looked up in the request history.
+    An id that cannot be used in a request is refused: the job is searched for in the request history.
     """
 
     request_id: str
@@ -100,7 +99,7 @@ class Receipt(Schema):
 
 
 class Status(Schema):
-    """Where a job stands. ``error`` holds Segmind's words when it is FAILED."""
+    """A job's status. ``error`` holds Segmind's words when it is FAILED."""
 
     status: JobStatus
     error: SideText = None
@@ -147,7 +146,7 @@ class Generation(Schema):
     """
     The answer to the blocking v1 call, which comes as JSON or as the file itself.
 
-    ``content`` is the file's bytes when it came so, and ``urls`` its address when it came as JSON.
+    ``content`` is the file's bytes if the file came, and ``urls`` its address if JSON came.
     """
 
     request_id: SideText = None
@@ -177,7 +176,7 @@ class Credits(Schema):
 
 
 class Uploaded(Schema):
-    """Where uploaded files can be read, in the order they were sent; two names for it are documented."""
+    """The addresses of uploaded files, in the order they were sent; two names for the field are documented."""
 
     urls: tuple[str, ...] = Field(validation_alias=AliasChoices("file_urls", "urls"), min_length=1)
 
@@ -190,7 +189,7 @@ class Uploaded(Schema):
 
 
 class ListedModel(Schema):
-    """One model of Segmind's public list. The key that says it is retired is spelt as it is there."""
+    """One model of Segmind's public list. The key that says it is retired has Segmind's spelling."""
 
     slug: str = Field(min_length=1)
     is_retired: SideBool = Field(default=None, validation_alias=AliasChoices("is_depreciated", "is_retired"))
@@ -203,13 +202,13 @@ class ListedModel(Schema):
 
     @property
     def parameter_names(self) -> set[str] | None:
-        """The parameters in the schema, or None where it tells none."""
+        """The parameters in the schema, or None if it has none."""
         properties = (self.parameters_schema or {}).get("properties")
         return set(properties) if isinstance(properties, dict) else None
 
 
 class ModelList(Schema):
-    """Segmind's public model list; under which key it stands is not documented."""
+    """Segmind's public model list; its key is not documented."""
 
     models: tuple[ListedModel, ...]
 

@@ -1,5 +1,5 @@
 """
-What a connection says, checked before anything is sent.
+A connection's settings, checked before anything is sent.
 
 The API key goes to the three hosts held here and nowhere else. A host other than Segmind's own (the
 simulator, a gateway) is taken to answer for all three, so that its key does not reach Segmind.
@@ -28,9 +28,9 @@ DEFAULT_STORAGE_HOST = "https://workflows-api.segmind.com"
 
 #: Seconds to wait for an answer, once connected.
 DEFAULT_TIMEOUT = 60.0
-#: What the cheapest plan allows; which one a key has cannot be asked.
+#: What the cheapest plan allows; the plan of a key cannot be queried.
 DEFAULT_REQUESTS_PER_MINUTE = 60.0
-#: What the extra of a connection may say.
+#: The fields that the extra of a connection may have.
 EXTRAS = ("timeout", "requests_per_minute", "history_host", "storage_host", "allow_http", "time_scale")
 LAST_PORT = 65535
 #: Seconds to wait for a connection.
@@ -42,13 +42,13 @@ class Settings:
     """
     One connection, ready to use.
 
-    :param api_key: sent as ``x-api-key`` to the three hosts only; no part of the repr, and hidden in every text.
+    :param api_key: sent as ``x-api-key`` to the three hosts only; not in the repr, and hidden in every text.
     :param host: base URL of submits, polls, results and the balance.
     :param history_host: base URL of the request history.
     :param storage_host: base URL of uploads.
     :param timeout: seconds to wait for an answer.
     :param requests_per_minute: what the plan allows, submits and polls together.
-    :param time_scale: how many times as fast as Segmind a simulator makes its jobs.
+    :param time_scale: how many times as fast as Segmind a simulator runs its jobs.
     """
 
     api_key: str = field(repr=False)
@@ -141,7 +141,7 @@ def _extras(conn_id: str, extra: str | None) -> dict[str, Any]:
         extras = None
     if not isinstance(extras, dict):
         raise SegmindSettingsError(f'Connection {conn_id!r}: the extra is not a JSON object such as {{"timeout": 60}}.')
-    for name in extras.keys() - set(EXTRAS):  # what resembles none of them may be there for something else
+    for name in extras.keys() - set(EXTRAS):  # a name that resembles none of them may be for something else
         if meant := difflib.get_close_matches(str(name).lower(), EXTRAS, n=1, cutoff=0.8):
             raise SegmindSettingsError(
                 f"Connection {conn_id!r}, extra.{name}: there is no such field; did you mean {meant[0]!r}?"

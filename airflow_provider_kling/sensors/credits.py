@@ -34,7 +34,7 @@ class KlingCreditsSensor(RendersAuthorsTemplates, Waits, BaseSensorOperator):
     is not part of the balance. ``soft_fail`` skips the task when the deadline passes.
 
     :param min_credits: US dollars that the balance has to reach. (templated)
-    :param segmind_conn_id: the connection whose account is asked. (templated)
+    :param segmind_conn_id: the connection of the account. (templated)
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
     :param poll_interval: seconds from one poll to the next; ``poke_interval`` is the same.
@@ -76,7 +76,7 @@ class KlingCreditsSensor(RendersAuthorsTemplates, Waits, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
-        # Airflow's own loop keeps the deadline in these modes.
+        # Airflow's own loop enforces the deadline in these modes.
         wait = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
         begins, enough = self._balance is None, self._poll(wait)
         if enough is not None:

@@ -25,7 +25,7 @@ from airflow_provider_kling.sensors.start_in_triggerer import (
     source_of,
 )
 from airflow_provider_kling.versions import RUNS_IN_TRIGGERER, delete_xcoms
-from airflow_provider_kling.xcoms import RECORD_KEY, Submitter, siblings
+from airflow_provider_kling.xcoms import RECORD_KEY, RESULT_KEYS, Submitter, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KlingSensor"]
 
-#: Seconds from one poll to the next on a worker, where none are given; where each poll takes a worker anew, longer.
+#: Default seconds from one poll to the next on a worker; longer if each poll needs a worker again.
 WORKER_INTERVAL = 5.0
 RESCHEDULE_INTERVAL = 30.0
 
@@ -49,30 +49,30 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     It only reads: a retry or a second sensor for the same job costs nothing. By default it waits in
     the triggerer and holds no worker.
 
-    XComs: the return value is the result as a dict (``request_id``, ``status``, ``url``, ``urls``,
-    ``cost``, ``metrics``, ``output`` and what else Segmind sends); ``url``, ``urls``, ``cost`` (US
-    dollars) and ``metrics`` stand beside it, so that ``sensor.output["url"]`` feeds the next step.
+    XComs: the return value is the result as a dict (``request_id``, ``status``, ``url``, ``urls``, ``cost``,
+    ``metrics``, ``output`` and what else Segmind sends); ``url``, ``urls``, ``cost`` (US dollars) and ``metrics`` are
+    beside it, so that ``sensor.output["url"]`` feeds the next step.
 
-    ``soft_fail`` skips the task when the deadline passes; a FAILED job fails it all the same.
+    ``soft_fail`` skips the task when the deadline passes; a FAILED job still fails it.
 
     :param request_id: what :class:`KlingSubmitOperator` returned. (templated)
-    :param model: the model's slug, for the log; what is none counts as not told. (templated)
-    :param segmind_conn_id: the connection; the one that submitted. (templated)
+    :param model: the model's slug, for the log; anything that is not a slug is ignored. (templated)
+    :param segmind_conn_id: the connection that submitted the job. (templated)
     :param deferrable: wait in the triggerer; the default, unless ``mode`` is given.
     :param mode: ``poke`` or ``reschedule`` to wait on a worker.
     :param poll_interval: a fixed number of seconds from one poll to the next; ``poke_interval`` is the
         same. By default the triggerer polls when the model's jobs are usually done, and a worker every 5 s, or every
         30 s in mode ``reschedule``, where each poll starts a process. Less than 10 s there can make Airflow's
-        scheduler fail the task; a retry of it waits on.
-    :param timeout: seconds until the wait is given up; the job goes on. Segmind's API forgets a job an hour
-        after it was submitted; from then on the request history is asked.
-    :param submitted_at: when the job was submitted, ISO 8601; by default what the task that submitted it
-        tells. The wait is paced by the job's age. (templated)
-    :param start_from_trigger: on Airflow 3.3+ start in the triggerer, without a worker, where that can be: not
-        for mapped tasks, nor in a DAG of more than 25 tasks.
+        scheduler fail the task; a retry continues the wait.
+    :param timeout: seconds until the wait is given up; the job goes on. Segmind's API no longer knows a job an hour
+        after it was submitted; from then on the request history is read.
+    :param submitted_at: when the job was submitted, ISO 8601; by default what the submitting task has published. The
+        poll schedule depends on the job's age. (templated)
+    :param start_from_trigger: on Airflow 3.3+ start in the triggerer, without a worker, where possible: not for mapped
+        tasks, nor in a DAG of more than 25 tasks.
     :param end_from_trigger: on Airflow 3.3+ end a job that is COMPLETED in the triggerer too.
     :raises KlingGenerationFailedError: the job FAILED; the task fails at once.
-    :raises KlingGenerationTimeoutError: the deadline passed; a retry waits on.
+    :raises KlingGenerationTimeoutError: the deadline passed; a retry continues the wait.
     """
 
     template_fields: Sequence[str] = ("request_id", "model", "segmind_conn_id", "submitted_at")
@@ -126,7 +126,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         return self._end_from_trigger and RUNS_IN_TRIGGERER and not needs_worker_at_end(self)
 
     def _prepare_start(self) -> bool:
-        """Say what the triggerer is to start with; return False where only a worker can tell."""
+        """Set what the triggerer starts with; return False if only a worker can resolve it."""
         source = source_of(self.request_id)
         if source is None or next(self.iter_mapped_task_groups(), None) is not None:
             return False
@@ -161,13 +161,13 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
         if self._poking is None:
-            # Airflow's own loop keeps the deadline in these modes.
+            # Airflow's own loop enforces the deadline in these modes.
             self._poking = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
         if result := self._poll(self._poking):
             return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, result))
         return PokeReturnValue(is_done=False)
 
-    def _job(self, context: Context) -> JobReference:  # noqa: ARG002 the arguments tell it
+    def _job(self, context: Context) -> JobReference:  # noqa: ARG002 the arguments say it
         submitted_at = None if renders_to_nothing(self.submitted_at) else self.submitted_at
         model = self.model if is_slug(self.model) else None  # as in the triggerer
         return JobReference(self.request_id, model, submitted_at)
@@ -182,7 +182,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
                 for record in (claim.record for claim in read_claims([shown])):
                     if record.request_id != self.request_id:
                         continue
-                    # A request id from a template is not traced in the triggerer, so its model is not told on here.
+                    # A request id from a template is not traced in the triggerer, so its model is not passed on here.
                     told = record.model if self._follows_submit or ti.map_index not in {None, -1} else None
                     accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
                     return JobReference(self.request_id, self.model or told, accepted_at, record.model)
@@ -199,6 +199,6 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     def _forget_earlier_result(self, context: Context) -> None:
         """Delete what an earlier run of the task has pushed: Airflow does that only where a worker starts a task."""
         try:
-            delete_xcoms(context["ti"], ("return_value", "url", "urls", "cost", "metrics"))
+            delete_xcoms(context["ti"], RESULT_KEYS)
         except Exception as exc:  # noqa: BLE001 because the task fails or is skipped all the same
             self.log.warning("XComs of an earlier run of this task may still be there (%s).", one_line(exc))

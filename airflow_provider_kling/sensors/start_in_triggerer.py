@@ -1,4 +1,4 @@
-"""Where a sensor's request id comes from, as far as the triggerer can be told it."""
+"""Where a sensor's request id comes from, as far as the triggerer can resolve it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.xcoms import Submitter
 
-#: Airflow's triggerer gets a copy of the whole DAG with each wait that it starts: about 1 KB to pass on and 2.6 KB
-#: to keep for each task, read on its event loop (3.3.2). A worker's start is cheaper beyond this number of tasks.
+#: Airflow's triggerer gets a copy of the whole DAG with each wait that it starts: about 1 KB to send and 2.6 KB to hold
+#: for each task, parsed on its event loop (3.3.2). Above this number of tasks, a start on a worker is cheaper.
 LARGEST_DAG = 25
 
 
 class StartsInTriggerer:
     """
-    A sensor's ``start_from_trigger``: what it asked for, unless its DAG turns out to be one that takes a worker.
+    A sensor's ``start_from_trigger``: the requested value, unless its DAG turns out to need a worker.
 
-    Airflow reads it when the DAG is complete. On the class it is False, which is what a mapped sensor takes.
+    Airflow reads it when the DAG is complete. On the class it is False, which is what a mapped sensor gets.
     """
 
     def __get__(self, sensor: Any, owner: type) -> bool:
@@ -31,7 +31,7 @@ class StartsInTriggerer:
 
 
 def _needs_worker_at_start(sensor: Any) -> bool:
-    """Whether the complete DAG shows what the sensor could not know when it was made."""
+    """Whether the complete DAG needs a worker, which the sensor could not know when it was created."""
     dag = sensor.dag
     fields = [getattr(sensor, name) for name in sensor.template_fields]
     # Airflow's triggerer knows a DAG without the author's macros and filters.
@@ -41,13 +41,13 @@ def _needs_worker_at_start(sensor: Any) -> bool:
 
 
 def is_mapped_over(sensor: Any) -> bool:
-    """Whether a task is expanded over the sensor's result, so that Airflow has to be told its length."""
+    """Whether a task is expanded over the sensor's result, so that Airflow has to know its length."""
     return sensor.has_dag() and next(sensor.iter_mapped_dependants(), None) is not None
 
 
 def needs_worker_at_end(sensor: Any) -> bool:
     """
-    Whether the end of a sensor takes more than its XComs, which only a worker does.
+    Whether the end of a sensor needs more than its XComs, which only a worker does.
 
     That is: assets, the author's ``post_execute``, one XCom for each key of the result, the result of the DAG, or
     the length of what a task is expanded over.
@@ -67,8 +67,8 @@ class Source:
     What the triggerer needs to find a job without a worker.
 
     :param request_id: the id, or a template that the triggerer can render.
-    :param model: the model's slug, or a template of it, where a task tells that.
-    :param submitted_at: a template of when it was submitted, where a task tells that.
+    :param model: the model's slug, or a template of it, if a task publishes it.
+    :param submitted_at: a template of when it was submitted, if a task publishes it.
     """
 
     request_id: str
@@ -92,7 +92,7 @@ def for_triggerer(value: Any) -> Any:
 
 def source_of(request_id: Any) -> Source | None:
     """
-    Return the source of a request id; None where only a worker can tell it.
+    Return the source of a request id; None if only a worker can resolve it.
 
     Airflow's triggerer answers an ``xcom_pull`` for one map index only: it waits forever for any other.
     """

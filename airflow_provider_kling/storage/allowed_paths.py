@@ -1,11 +1,11 @@
 """
 Which files may be uploaded, and where results may go: what a DAG's author wrote, or what Airflow's config allows.
 
-A path that stands in the DAG file is the author's business, its links included. One that was filled in (by a run's
-parameter, a task upstream, the name of a file) has to lie below a folder that the author wrote in front of the
-template, or below one of the config's. It has no ``..`` in it, and on a disk its real path counts, so that no link
-leads out. The connection of an object store is a part of the folder. A pattern stands in the DAG file, but not what it
-matches: that has to lie in the folder in front of the pattern's first mark.
+A path that is written in the DAG file is the author's responsibility, its links included. One that was filled in (by a
+run's parameter, a task upstream, the name of a file) has to lie below a folder that the author wrote in front of the
+template, or below one of the config's. It must not contain ``..``, and on a disk its real path counts, so that no link
+leads out. The connection of an object store is a part of the folder. A pattern is written in the DAG file, but not the
+files that it matches: these have to lie in the folder in front of the pattern's first wildcard.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ _PATTERN_MARK = re.compile(r"\{[{%#]|[*?\[]")
 _DISK = re.compile(r"((?:file|local)://)?/+(.*)", re.DOTALL)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/]*)@)?([^/]*)(.*)", re.DOTALL)
 _ON_THE_WORKER = {"file", "local"}
-#: Characters of a path, as Linux has it.
+#: Most characters of a path, as on Linux.
 LONGEST_PATH = 4096
-#: Files that a message names.
+#: Most files that a message names.
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
     """
-    A file or folder as it is named: by text, and by the connection to its storage where that names none.
+    A file or folder as it was given: its text, and the connection to its storage if the text names none.
 
-    Also what the author wrote for it, a template or an XComArg, which is a name of nothing until it is rendered.
+    Also what the author wrote for it, a template or an XComArg, which names nothing until it is rendered.
 
-    :param is_pattern: of what the author wrote, whether it names files by a pattern.
+    :param is_pattern: whether what the author wrote names files by a pattern.
     """
 
     text: Any
@@ -63,9 +63,9 @@ class Named:
 
     def refusal(self, written: Named, option: str) -> str | None:
         """
-        Return why it may not be used and what to do about it, or None where it may.
+        Return why it may not be used and what to do about it, or None if it may.
 
-        :param written: what stood in its place before anything was filled in; nothing where all of it was.
+        :param written: what was in its place before anything was filled in; nothing if all of it was filled in.
         :param option: of Airflow's config, the folders that are allowed besides.
         """
         if self.is_written(written):
@@ -85,7 +85,7 @@ class Named:
         )
 
     def is_written(self, written: Named) -> bool:
-        """Whether it stands in the DAG file as it is; what renders to the very text of its template does not."""
+        """Whether it is written in the DAG file as it is; a template that renders to its own text is not."""
         if isinstance(written.text, str) and _TEMPLATE_MARK.search(written.text):
             return False
         return bool(
@@ -97,20 +97,20 @@ class Named:
         return any(self.lies_in(folder) for folder in _configured(option))
 
     def folder(self) -> Named:
-        """Return the folder that the author wrote in front of the first template, or mark of a pattern."""
+        """Return the folder that the author wrote in front of the first template or wildcard."""
         return Named(_folder_before(_PATTERN_MARK if self.is_pattern else _TEMPLATE_MARK, self.text), self.conn_id)
 
     def lies_in(self, folder: Named) -> bool:
-        """Whether it is a folder or lies in it, however deep."""
+        """Whether it is that folder or lies in it, at any depth."""
         own, above = self._location(), folder._location()
         if own is None or above is None or own.store != above.store or ".." in own.path.split("/"):
             return False
-        if "\\" in own.path and own.store[0] != "file":  # a share takes it for a slash
+        if "\\" in own.path and own.store[0] != "file":  # a network share reads it as a slash
             return False
         return f"{own.real_path}/".startswith(f"{above.real_path.rstrip('/')}/")
 
     def _begins_in(self, folder: Named) -> bool:
-        """Whether its text begins with a folder, wherever it may lead then."""
+        """Whether its text begins with that folder, wherever it leads."""
         own, above = self._location(), folder._location()
         return (
             own is not None
@@ -125,7 +125,7 @@ class Named:
     def _location(self) -> _Location | None:
         if not isinstance(self.text, str) or "::" in self.text:  # fsspec would open one storage by way of another
             return None
-        if len(self.text) > LONGEST_PATH:  # to follow its links would take the square of that
+        if len(self.text) > LONGEST_PATH:  # following its links would take quadratic time
             return None
         if path := on_disk(self.text):
             return _Location(("file", "", ""), path)
@@ -150,31 +150,31 @@ def authors_folder(written: Any) -> str | None:
     """
     Return the folder above the first template in a text: ``/data`` of ``/data/{{ params.name }}.png``.
 
-    None where there is none: a text without a template names a file and no folder, and neither the root of a disk nor
-    a storage without a bucket is one.
+    None if there is none: a text without a template names a file, not a folder, and neither the root of a disk nor a
+    storage without a bucket counts.
     """
     return _folder_before(_TEMPLATE_MARK, written)
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text may stand for files that match it."""
+    """Whether a text may be a pattern that files match."""
     return any(mark in text for mark in "*?[")
 
 
 def on_disk(text: Any) -> str | None:
-    """Return the path of a file on the worker's own disk; None of what is elsewhere."""
+    """Return the path of a file on the worker's own disk; None if it is elsewhere."""
     found = _DISK.fullmatch(text) if isinstance(text, str) else None
     return None if found is None else f"/{found[2]}"
 
 
 def plain(text: str) -> str:
-    """Return a text that names the same with one slash in front of a path, as fsspec takes two for a relative one."""
+    """Return the same path with a single slash in front, because fsspec reads two as a relative path."""
     found = _DISK.fullmatch(text)
     return text if found is None else f"{found[1] or ''}/{found[2]}"
 
 
 def connection_of(text: Any, conn_id: Any = None) -> str | None:
-    """Return the connection to the storage of a file: what its URL names, else the one that is given beside it."""
+    """Return the connection to the storage of a file: the one in its URL, else the one that is given beside it."""
     url = _URL.fullmatch(text) if isinstance(text, str) else None
     if url is not None and url[2]:
         return url[2]
@@ -183,9 +183,9 @@ def connection_of(text: Any, conn_id: Any = None) -> str | None:
 
 def refused(files: Iterable[tuple[str, Named, Named]], option: str) -> str | None:
     """
-    Say which files may not be uploaded, why, and what to do; None where all may.
+    Say which files may not be uploaded, why, and what to do; None if all may.
 
-    :param files: what the message calls each, how it is named, and what the author wrote for it.
+    :param files: for each, its name in the message, how it was given, and what the author wrote for it.
     :param option: of Airflow's config, the folders that are allowed besides.
     """
     by_reason: dict[str, list[str]] = {}

@@ -1,11 +1,11 @@
 """
-The asset that a folder is, and the events by which a next DAG learns of the files saved there.
+The asset of a folder, and the events that report the files saved there to other DAGs.
 
 What must not be relaxed:
 
 * A folder is one asset, whatever is saved in it: a run adds events, not assets.
-* Nothing here makes a task fail at its end. Airflow fails one for good where two that end together create the same row,
-  so an asset is named when the DAG file is parsed; one that no DAG names gets no event.
+* Nothing here makes a task fail at its end. Airflow fails a task for good if two that end together create the same row,
+  so an asset is named when the DAG file is parsed; an asset that no DAG names gets no event.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def outlets_for(destination: Any, outlets: Any) -> list[Any]:
     """
     Return the outlets of a task: its author's, or the folder itself as one asset.
 
-    A destination with templates counts up to its first folder that holds one, so that the asset is the same in each run
-    and a DAG can be scheduled on it: ``s3://bucket/clips/{{ ds }}`` is the asset ``s3://bucket/clips``. Where nothing
-    stands before the first template, there is no outlet before the task runs: see :func:`register_events`.
+    The asset of a destination with templates is the folder in front of the first one, so that it is the same in each
+    run and a DAG can be scheduled on it: ``s3://bucket/clips/{{ ds }}`` is the asset ``s3://bucket/clips``. If nothing
+    is in front of the first template, there is no outlet before the task runs: see :func:`register_events`.
 
     :param destination: checked, its templates not rendered.
     :raises SegmindInputError: Airflow takes no such asset.
@@ -56,7 +56,7 @@ def outlets_for(destination: Any, outlets: Any) -> list[Any]:
 
 def folder_asset(destination: str) -> Asset:
     """
-    Return the asset that a folder is: its URL, without the storage connection and a slash at the end.
+    Return the asset of a folder: its URL, without the storage connection and a slash at the end.
 
     :raises SegmindInputError: Airflow takes no such asset.
     """
@@ -84,14 +84,15 @@ def register_events(context: Context, saved: Sequence[SavedFile], destination: s
     """
     Add the events of the saved files to the task's outlets; Airflow registers them when the task succeeds.
 
-    The event of an asset carries the facts of the file. Where a job made several, those of all stand in its ``files``:
-    Airflow registers one event of an asset for each task instance. An alias gets each file as an asset of its own.
+    The event of an asset carries the facts of the file. If a job made several files, the facts of all are in its
+    ``files``, because Airflow registers one event of an asset for each task instance. An alias gets each file as a
+    separate asset.
 
     :param saved: at least one file.
     :param destination: the rendered folder: the asset of a task without outlets, if another DAG names it.
     """
     ti = context["ti"]
-    # What the DAG file names counts: what a mapped task is given as it runs is not known to Airflow.
+    # Only the outlets in the DAG file count: Airflow does not know those that a mapped task gets as it runs.
     if not context["dag"].get_task(ti.task_id).outlets:
         ti.task.outlets = _outlets_of_others(context, destination, log)
     facts: list[Any] = [{**file.facts, "path": file.path, "sidecar": file.sidecar} for file in saved]
@@ -109,7 +110,7 @@ def _outlets_of_others(context: Context, destination: str, log: Any) -> list[Ass
     folder = folder_asset(destination)
     known = known_asset(context, folder)
     if known is None:
-        log.info("No DAG names the asset %s: no event tells of the files. outlets= or a schedule names it.", folder.uri)
+        log.info("No DAG names asset %s, so no event reports the files. Name it in outlets= or a schedule.", folder.uri)
     return [known] if known else []
 
 
@@ -121,5 +122,5 @@ def _asset(uri: str) -> Asset:
 
 
 def _ascii(uri: str) -> str:
-    """Return it with what is not ASCII percent-encoded, and the rest as its author writes it."""
+    """Return it with non-ASCII characters percent-encoded, and the rest unchanged."""
     return quote(uri, safe=string.printable)

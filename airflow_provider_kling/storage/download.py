@@ -1,5 +1,5 @@
 """
-Downloading a file in constant memory: checked on the way, resumed where it broke off.
+Downloads a file in constant memory: checked while it arrives, resumed where it broke off.
 
 Imported where the first file is downloaded, because ``requests`` is slow to import.
 """
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.download_hosts import Hosts
     from airflow_provider_kling.storage.partial_file import Part
 
-#: Bytes read at once; a connection that breaks loses less than that, and one that brings less in the timeout is broken
-#: off: whoever sends a byte a minute would keep a worker for good.
+#: Bytes read at once. A connection that breaks loses less than that, and one that brings less in the timeout is
+#: aborted: a server that sends a byte a minute would occupy a worker for ever.
 CHUNK = 64 * 1024
-#: How often in a row a download may break off without as much more than before.
+#: How often in a row a download may break off with less progress than that.
 MAX_FRUITLESS = 4
 
 _RANGE = re.compile(rf"bytes ({NUMBER.pattern})-{NUMBER.pattern}/({NUMBER.pattern}|\*)")
@@ -39,7 +39,7 @@ _RANGE = re.compile(rf"bytes ({NUMBER.pattern})-{NUMBER.pattern}/({NUMBER.patter
 
 class Download:
     """
-    One file on its way from a link into a part.
+    The download of one file from a link into a part.
 
     :param link: where it is.
     :param begin: opens the part, once it is known which bytes will come.
@@ -75,7 +75,7 @@ class Download:
 
     def run(self) -> tuple[Part, MediaType]:
         """
-        Fetch the whole file; the part is closed and has been checked, all but whether it decodes.
+        Fetch the whole file; the part is closed and has been checked, except whether it decodes.
 
         :raises KlingFileExpiredError: nothing is at the link any more.
         :raises KlingDownloadRefusedError: it is not allowed to be fetched.
@@ -99,7 +99,7 @@ class Download:
         except Exception:
             self._leave(keep=False)
             raise
-        except BaseException:  # a timeout, or the worker is told to stop
+        except BaseException:  # a timeout, or the worker is stopped
             self._leave(keep=True)
             raise
         finally:
@@ -127,7 +127,7 @@ class Download:
                     return self._pour(response, deadline)
         part, version = self._part, self._version
         if part.size and (version is None or not version.validator):
-            part.restart()  # nobody could tell whether the rest is of the same file
+            part.restart()  # it is unknown whether the rest is of the same file
         if version and part.size == version.total:
             return part
         with self._request.get(part.size, version.validator if version else None) as (response, deadline):
@@ -140,7 +140,7 @@ class Download:
             return self._pour(response, deadline)
 
     def _continues(self, response: requests.Response, offset: int) -> bool:
-        """Whether what comes is the rest of the same file, and not another file or the whole of it."""
+        """Whether the answer is the rest of the same file, not another file or the whole of it."""
         told = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         total = self._version.total if self._version else None
         return (
@@ -164,7 +164,7 @@ class Download:
                 self._refuse_above(part.size)
             _check_length(part.size, total)
         except BrokenOffError as exc:
-            # Further than ever: one that is fetched from its beginning each time must end too.
+            # Progress is measured from the furthest point: a download that restarts each time must end too.
             gained = part.size - self._furthest
             self._fruitless = 0 if gained >= CHUNK and not deadline.has_passed else self._fruitless + 1
             self._furthest = max(part.size, self._furthest)
@@ -176,7 +176,7 @@ class Download:
         chunks = response.raw.stream(CHUNK, decode_content=False)
         since_moved = CHUNK
         while True:
-            if since_moved >= CHUNK:  # each chunk of HTTP comes by itself, and may have a single byte
+            if since_moved >= CHUNK:  # each HTTP chunk arrives by itself, and may be a single byte
                 deadline.move(self.timeout)
                 since_moved = 0
             chunk = None
@@ -189,7 +189,7 @@ class Download:
             if chunk:
                 since_moved += len(chunk)
                 yield chunk
-            # The end of what was broken off looks like the end of the file.
+            # The end of an aborted download looks like the end of the file.
             if deadline.has_passed:
                 raise BrokenOffError(f"less than {CHUNK // 1024} KiB came within {self.timeout:g} s")
             if chunk is None:
@@ -212,7 +212,7 @@ class Download:
             )
 
     def _pause(self, _: RetryCallState) -> float:
-        """Go on soon while it gets further, later and later while it does not."""
+        """Retry soon while there is progress, later and later while there is none."""
         return 0.25 * 2.0**self._fruitless
 
     def _tell(self, state: RetryCallState) -> None:

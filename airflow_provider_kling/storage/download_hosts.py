@@ -8,7 +8,7 @@ What must not be relaxed:
 
 * Every hop is checked, redirects included.
 * What counts is the address that a connection is made to; it is checked before the connection is made.
-* Behind a proxy, which looks names up itself, a name that can be told to be no public one is refused.
+* Behind a proxy, which resolves names itself, a name that is known not to be public is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.settings import Settings
 
 _PORTS = {"http": 80, "https": 443}
-#: What programs read in more than one way; control characters end lines of a request.
+#: Characters that programs read in more than one way; control characters end lines of a request.
 _STRANGE = re.compile(r"[\x00-\x20\x7f-\x9f\\\ufffd]")
 _USER = re.compile(r"//[^/@]*@")
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+")
@@ -41,9 +41,9 @@ _INTERNAL = (".local", ".localhost", ".internal", ".intranet", ".lan", ".corp", 
 
 #: The well-known prefix under which IPv6-only networks reach IPv4 addresses.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-#: What IPv6 has given to hosts so far.
+#: The IPv6 range that is assigned to hosts so far.
 _IPV6_HOSTS = ipaddress.ip_network("2000::/3")
-#: What is inside some network all the same, whatever a version of Python says.
+#: Networks that are not public, whatever a version of Python says.
 _NOT_PUBLIC = tuple(
     map(
         ipaddress.ip_network,
@@ -80,7 +80,7 @@ class Hosts:
         """
         Refuse a link before anything is sent to it; its addresses are checked when the connection is made.
 
-        :raises KlingDownloadRefusedError: it leads where no download may go.
+        :raises KlingDownloadRefusedError: it leads to a forbidden place.
         """
         try:
             url = split(link)
@@ -109,9 +109,9 @@ class Hosts:
 
     def check_name(self, link: str) -> None:
         """
-        Refuse a checked link that a proxy would follow into the network, as far as this machine can look it up.
+        Refuse a checked link that a proxy would follow into the network, as far as this machine can resolve it.
 
-        :raises KlingDownloadRefusedError: it leads where no download may go.
+        :raises KlingDownloadRefusedError: it leads to a forbidden place.
         """
         url = urlsplit(link)
         host, port = url.hostname or "", url.port or _PORTS[url.scheme]
@@ -145,7 +145,7 @@ def is_public(address: str) -> bool:
 
 
 def _as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return an address; None for a name, and for one of a certain interface, which no public one is."""
+    """Return an address; None for a name, and for an address with an interface, which is never public."""
     try:
         return None if "%" in host else ipaddress.ip_address(host)
     except ValueError:
@@ -158,7 +158,7 @@ def _is_public_name(host: str) -> bool:
 
 
 def _addresses(host: str, port: int) -> list[str]:
-    """Return a name's addresses, none where only a proxy can look it up."""
+    """Return a name's addresses; none if only a proxy can resolve it."""
     try:
         return [str(address[0]) for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):

@@ -1,7 +1,7 @@
 """
-Asking for a file: where a link leads, and what its server answers.
+Requests a file: where a link leads, and what its server answers.
 
-No API key is sent: links are public, and whoever serves one is told nothing else.
+No API key is sent: links are public, and their servers get nothing else.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ MAX_REDIRECTS = 5
 _MOVED = {301, 302, 303, 307, 308}
 _GONE = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-#: Any number of bytes that a file may have; Python reads more signs as digits, and not all of them as numbers.
+#: Any size that a file may have; Python reads more characters as digits, and not all of them as numbers.
 NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class BrokenOffError(Exception):
     """
-    The download can go on from where it is.
+    The download broke off and can be resumed.
 
-    :param fruitless: whether nothing came of the request.
+    :param fruitless: whether the request brought nothing.
     """
 
     def __init__(self, reason: str, *, fruitless: bool = False) -> None:
@@ -56,14 +56,14 @@ class BrokenOffError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Which bytes a link leads to, as far as its server tells."""
+    """Which bytes a link leads to, as far as its server says."""
 
     validator: str | None
     total: int | None
 
     @classmethod
     def of(cls, response: requests.Response) -> Version:
-        """Return what an answer tells of the bytes that follow it."""
+        """Return what an answer's headers say about its bytes."""
         length = response.headers.get("Content-Length", "").strip()
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
         return cls(validator, int(length) if NUMBER.fullmatch(length) else None)
@@ -96,9 +96,9 @@ class DownloadRequest:
     @contextmanager
     def get(self, offset: int = 0, validator: str | None = None) -> Iterator[tuple[requests.Response, Deadline]]:
         """
-        Ask for the file from an offset on; a redirect is followed to where a download may go.
+        Request the file from an offset on; a redirect is followed if its target is allowed.
 
-        :raises BrokenOffError: no answer came, or one that may be another the next time: it counts as fruitless.
+        :raises BrokenOffError: no answer came, or a temporary error: it counts as fruitless.
         """
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if offset and validator:
@@ -118,7 +118,7 @@ class DownloadRequest:
                 self._check_status(response, resumes="Range" in headers)
                 yield response, deadline
                 return
-        raise KlingDownloadRefusedError(f"{shown(self.link)!r} leads on more than {MAX_REDIRECTS} times. {NOT_LOST}")
+        raise KlingDownloadRefusedError(f"{shown(self.link)!r} redirects more than {MAX_REDIRECTS} times. {NOT_LOST}")
 
     def _answer(self, link: str, headers: dict[str, str]) -> requests.Response:
         try:
@@ -153,11 +153,11 @@ class DownloadRequest:
 
 @contextmanager
 def breaks() -> Iterator[None]:
-    """Take whatever a connection can break off with for what it is; requests passes on what it does not expect."""
+    """Turn any error of a broken connection into BrokenOffError; requests does not wrap all of them."""
     try:
         yield
     except requests.RequestException as exc:
-        raise BrokenOffError(one_line(reason(exc))) from None  # without the link, whose query may hold a signature
+        raise BrokenOffError(one_line(reason(exc))) from None  # without the link: its query may hold a signature
     except (HTTPError, HTTPException, OSError, ValueError) as exc:
         raise BrokenOffError(one_line(exc)) from None
 
@@ -166,11 +166,11 @@ def _led_on(link: str, location: str) -> str:
     """
     Return where a redirect leads.
 
-    :raises KlingDownloadRefusedError: it leads to no address.
+    :raises KlingDownloadRefusedError: it does not lead to an address.
     """
     try:
-        return urljoin(link, location.encode("latin-1").decode())  # as a header's bytes are mostly meant
+        return urljoin(link, location.encode("latin-1").decode())  # most headers' bytes are meant so
     except ValueError:
         raise KlingDownloadRefusedError(
-            f"{shown(link)!r} leads on to {shown(location)!r}, which is no link to a file. {NOT_LOST}"
+            f"{shown(link)!r} redirects to {shown(location)!r}, which is not a link to a file. {NOT_LOST}"
         ) from None

@@ -1,5 +1,5 @@
 """
-Connections for downloads: each leads where a download may go, whatever its name resolved to before.
+Connections for downloads: each leads to an allowed address, whatever its name resolved to before.
 
 Imported where the first file is fetched, because ``requests`` is slow to import.
 """
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def checked_session(hosts: Hosts) -> WatchedSession:
-    """Return a session whose every connection leads where a download may go; a proxy's is the proxy's business."""
+    """Return a session that connects to allowed addresses only; a proxy's own connections are not checked."""
     session = WatchedSession(hosts.check_address)
     session.headers.update({"User-Agent": identity()["User-Agent"]})
-    session.auth = lambda request: request  # being set, it keeps a .netrc out
+    session.auth = lambda request: request  # being set, it disables a .netrc
     return session

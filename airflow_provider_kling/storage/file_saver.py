@@ -3,7 +3,7 @@ One file of a finished job: downloaded, checked, named and described.
 
 What must not be relaxed:
 
-* A final name appears with a whole file that was checked, after its description, which claims the name.
+* A file gets its final name when it is complete and checked, after its description, which claims the name.
 * A file of another job is never overwritten, unless the same task instance has saved it before it was cleared.
 """
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.store import Store
 
 
-#: Bytes read at once of a kept file on an object store, to see whether it decodes.
+#: Bytes read at once of a saved file on an object store, to check whether it decodes.
 READ_BLOCK = 1024**2
 
 
@@ -69,7 +69,7 @@ class SavedFile:
     facts: Mapping[str, Any]
 
     def as_xcom(self) -> dict[str, Any]:
-        """Return what a task hands on."""
+        """Return what a task passes on."""
         measured = {name: self.facts.get(name) for name in ("sha256", "size", "type", "width", "height", "duration")}
         return {"path": self.path, **measured, "sidecar": self.sidecar}
 
@@ -107,8 +107,8 @@ class FileSaver:
         """
         Save one file.
 
-        A task that has paid for it saves it under another name where its own is taken, or cannot be any file's: beside
-        that, or else right in the destination.
+        A task that has paid for it saves it under another name if its own is taken or not valid: beside that, or else
+        directly in the destination.
         """
         if not self.is_own_job:
             return self._save_as(self._name(index), index, link)
@@ -118,7 +118,7 @@ class FileSaver:
         try:
             name = self._name(index)
             names = [name, name.marked(last.stem), last]
-        except SegmindInputError as error:  # its id makes it too long
+        except SegmindInputError as error:  # the request id makes it too long
             self.log.warning("%s", error)
             names = [last]
         for name, other in pairwise(names):
@@ -137,7 +137,7 @@ class FileSaver:
         if there is not None:
             self._claim.refuse_foreign(there, index, sidecar)
             if there.request_id == self.request_id and self._is_whole(there, sidecar):
-                self.log.info("%s is there already, whole; it is not fetched again.", self.folder.url(sidecar))
+                self.log.info("%s is there already, complete; it is not fetched again.", self.folder.url(sidecar))
                 return self._saved(there, sidecar)
         part, type_ = self._downloads.download(index, link, sidecar, self._kind)
         try:
@@ -149,7 +149,7 @@ class FileSaver:
         except Exception:
             part.discard()
             raise
-        except BaseException:  # a timeout, or the worker is told to stop: what has come is the next attempt's
+        except BaseException:  # a timeout, or the worker is stopped: the next attempt uses what has arrived
             part.keep()
             raise
         if there is not None and there.request_id != self.request_id:
@@ -158,9 +158,9 @@ class FileSaver:
         return self._saved(description, sidecar)
 
     def _replaced(self, there: Sidecar, name: Name, description: Sidecar) -> None:
-        """Tell of the file whose place was taken, and remove it where it has another ending."""
+        """Log which file was replaced, and remove it if it has another extension."""
         former = one_line(there.request_id)
-        self.log.info("It takes the place of the file of request %s, which this task saved before.", former)
+        self.log.info("It replaces the file of request %s, which this task saved before.", former)
         if there.file == description.file or not name.is_name_of(there.file):
             return
         path = f"{self.folder.path(name.stem).rpartition('/')[0]}/{there.file}"
@@ -199,7 +199,7 @@ class FileSaver:
 
     @cached_property
     def _row(self) -> HistoryRow | None:
-        """The same, for the description, which is worth no wait."""
+        """The request history's row, only for the description, which is not worth a wait."""
         return self._lineage.past(self.request_id)
 
     @cached_property
@@ -210,7 +210,7 @@ class FileSaver:
         try:
             row = self._downloads.row
         except SegmindError as error:
-            self.log.warning("What model request %s is of cannot be asked: %s", self.request_id, error)
+            self.log.warning("The model of request %s cannot be read: %s", self.request_id, error)
             return None
         return row.model_name if row else None
 
@@ -249,7 +249,7 @@ class FileSaver:
         ).fitted()
 
     def _made(self, link: str) -> Made:
-        """Return how the file was made, as far as that can be told: it is paid, and is not lost for its description."""
+        """Return how the file was made, as far as it is known: a paid file is not lost because of its description."""
         try:
             return self._making.model_copy(update={"url": bare(link)})
         except Exception as exc:  # noqa: BLE001 because an answer, an XCom or a history may hold anything

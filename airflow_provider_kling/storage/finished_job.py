@@ -1,4 +1,4 @@
-"""From what a task was given to the result of a finished job."""
+"""Turns a task's ``result`` argument into the result of a finished job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def finished(result: Any, hook: SegmindHook) -> dict[str, Any]:
     Return a finished job's result, with its request id and at least one link.
 
     :param result: what the sensor returned, the text of it that a template makes, or a request id.
-    :raises SegmindInputError: it is none of them.
+    :raises SegmindInputError: it is none of these.
     :raises KlingDownloadError: the job is not finished, or has no file.
     """
     output = _read(result)
@@ -44,7 +44,7 @@ def finished(result: Any, hook: SegmindHook) -> dict[str, Any]:
     if not output["urls"]:
         raise KlingDownloadError(
             f"result: request {output['request_id']} has no file in its output, as far as can be read; there is "
-            "nothing to keep. A retry, or clearing this task, asks Segmind again and pays nothing.",
+            "nothing to save. A retry, or clearing this task, asks Segmind again and pays nothing.",
             request_id=output["request_id"],
         )
     return output

@@ -1,4 +1,4 @@
-"""The folder of a store, opened: its filesystem, where it is on that, and how its files are shown."""
+"""The folder of a store, opened: its filesystem, its path there, and the URLs of its files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Folder:
     :param fs: the filesystem.
     :param root: the folder's path on it, without a slash at the end.
     :param protocol: of its URLs.
-    :param conn: the storage connection, as it stands in a URL: ``my_aws@``, or nothing.
+    :param conn: the storage connection, as it is in a URL: ``my_aws@``, or nothing.
     """
 
     fs: AbstractFileSystem
@@ -37,9 +37,9 @@ class Folder:
     @classmethod
     def of(cls, store: Store) -> Folder:
         """
-        Open the destination of a store whose templates are rendered.
+        Open the destination of a store with rendered templates.
 
-        :raises SegmindInputError: nothing here can reach such a storage.
+        :raises SegmindInputError: no installed package can reach such a storage.
         """
         path = store.folder()
         # Airflow 2 has it among the options only.
@@ -64,7 +64,7 @@ class Folder:
         )
 
     def real(self, url: str) -> str:
-        """Return the URL of a file without the links that its folder is reached by, where it is on a disk."""
+        """Return the URL of a file with the links in its folder's path resolved, if it is on a disk."""
         if not isinstance(self.fs, LocalFileSystem) or (path := on_disk(url)) is None:
             return url
         folder, _, name = path.rpartition("/")

@@ -1,4 +1,4 @@
-"""What a job's inputs are, as far as the tasks of its run can tell: followed back to the first picture."""
+"""A job's inputs, as far as the tasks of its run know them, followed back to the first picture."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.segmind.history import HistoryRow
 
-#: How many descriptions and jobs are looked at in all; the inputs beyond are told by their links alone.
+#: How many descriptions and jobs are read in all; further inputs are given by their links only.
 MOST_LOOKS = 50
-#: Seconds that the request history may take to tell of a job: a paid file waits meanwhile.
+#: Seconds that the request history may take to answer about a job: a paid file waits meanwhile.
 PATIENCE = 10.0
 
 
 @dataclass
 class Lineage:
     """
-    Follow the links in a payload to what they are.
+    Follow the links in a payload to their files and jobs.
 
-    A job is paid by then: whatever cannot be told of its inputs is a line in the log.
+    A job is paid by then: what cannot be found out about its inputs is only logged.
 
-    :param hook: looks up what earlier jobs of the run were made of.
-    :param files: what upstream tasks keep or have uploaded, by its bare link.
-    :param results: what upstream tasks have made, by its bare link.
-    :param storage_conn_id: opens the sidecars of kept files.
+    :param hook: reads what earlier jobs of the run were made from.
+    :param files: what upstream tasks have saved or uploaded, by its bare link.
+    :param results: the results of upstream tasks, by bare link.
+    :param storage_conn_id: opens the sidecars of saved files.
     :param log: the task's logger.
     """
 
@@ -63,7 +63,7 @@ class Lineage:
 
     @classmethod
     def of_run(cls, context: Context, hook: SegmindHook, storage_conn_id: str | None, log: Any) -> Lineage:
-        """Ask the tasks upstream."""
+        """Read what the upstream tasks have published."""
         ti, task = context["ti"], context["task"]
         earlier = {*task.get_flat_relative_ids(upstream=True), task.task_id}
         files: dict[str, Mapping[str, Any]] = {}
@@ -93,14 +93,14 @@ class Lineage:
         url = bare(link)
         try:
             return self._followed(name, url, chain)
-        except Exception as exc:  # noqa: BLE001 because what cannot be told of an input costs no file
+        except Exception as exc:  # noqa: BLE001 because an unknown input costs no file
             self.log.warning(
-                "What the input %s is cannot be told (%s).", one_line(name), one_line(exc) or type(exc).__name__
+                "The origin of the input %s is unknown (%s).", one_line(name), one_line(exc) or type(exc).__name__
             )
             return Input(field=name, url=url)
 
     def _followed(self, name: str, url: str, chain: tuple[str, ...]) -> Input:
-        known = self.files.get(url, {})  # told by a task; text that looks like a file's URL is no reason to read one
+        known = self.files.get(url, {})  # from a task: a text that looks like a file's URL is no reason to read a file
         sidecar, made = known.get("sidecar"), None
         if sidecar and self._may_look():
             made = self._read(sidecar)
@@ -116,7 +116,7 @@ class Lineage:
         )
 
     def _made(self, url: str, chain: tuple[str, ...]) -> Made | None:
-        """Return what is known of the job that made a file which was not kept."""
+        """Return what is known about the job that made a file which was not saved."""
         result = self.results.get(url)
         if result is None or result["request_id"] in chain or len(chain) > DEEPEST or not self._may_look():
             return None
@@ -126,7 +126,7 @@ class Lineage:
         return describe(result, url, self._rows[request_id], self, chain=chain)
 
     def past(self, request_id: str) -> HistoryRow | None:
-        """Return what the request history knows of a job; after a question that it left open it is asked no more."""
+        """Return what the request history knows about a job; if it once fails to answer, it is not asked again."""
         if self._is_silent:
             return None
         try:
@@ -135,7 +135,7 @@ class Lineage:
             self.log.warning("Request %s is described without its payload: %s", request_id, error)
         except SegmindError as error:
             self._is_silent = True
-            self.log.warning("What the request history knows of the inputs is left out: %s", error)
+            self.log.warning("The request history of the inputs cannot be read, and is left out: %s", error)
         return None
 
     def _may_look(self) -> bool:
@@ -144,7 +144,7 @@ class Lineage:
 
     def _read(self, sidecar: str) -> Sidecar | None:
         try:
-            if real := on_disk(sidecar):  # told as its real path, which no link has to be followed for
+            if real := on_disk(sidecar):  # given as its real path, so no link has to be followed
                 with open_real(real) as file:
                     return read_document(file)
             path = located(sidecar, self.storage_conn_id)
@@ -166,10 +166,10 @@ def describe(
     chain: tuple[str, ...] = (),
 ) -> Made:
     """
-    Return what is known of a job's making.
+    Return what is known about how a job was made.
 
     :param result: what the sensor returned.
-    :param row: what the request history knows of it.
+    :param row: what the request history knows about it.
     :param payload: what was sent; by default what the history has.
     :param chain: the jobs that led to it, each made of a file of the next.
     """
@@ -189,7 +189,7 @@ def describe(
 
 
 def _links(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each address in a payload with the parameter that it stands in."""
+    """Yield each address in a payload with its parameter."""
     match node:
         case str() if is_address(node):
             yield name, node

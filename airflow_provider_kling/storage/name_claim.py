@@ -1,4 +1,4 @@
-"""The claim to a file's name: the description beside it tells whose it is, and is written before the file."""
+"""The claim to a file's name: the description beside it says whose it is, and is written before the file."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class NameClaim:
     """
     Claims names for the files of one job.
 
-    A name is free for a job where nothing has it, where the job's own file has it, and where the same task instance
-    has saved a file of another job under it: it was cleared, so a new file is wanted in the place of that one.
+    A name is free for a job if nothing has it, if the job's own file has it, or if the same task instance has saved a
+    file of another job under it: the task was cleared, so the new file replaces that one.
 
     :param folder: where they are.
     :param owner: the task instance that saves them.
     :param request_id: the job; None before it is submitted.
-    :param way_out: what a person does about a name that is another's.
+    :param way_out: what a person can do about a name that is taken.
     """
 
     folder: Folder
@@ -63,10 +63,10 @@ class NameClaim:
 
     def refuse_taken(self, sidecar: str, targets: Iterable[str]) -> None:
         """
-        Go on only with a name that is free as far as can be seen before there is a file.
+        Refuse a name that is taken, as far as can be seen before there is a file.
 
         :param sidecar: the path of the description.
-        :param targets: the paths that the file may get; without a description none of them may be there.
+        :param targets: the paths that the file may get; without a description none of them may exist.
         :raises KlingNameTakenError: the name is another's.
         """
         if self._look(sidecar, index=0) is None:
@@ -76,7 +76,7 @@ class NameClaim:
 
     def make(self, sidecar: str, target: str, description: Sidecar, there: Sidecar | None) -> None:
         """
-        Put the description in its place; of two jobs that want one name at once, one gets it.
+        Write the description; of two jobs that want one name at once, one gets it.
 
         :param target: the file's own name; the file comes after this.
         :param there: the description under the name, which is this job's or one that it may replace.
@@ -94,18 +94,18 @@ class NameClaim:
             try:
                 create(fs, sidecar, document)
             except FileExistsError:
-                # An empty one was left by a task that died as it made it, and made no file.
+                # An empty one was left by a task that died as it wrote it, before there was a file.
                 if self._look(sidecar, description.index) is None and fs.exists(target):
                     raise self._undescribed(target) from None
                 replace(fs, sidecar, document)
                 return
-            if fs.exists(target):  # although the name was nobody's a moment ago
+            if fs.exists(target):  # although the name was free a moment ago
                 fs.rm_file(sidecar)
                 raise self._undescribed(target)
 
     def refuse_foreign(self, there: Sidecar, index: int, sidecar: str) -> None:
         """
-        Go on only with a name that is this output's, or that the same task instance gave to another job's file.
+        Refuse a name unless it is this output's, or the same task instance gave it to another job's file.
 
         :raises KlingNameTakenError: it is another's.
         """
@@ -117,11 +117,11 @@ class NameClaim:
             )
 
     def is_former(self, there: Sidecar) -> bool:
-        """Whether the same task instance has saved it of another job, before it was cleared."""
+        """Whether the same task instance saved it for another job, before it was cleared."""
         return there.request_id != self.request_id and self.owner.saved(there)
 
     def _look(self, sidecar: str, index: int) -> Sidecar | None:
-        """Return the description under a name, if it is free; refuse what is no description and not empty."""
+        """Return the description under a name, if the name is free; refuse other content, unless it is empty."""
         there = read_sidecar(self.folder.fs, sidecar)
         if there is not None:
             self.refuse_foreign(there, index, sidecar)

@@ -1,8 +1,8 @@
 """
 How files are named: a template with placeholders, and what may not become part of a name.
 
-Values come from outside (whoever starts a DAG run chooses its id), so what is unsafe in them is
-replaced; what the template itself says is the DAG author's, so what is unsafe in it is refused.
+Values come from outside (whoever starts a DAG run chooses its id), so unsafe characters in them are replaced; the
+template itself is the DAG author's, so unsafe characters in it are refused.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 DEFAULT_NAME = "{dag_id}/{run_id}/{task_id}-{map_index}-{index}.{ext}"
-#: What a template may name besides ``{ext}``, which stands at its end.
+#: What a template may name besides ``{ext}``, which is at its end.
 PLACEHOLDERS = ("dag_id", "run_id", "task_id", "map_index", "index", "request_id", "model")
 #: Longest value in bytes; ids may have 250 characters each, a file's name on most disks 255 bytes in all.
 LONGEST_VALUE = 80
-#: Bytes of a file's or folder's name: as most disks have it, and without the longest ending of a file.
+#: Most bytes of a file's or folder's name: the limit of most disks, minus the longest extension of a file.
 LONGEST_PART = 255 - len(".jpeg")
-#: Characters of a template; no store takes longer keys, and the search for Jinja's marks takes the square of them.
+#: Most characters of a template; no store takes longer keys, and the search for Jinja's marks takes quadratic time.
 LONGEST_NAME = 1024
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _UNSAFE_IN_VALUE = re.compile(r"[^\w.=-]")
-#: Besides control characters: what shells, object stores and glob patterns take for something else.
+#: Control characters, and what has a special meaning in shells, object stores and glob patterns.
 _UNSAFE_IN_TEMPLATE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\*?\[\]{}<>|\"#%^`~:]")
 _ENDING = ".{ext}"
 
@@ -51,7 +51,7 @@ class Name:
 
     @classmethod
     def of(cls, value: str) -> Name:
-        """Return a name in the destination itself, made of what is safe in a value."""
+        """Return a name in the destination itself, made from the safe characters of a value."""
         return cls(_safe(value))
 
     def file(self, extension: str) -> str:
@@ -64,7 +64,7 @@ class Name:
         return file == last if self.fixed else "/" not in file and file.rpartition(".")[0] == last
 
     def marked(self, mark: str) -> Name:
-        """Return another name beside this one, which holds the mark."""
+        """Return another name beside this one, with the mark in it."""
         folder, slash, last = self.stem.rpartition("/")
         stem, dot, extension = last.rpartition(".") if self.fixed and "." in last[1:] else (last, "", "")
         end = f"-{_safe(mark)}{dot}{extension}"
@@ -79,9 +79,9 @@ class Name:
 
 def check_template(template: str) -> None:
     """
-    Refuse a template that can give no safe name; what Jinja will fill in is looked at when it has.
+    Refuse a template that can give no safe name; what Jinja fills in is checked afterwards.
 
-    :raises SegmindInputError: naming the part and what may stand there.
+    :raises SegmindInputError: naming the part and what is allowed there.
     """
     if not isinstance(template, str):
         raise SegmindInputError(f"name: {template!r} is not text such as {DEFAULT_NAME!r}.")
@@ -96,11 +96,11 @@ def render(template: str, values: Mapping[str, str | int]) -> Name:
 
     :param template: after Jinja.
     :param values: one for each of ``PLACEHOLDERS``; a map index of -1 is a task that is not mapped.
-    :raises SegmindInputError: as :func:`check_template`, which has seen it before.
+    :raises SegmindInputError: as :func:`check_template`, which has checked it before.
     """
     if len(template) > LONGEST_NAME:
         raise SegmindInputError(f"name: has {len(template)} characters, at most {LONGEST_NAME} are allowed.")
-    _check(template, template)  # what looks like a template now was filled in
+    _check(template, template)  # what still looks like a template was filled in
     stem = _PLACEHOLDER.sub(lambda found: _safe(values[found[1]]), template.removesuffix(_ENDING))
     _check_path(stem, template)
     for part in stem.split("/"):
@@ -122,7 +122,7 @@ def task_values(context: Context) -> dict[str, str | int]:
 
 
 def _safe(value: str | int) -> str:
-    """Return a value as a part of a name; an unmapped task counts as the first of its kind."""
+    """Return a value as a part of a name; an unmapped task has the index 0."""
     text = _UNSAFE_IN_VALUE.sub("-", "0" if value == -1 else str(value))
     if not text.strip("."):
         text = "-" * max(len(text), 1)
@@ -142,7 +142,7 @@ def _check(plain: str, template: str) -> None:
         known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "ext"))
         raise SegmindInputError(f"name: {{{unknown[0]}}} is no placeholder; there are {known}.")
     if "{ext}" in plain.removesuffix(_ENDING):
-        raise SegmindInputError(f"name: {{ext}} may stand at the end only, as in {DEFAULT_NAME!r}.")
+        raise SegmindInputError(f"name: {{ext}} may be at the end only, as in {DEFAULT_NAME!r}.")
     _check_path(_PLACEHOLDER.sub("x", plain), template)
 
 

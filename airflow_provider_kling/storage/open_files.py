@@ -1,8 +1,8 @@
 """
-Files opened for reading: ordinary ones only, so that none makes a task wait or stands for another.
+Opens files for reading: ordinary ones only, so that none makes a task wait or leads to another file.
 
-On a disk this is asked of the file itself as it is opened. Whatever somebody puts in the place of a file or a folder
-after its path was checked, a link there is not followed, and a named pipe or a device is not opened.
+On a disk this is checked on the file itself as it is opened. If somebody replaces a file or a folder after its path was
+checked, a link there is not followed, and a named pipe or a device is not opened.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-#: A folder that may be passed but not listed is one to go through, too, where the system knows such handles.
+#: A folder may also be one that can be passed through but not listed, if the system has O_PATH.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-#: Should a pipe be there by now, nobody waits for it.
+#: If a pipe is there by now, opening it does not block.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -35,7 +35,7 @@ def open_real(real_path: str) -> IO[bytes]:
 
     :param real_path: as :func:`os.path.realpath` returns it.
     :raises UnfitFileError: it is no ordinary file.
-    :raises OSError: it is gone, cannot be read, or a part of the path is a link by now.
+    :raises OSError: it is gone, cannot be read, or a part of the path has become a link.
     """
     *folders, name = real_path.lstrip("/").split("/")
     at = os.open("/", _FOLDER)
@@ -61,8 +61,8 @@ def opened(fs: AbstractFileSystem, path: str, **options: Any) -> Iterator[IO[byt
     """
     Open an ordinary file for reading, wherever it is.
 
-    :param path: on the filesystem; on a disk it is no link itself, while the folder above may be one.
-    :param options: of the filesystem's own ``open``, where it is no disk.
+    :param path: on the filesystem; on a disk it must not be a link itself, but the folder above may be one.
+    :param options: for the filesystem's own ``open``, if it is not a disk.
     :raises UnfitFileError: it is no ordinary file.
     """
     if isinstance(fs, LocalFileSystem):

@@ -1,7 +1,7 @@
 """
-The outputs of one finished job, each downloaded from where it is by now.
+Downloads the outputs of one finished job, each from its current link.
 
-A link may be dead although the file is kept: the request history has a newer one, or the file is not there yet.
+A link may be dead although the file still exists: the request history has a newer link, or the file is not there yet.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 #: How long Segmind keeps a job's files.
 KEPT_FOR = timedelta(days=7)
-#: Seconds after which a file that should be there is looked for again.
+#: Seconds after which a file that should be there is requested again.
 YOUNG_PAUSES = (1.0, 2.0, 4.0)
 
 
@@ -43,7 +43,7 @@ class OutputDownloads:
 
     :param request_id: the job.
     :param store: where the files go, and how large they may be.
-    :param fs: of that place.
+    :param fs: the filesystem of the store.
     """
 
     def __init__(self, request_id: str, store: Store, hook: SegmindHook, fs: Any, log: Any) -> None:
@@ -58,7 +58,7 @@ class OutputDownloads:
         self, index: int, link: str, sidecar: str, kind: Literal["image", "video"] | None
     ) -> tuple[Part, MediaType]:
         """
-        Download an output from where it is, or where the history says it is now; try again where it should be.
+        Download an output from its link, or from the history's newer one; try again if it should be there.
 
         :param kind: what it has to be, where that is known.
         :raises KlingDownloadError: see :meth:`Download.run`.
@@ -77,7 +77,7 @@ class OutputDownloads:
                 continue
             self._refuse_expired(index, gone)
             if pause is not None:
-                self._log.warning("%s It should be there; looking again in %.0f s.", gone, pause)
+                self._log.warning("%s It should be there; trying again in %.0f s.", gone, pause)
                 time.sleep(pause)
         self._refuse_expired(index, gone)
         raise KlingDownloadError(
@@ -98,14 +98,14 @@ class OutputDownloads:
 
     @cached_property
     def row(self) -> HistoryRow | None:
-        """What the request history knows of the job; None where it has no row of it."""
+        """The request history's row of the job; None if it has none."""
         return self._asked(lambda: self._hook.find_row(self._request_id))
 
     def _age(self) -> str:
         if self.row and created_at(self.row):
             return f"Request {self._request_id} is not {KEPT_FOR.days} days old, so its file should be there"
         return (
-            f"The request history does not tell how old request {self._request_id} is, whose file Segmind keeps for "
+            f"The request history does not show how old request {self._request_id} is; Segmind keeps its file for "
             f"{KEPT_FOR.days} days"
         )
 
@@ -114,7 +114,7 @@ class OutputDownloads:
         return found.urls[index] if found and index < len(found.urls) else None
 
     def _asked(self, ask: Callable[[], T]) -> T | None:
-        """Ask the history; where it does not answer it knows nothing, and is not asked for another file."""
+        """Ask the history; if it does not answer, return None, and do not ask it again for another file."""
         if self._silent:
             return None
         try:
@@ -123,7 +123,7 @@ class OutputDownloads:
             return None
         except SegmindError as error:
             self._silent = True
-            self._log.warning("What the request history knows of request %s is unread: %s", self._request_id, error)
+            self._log.warning("The request history of request %s cannot be read: %s", self._request_id, error)
             return None
 
     def _download(

@@ -1,4 +1,4 @@
-"""A file that is being written: beside its final name and under another, until it is whole."""
+"""A file that is being written: beside its final place, under another name, until it is complete."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Part:
         """
         Open a part, with what an earlier attempt left of it.
 
-        :param file: says whose it is.
-        :param version: says of which bytes; what was left of others is removed.
+        :param file: identifies the output.
+        :param version: identifies its bytes; what is left of other versions is removed.
         """
         part = cls(fs, f"{folder}/.{file}.{version}.part")
         with storing(folder):
@@ -83,7 +83,7 @@ class Part:
         self._count(chunk)
 
     def restart(self) -> None:
-        """Begin anew with nothing."""
+        """Start again with an empty part."""
         self.discard()
         self.size, self.head, self._hash = 0, b"", hashlib.sha256()
         with storing(self.path):
@@ -110,7 +110,7 @@ class Part:
             )
 
     def move(self, target: str) -> None:
-        """Give the file its final name; before this there is none under it."""
+        """Give the file its final name; before this no file has that name."""
         with storing(target):
             if isinstance(self.fs, LocalFileSystem):
                 Path(self.path).replace(target)  # never into a folder that a link of that name leads to
@@ -127,14 +127,14 @@ class Part:
             self.discard()
 
     def discard(self) -> None:
-        """Remove it; that it cannot be removed hides no other trouble."""
+        """Remove it; a failure to remove it does not hide another error."""
         with suppress(Exception):
             self._file.close()
         with suppress(Exception):
             self.fs.rm_file(self.path)
 
     def _open(self) -> None:
-        """Open it to append, what an earlier attempt left of it being counted."""
+        """Open it to append; what an earlier attempt left of it is counted."""
         if not isinstance(self.fs, LocalFileSystem):
             self._file = self.fs.open(self.path, "wb", block_size=BLOCK)
             return
@@ -151,9 +151,9 @@ class Part:
 
 def create(fs: AbstractFileSystem, path: str, document: bytes) -> None:
     """
-    Write a small file that must not be there yet; of two who do it at once, one succeeds.
+    Write a small file that must not exist yet; of two writers at once, one succeeds.
 
-    :raises FileExistsError: it is there.
+    :raises FileExistsError: it exists.
     """
     if not isinstance(fs, LocalFileSystem):
         fs.pipe_file(path, document, mode="create")
@@ -169,7 +169,7 @@ def create(fs: AbstractFileSystem, path: str, document: bytes) -> None:
 
 
 def replace(fs: AbstractFileSystem, path: str, document: bytes) -> None:
-    """Write a small file in the place of one that may be there; on a disk of a link itself, not of where it leads."""
+    """Write a small file over one that may exist; on a disk a link itself is replaced, not its target."""
     if not isinstance(fs, LocalFileSystem):
         fs.pipe_file(path, document)
         return
@@ -179,7 +179,7 @@ def replace(fs: AbstractFileSystem, path: str, document: bytes) -> None:
 
 @contextmanager
 def _drafted(path: str, document: bytes) -> Iterator[Path]:
-    """Yield a file with a document, beside the one that it is meant for."""
+    """Yield a temporary file with a document, beside the file that it is meant for."""
     draft = Path(path).with_name(f".kling-{uuid.uuid4().hex}.part")
     try:
         with draft.open("xb") as file:
@@ -190,24 +190,24 @@ def _drafted(path: str, document: bytes) -> Iterator[Path]:
 
 
 def _own_file(path: str) -> IO[bytes]:
-    """Open a part on a disk, made where there is none; a link that somebody put under its name is removed."""
+    """Open a part on a disk, created if there is none; a link that somebody put under its name is removed."""
     with suppress(FileNotFoundError):
         there = os.lstat(path)
         if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1:
             Path(path).unlink()
-    # Appended to, so that two who write to it are told by its size. Should the link be back by now, this fails.
+    # Opened to append, so that two writers are noticed by its size. If the link is back by now, this fails.
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return os.fdopen(os.open(path, flags, 0o666), "r+b")
 
 
 def refuses_name(error: KlingStorageError) -> bool:
-    """Whether it is the name that a storage did not take, as far as it says: most say no more than that it is wrong."""
+    """Whether a storage refused the name, as far as it says: most only say that something is wrong."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in {*_NO_SUCH_NAME, errno.EINVAL}
 
 
 @contextmanager
 def storing(place: str) -> Iterator[None]:
-    """Say which place does not take a file, and that the file is not lost."""
+    """Turn an error of a storage into one that names the place, and says that the file is not lost."""
     try:
         yield
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""Whether a file can be saved at all, asked before the job is paid for that makes it."""
+"""Checks that a file can be saved, before its job is paid for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: As long as Segmind's ids are.
 _ANY_REQUEST = "0" * 36
-#: Bytes of an object's key, as Amazon, Google and Azure have it; the bucket's name in front of it counts here, too.
+#: Most bytes of an object's key at Amazon, Google and Azure; the bucket's name in front of it counts here, too.
 LONGEST_KEY = 1024
 _UNPAID = "Nothing was uploaded, sent or paid."
 _WAY_OUT = (
@@ -33,16 +33,16 @@ _WAY_OUT = (
 
 def check_place(context: Context, store: Store, model: str) -> None:
     """
-    Refuse a place in which the file of a job could not be saved: a name that is another's, a folder that is not taken.
+    Refuse a place in which the file of a job could not be saved: a name that is taken, a folder that cannot be written.
 
-    The folder is tried with a small hidden file, which is removed at once. Only the first output's name is looked at;
-    of one that holds ``{request_id}``, which nobody knows yet and nobody else can have, the folder and the length.
+    The folder is tried with a small hidden file, which is removed at once. Only the first output's name is checked; if
+    it contains ``{request_id}``, which is unknown yet and unique, only the folder and the length are.
 
     :param context: of the task that will save it.
     :param store: its templates are rendered.
     :param model: the slug of the model.
     :raises KlingStorageError: the storage connection does not exist; Amazon's hooks would go on without it.
-    :raises KlingNameTakenError: the name is another's; nothing was sent.
+    :raises KlingNameTakenError: the name is taken; nothing was sent.
     :raises KlingStorageError: the folder cannot be read or written; nothing was sent.
     """
     folder = Folder.of(store)
@@ -97,9 +97,9 @@ def _check_length(paths: list[str], folder: Folder) -> None:
 
 def _try_to_write(folder: Folder, where: str, length: int) -> None:
     """
-    Write and remove a file; on a disk in the first folder above that is there, so that none is made for nothing.
+    Write and remove a file; on a disk in the nearest folder that exists, so that none is created needlessly.
 
-    :param length: of the longest path that will be written; elsewhere than on a disk the trial's is as long.
+    :param length: of the longest path that will be written; except on a disk, the trial's path is as long.
     """
     if isinstance(folder.fs, LocalFileSystem):
         while where and not folder.fs.exists(where):

@@ -1,7 +1,7 @@
 """
 Saving the files of a finished job.
 
-What must not be relaxed: nothing here submits. Whatever fails can be tried again for nothing.
+What must not be relaxed: nothing here submits. Whatever fails can be tried again at no cost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.storage.store import Store
 
 
-#: The files of one job; no Kling model is known to make more than nine.
+#: Most files of one job; no Kling model is known to make more than nine.
 MOST_FILES = 16
 
 
@@ -48,9 +48,9 @@ def save_outputs(
     :param store: where, and under which names; its templates are rendered: :meth:`Store.resolve`.
     :param hook: of the connection that submitted the job.
     :param log: the task's logger.
-    :param payload: what was sent, where the caller knows it; by default the request history is asked.
-    :param is_own_job: whether the task has paid for the job: then a name that is another's by now costs no file. It is
-        saved under a name beside that one.
+    :param payload: what was sent, where the caller knows it; by default the request history is read.
+    :param is_own_job: whether the task has paid for the job: then a name that is taken by now does not lose the file.
+        It is saved under a name beside that one.
     :return: for each file ``path``, ``sha256``, ``size``, ``type``, ``width``, ``height``, ``duration`` and
         ``sidecar``.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; the job is not lost.

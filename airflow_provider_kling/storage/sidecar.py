@@ -1,4 +1,4 @@
-"""The description that is kept beside each file: what it is, how it was made, and of what."""
+"""The description that is saved beside each file: what it is, how it was made, and from what."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 #: The largest description that is written, and read, in bytes.
 LARGEST = 1024**2
-#: The largest one that is written with lines and spaces.
+#: The largest one that is written with indentation.
 LARGEST_FOR_PEOPLE = 64 * 1024
-#: How many files of a chain are described within each other; those before them are named, with their descriptions.
+#: How many files of a chain are described within each other; those before them are only named, with their sidecars.
 DEEPEST = 10
 
 _DATA_URL = re.compile(r"data:([\w.+/-]*)[;,]")
@@ -33,7 +33,7 @@ _QUERY = re.compile(r"(https?://[^\s?#\"'<>]{1,2000})[?#][^\s\"'<>]*", re.IGNORE
 
 
 def _kind(described: Any) -> str:
-    """Tell which of both it is. To try one after the other takes twice as long with each level of a chain."""
+    """Return which of the two it is. Trying both would take twice as long with each level of a chain."""
     return "kept" if isinstance(described, Sidecar) or (isinstance(described, dict) and "file" in described) else "made"
 
 
@@ -45,9 +45,9 @@ def _file_name(name: str) -> str:
 
 class Made(BaseModel):
     """
-    What a job made, whether its file was kept or not.
+    What a job made, whether its file was saved or not.
 
-    ``url`` is Segmind's link, dead seven days after; ``cost`` is in US dollars; ``payload`` is what was sent,
+    ``url`` is Segmind's link, which dies after seven days; ``cost`` is in US dollars; ``payload`` is what was sent,
     without what a signed link or a secret would give away.
     """
 
@@ -68,8 +68,8 @@ class Input(BaseModel):
     """
     One file that went into a job.
 
-    ``path``, ``sidecar`` and ``sha256`` are known of a file that was kept or uploaded by a task of the same run,
-    ``made`` of one that a job made: it is that file's own description, so that a chain can be followed to its first
+    ``path``, ``sidecar`` and ``sha256`` are known for a file that was saved or uploaded by a task of the same run,
+    ``made`` for one that a job made: it is that file's own description, so that a chain can be followed to its first
     picture.
     """
 
@@ -85,9 +85,9 @@ class Input(BaseModel):
 
 class Sidecar(Made):
     """
-    A file that was kept: ``file`` is its name beside the sidecar, times are UTC, ``duration`` in seconds.
+    A file that was saved: ``file`` is its name beside the sidecar, times are UTC, ``duration`` in seconds.
 
-    ``loop`` is the iteration of a Task Loop (Airflow 3.4) in which it was.
+    ``loop`` is the iteration of a Task Loop (Airflow 3.4) in which it was saved.
     """
 
     index: int
@@ -110,11 +110,11 @@ class Sidecar(Made):
         return (self.request_id, self.index) == (request_id, index)
 
     def facts(self) -> dict[str, JsonValue]:
-        """Return what an asset event tells: all but where the inputs came from."""
+        """Return what an asset event reports: everything except where the inputs came from."""
         return self.model_dump(mode="json", exclude={"inputs"}, exclude_none=True)
 
     def fitted(self) -> Self:
-        """Return it without what makes it too large or too deep to be read again, the farthest inputs first."""
+        """Return it without what makes it too large or too deep to be read again; the farthest inputs go first."""
         fitted = self.model_copy(update={"inputs": _cut(self.inputs, DEEPEST)})
         steps: tuple[dict[str, Any], ...] = (
             {"inputs": _cut(self.inputs, 0)},
@@ -127,7 +127,7 @@ class Sidecar(Made):
         return fitted
 
     def to_json(self) -> bytes:
-        """Return it as it is stored: for people, unless it is so large or deep that spaces would be most of it."""
+        """Return it as it is stored: indented, unless it is so large or deep that it would be mostly spaces."""
         try:
             written = self.model_dump_json(exclude_none=True).encode()
         except ValueError:  # of values too deep to be written
@@ -151,7 +151,7 @@ def _cut(inputs: tuple[Input, ...], levels: int) -> tuple[Input, ...]:
 
 def read_sidecar(fs: AbstractFileSystem, path: str) -> Sidecar | None:
     """
-    Return a description, or None where there is none: nothing, no ordinary file, one too large, or other text.
+    Return a description, or None if there is no file, no ordinary file, one too large, or other text.
 
     :raises Exception: whatever else the storage raises.
     """
@@ -172,13 +172,13 @@ def read_document(file: IO[bytes]) -> Sidecar | None:
 
 
 def beside(place: str) -> str:
-    """Return where the description of a file stands."""
+    """Return the place of a file's description."""
     stem, dot, extension = place.rpartition(".")
     return f"{stem if dot and '/' not in extension else place}.json"
 
 
 def without_secrets(payload: Any) -> Any:
-    """Return a payload as it may be kept: no key, no signed link, no file in the text of a link."""
+    """Return a payload as it may be saved: no key, no signed link, no file inside a link."""
     from airflow.providers.common.compat.sdk import redact
 
     return _bared(redact(payload))

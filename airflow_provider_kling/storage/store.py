@@ -1,4 +1,4 @@
-"""Where files are kept."""
+"""Where files are saved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
-#: The largest file that is fetched where nothing else is said: several times the largest that a Kling model makes.
+#: The largest file that is fetched by default: several times the largest that a Kling model makes.
 DEFAULT_MAX_BYTES = 2 * 1024**3
 
 _NO_FOLDER = re.compile(r"[*?\[\]\\]|::")
@@ -26,10 +26,10 @@ _NO_FOLDER = re.compile(r"[*?\[\]\\]|::")
 @dataclass(frozen=True, slots=True)
 class Store:
     """
-    Where results are kept, and under which names.
+    Where results are saved, and under which names.
 
-    What is rendered has to lie in the folder that the author wrote in front of the first template, such as
-    ``s3://bucket/clips`` of ``s3://bucket/clips/{{ params.shop }}``; where there is none, in a folder of
+    A rendered destination has to lie in the folder that the author wrote in front of the first template, such as
+    ``s3://bucket/clips`` of ``s3://bucket/clips/{{ params.shop }}``; if there is none, in a folder of
     ``[kling] store_allowed_paths`` in Airflow's config.
 
     :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``, or an absolute
@@ -58,7 +58,7 @@ class Store:
         """
         Return it with its templates rendered.
 
-        :raises SegmindInputError: they lead to where nothing may be saved.
+        :raises SegmindInputError: they lead to a place where nothing may be saved.
         """
         render = context["task"].render_template
         rendered = {name: render(getattr(self, name), context) for name in ("destination", "name", "storage_conn_id")}
@@ -68,9 +68,9 @@ class Store:
 
     def checked(self, written: Any, written_conn_id: Any) -> Store:
         """
-        Return it, its templates being rendered, where results may be saved in it.
+        Return it, with its templates already rendered, if results may be saved in it.
 
-        :param written: the destination as the author wrote it; None of one that was filled in.
+        :param written: the destination as the author wrote it; None if it was filled in.
         :param written_conn_id: the storage connection, likewise.
         :raises SegmindInputError: nothing may be saved there.
         """
@@ -84,8 +84,8 @@ class Store:
         """
         Return the destination on its filesystem.
 
-        :raises SegmindInputError: nothing here can reach such a storage.
-        :raises KlingStorageError: its connection does not exist, or cannot be asked for.
+        :raises SegmindInputError: no installed package can reach such a storage.
+        :raises KlingStorageError: its connection does not exist, or cannot be read.
         """
         from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
@@ -118,7 +118,7 @@ def _check_destination(destination: str) -> None:
     parts = urlsplit(destination)
     if not parts.scheme and not destination.startswith("/"):
         raise SegmindInputError(
-            f"destination: {destination!r} would be looked for wherever a worker happens to run; use a URL such as "
+            f"destination: {destination!r} would be relative to wherever a worker happens to run; use a URL such as "
             "s3://bucket/prefix or file:///data, or an absolute path."
         )
     if parts.scheme in {"file", "local"} and not destination.startswith(f"{parts.scheme}:///"):

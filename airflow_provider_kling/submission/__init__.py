@@ -1,1 +1,1 @@
-"""A paid job, submitted once: the attempt, its steps, the history match, and where records are kept."""
+"""A paid job, submitted once: the attempt, its steps, the history match, and where records are saved."""

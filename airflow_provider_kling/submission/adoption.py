@@ -1,4 +1,4 @@
-"""Jobs that are taken in place of submitting: one that a user ordered, one of an earlier attempt with another key."""
+"""Jobs that are adopted instead of submitting: one given by the user, or an earlier attempt's with another key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def adopt_ordered(submission: Submission, request_id: str, record: Record | None) -> Generator[Step, Any, Record]:
-    """Take the request id that the user gave, unless it is known to be another model's job."""
+    """Adopt the request id that the user gave, unless it is known to be another model's job."""
     if record is None or (record.request_id, record.model) != (request_id, submission.model):
         yield from _check_model(request_id, submission.model)
     same = record is not None and record.is_of(request_id)
@@ -38,7 +38,7 @@ def adopt_ordered(submission: Submission, request_id: str, record: Record | None
 
 
 def _check_model(request_id: str, wanted: str) -> Generator[Step, Any, None]:
-    """Refuse a job that the history knows as another model's; say so where it does not tell."""
+    """Refuse a job that the history shows as another model's; log a warning if it does not show the model."""
     try:
         model: str | None = yield AskModel(request_id)
     except SegmindRequestNotFoundError:
@@ -60,13 +60,13 @@ def _check_model(request_id: str, wanted: str) -> Generator[Step, Any, None]:
         reason = "Segmind's request history names no model for it."
     yield Log(
         "warning",
-        f"adopt_request_id: whether request {request_id} is a job of {wanted} cannot be told, so it is taken "
+        f"adopt_request_id: it is unknown whether request {request_id} is a job of {wanted}, so it is taken "
         f"as one: {reason}",
     )
 
 
 def is_own(submission: Submission, record: Record, request_id: str) -> Generator[Step, Any, bool]:
-    """Ask whether a job that was submitted with another key is of the same account."""
+    """Ask whether a job that was submitted with another key belongs to the same account."""
     over = (record.accepted_at or record.intended_at) + submission.grace
     asked = submission.clock()
     try:

@@ -11,9 +11,9 @@ from airflow_provider_kling.versions import AIRFLOW_3
 @dataclass(frozen=True, slots=True)
 class AirflowVariable:
     """
-    One of Airflow's Variables, read and written past every secrets backend and cache.
+    One of Airflow's Variables, read and written without secrets backends and caches.
 
-    What Airflow offers for it to tasks takes an error for "there is none", and hides one that meets a write.
+    Airflow's own interface for tasks reads an error as "there is none", and hides the error of a write.
     """
 
     key: str
@@ -71,7 +71,7 @@ class AirflowVariable:
 
 
 def _ask_supervisor(message: Any) -> Any:
-    """Send a request of Airflow 3's to its API server, through the process that watches over the task."""
+    """Send a request of Airflow 3's to its API server, through the task's supervisor."""
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time.comms import ErrorResponse
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS

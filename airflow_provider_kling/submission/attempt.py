@@ -1,26 +1,25 @@
 """
-One attempt at a submission, paid once: what it does, given what earlier attempts and sibling tasks left behind.
+One attempt at a submission, paid once: what it does, given what earlier attempts and sibling tasks have left.
 
-Segmind has no idempotency key: each accepted POST is a bill. So a record outlives the attempt, and
-what the record does not tell is looked up in Segmind's request history. The protocol is written once,
-as a generator of steps; whoever drives it does the I/O. So an attempt can be ended between any two
-steps, which is what a worker's death does, and what the tests do.
+Segmind has no idempotency key: each accepted POST is billed. So a record outlives the attempt, and what the record does
+not show is searched for in Segmind's request history. The protocol is written once, as a generator of steps; its driver
+does the I/O. So an attempt can end between any two steps, as when a worker dies, and as in the tests.
 
 What must not be relaxed:
 
-* The intent is stored before the POST, the request id at once after it; only then anything else.
+* The intent is saved before the POST, the request id immediately after it; everything else comes later.
 * The fingerprint never includes the try number: a retry must recognise its predecessor's job. Nor does it include the
-  key: a key may be rotated while a job runs. Whether a job is another account's, the history tells.
-* A job is delivered when Airflow has counted its task as successful, and not before: what an attempt that failed or
-  died has left is the next one's, however it failed.
+  key: a key may be rotated while a job runs. The history shows whether a job is another account's.
+* A job is delivered when Airflow has marked its task as success, and not before: the next attempt takes the job of one
+  that failed or died, however it failed.
 * A record that cannot be read is an error, never "no record". So is a history that cannot be read.
-* An attempt sends one POST at the most. An intent without a request id may be a running job: it is
-  answered with another POST only when the grace period has passed and the history does not show it.
-* A job is adopted only by the one task that can say: of the tasks that want the same, the first.
-* A file counts by its content, in the fingerprint too. The addresses that its uploads were given stand in the
-  record, with the intent; where no record tells them, no row of the history is certain.
-* What could leave a paid job without its file is found before the intent is stored, and stops no job that is adopted.
-* Money is asked for before the intent is stored; a job that is adopted is paid already and never refused.
+* An attempt sends at most one POST. An intent without a request id may be a running job: another POST is sent only when
+  the grace period has passed and the history does not show the job.
+* A job is adopted by one task only: of the tasks that want the same, by the first.
+* A file is identified by its content, in the fingerprint too. The addresses of its uploads are in the record, with the
+  intent; without them, no row of the history is certain.
+* What could leave a paid job without its file is found before the intent is saved, and does not stop an adoption.
+* Cost limits are checked before the intent is saved; a job that is adopted is already paid and never refused.
 """
 
 from __future__ import annotations
@@ -65,14 +64,14 @@ if TYPE_CHECKING:
 
 def attempt(submission: Submission) -> Generator[Step, Any, Record]:
     """
-    Go through the attempt; return the record of the accepted job.
+    Run the attempt; return the record of the accepted job.
 
-    :raises SegmindAmbiguousSubmitError: nobody knows yet whether a job runs; a retry looks again.
+    :raises SegmindAmbiguousSubmitError: it is not known yet whether a job runs; a retry searches again.
     :raises SegmindUnresolvedSubmitError: a person has to say which job it is.
     :raises SegmindError: refused or never sent.
     """
     record = read_record((yield LoadRecord()))
-    if record is not None:  # Airflow has deleted what earlier attempts published, and siblings count on it
+    if record is not None:  # Airflow has deleted what earlier attempts published, and siblings need it
         yield Publish(submission.claim(record.as_left()))
     accepted = yield from _accepted(submission, record)
     try:
@@ -102,19 +101,19 @@ def _accepted(submission: Submission, record: Record | None) -> Generator[Step, 
 
 
 def _made_before(submission: Submission) -> Generator[Step, Any, tuple[str, ...]]:
-    """Return the jobs in the history that could be taken for one that is submitted now, and are none."""
+    """Return the jobs in the history that could be mistaken for one that is submitted now."""
     window = submission.window(submission.intent())
     try:
         rows: list[HistoryRow] = yield SearchHistory(window.first, window.last)
     except SegmindError as error:
-        yield Log("warning", f"Jobs that this task had before it was cleared could not be looked up: {error}")
+        yield Log("warning", f"Jobs that this task had before it was cleared could not be read: {error}")
         return ()
     there = matches(Sent(submission.model, submission.payload, [window]), rows)
     return tuple(canonical_id(row.request_id) for row in (*there.certain, *there.possible) if row.request_id)
 
 
 def _resolved(submission: Submission, intent: Record) -> Generator[Step, Any, Record]:
-    """Find out what has become of an intent without a request id; submit anew where nothing has."""
+    """Find out what became of an intent without a request id; submit again if nothing did."""
     found = yield from search(submission, intent)
     if found is not None:
         return found
@@ -124,11 +123,11 @@ def _resolved(submission: Submission, intent: Record) -> Generator[Step, Any, Re
 
 
 def _continued(submission: Submission, record: Record, request_id: str) -> Generator[Step, Any, Record]:
-    """Go on from an accepted job: adopt it, or submit another one where nothing more is wanted of it."""
-    # While this task was being started again, its claim was gone, and a sibling may have taken the job. Then its
-    # own is left for this task, even for one that was cleared and would submit anew. Whoever was ordered to take
-    # it has left none.
-    others = yield from other_claims(submission, leave_out=True)  # a job whose id is known does not wait for that
+    """Continue from an accepted job: adopt it, or submit another one if the task is done with it."""
+    # While this task was restarting, its claim was gone, and a sibling may have taken the job. Then the sibling's own
+    # job is left for this task, even if it was cleared and would submit again. A task that took the job by
+    # adopt_request_id has left none.
+    others = yield from other_claims(submission, leave_out=True)  # a job with a known id does not wait for that
     job = canonical_id(request_id)
     takers = [claim for claim in others if job in claim.record.jobs and job not in claim.record.ordered]
     if takers:
@@ -146,7 +145,7 @@ def _continued(submission: Submission, record: Record, request_id: str) -> Gener
 
 
 def _abandon(submission: Submission, record: Record) -> Generator[Step, Any, Record]:
-    """Submit what is wanted now, and name the job that is no longer wanted."""
+    """Submit what is wanted now, and log the job that is no longer wanted."""
     if not record.closed:
         yield Log("warning", messages.abandoned(record))
     return (yield from _post(submission, record))
@@ -156,9 +155,9 @@ def _post(
     submission: Submission, previous: Record | None, *, gone: bool = False, seen: tuple[str, ...] = ()
 ) -> Generator[Step, Any, Record]:
     """
-    Store the intent, send the POST once, store the request id.
+    Save the intent, send the POST once, save the request id.
 
-    :param gone: whether it is known that no job came of the previous record's intent.
+    :param gone: whether the previous record's intent is known to have led to no job.
     :param seen: see :class:`Record`.
     """
     guard = submission.guard
@@ -174,7 +173,7 @@ def _post(
     # Siblings see the intent before the job can exist, so none takes the job for its own.
     yield Publish(submission.claim(intent))
     try:
-        if guard is not None:  # before anything is uploaded: what cannot be paid needs no files
+        if guard is not None:  # before any upload: a job that may not be paid needs no files
             intent = yield from reserve(guard, submission.claim(intent), release, submission.clock)
         if has_placeholders(submission.payload):
             uploads: dict[str, str] = yield Upload()
@@ -220,7 +219,7 @@ def _undo(
     submission: Submission, previous: Record | None, intent: Record, error: SegmindError, release: Step
 ) -> Generator[Step, Any, None]:
     """Record that a POST was refused."""
-    if error.retryable and error.status_code is not None:  # a gateway may answer so for what it has passed on
+    if error.retryable and error.status_code is not None:  # a gateway may answer so for a POST that it has passed on
         refused = intent.model_copy(update={"refused": True})
         yield SaveRecord(refused)
         yield Publish(submission.claim(refused.as_left()))
@@ -232,7 +231,7 @@ def _undo(
 def _paid_before(
     submission: Submission, previous: Record | None, *, gone: bool
 ) -> Generator[Step, Any, tuple[Record | None, float]]:
-    """Return the record with what its job cost, where that can be told, and what all former jobs cost or may."""
+    """Return the record with what its job cost, if known, and what all former jobs cost or may cost."""
     if previous is None or previous.request_id is None or gone:
         return previous, former_cost(previous, {}, gone=gone)
     bills = read_bills((yield AskBills()))
@@ -249,7 +248,7 @@ def _paid_before(
 
 
 def _release(submission: Submission, previous: Record | None, *, gone: bool) -> Step:
-    """Return the step that takes back the claim to a job that was not submitted."""
+    """Return the step that withdraws the claim to a job that was not submitted."""
     if previous is None:
         return Withdraw()
     left = previous.as_left()

@@ -1,9 +1,9 @@
 """
-What Airflow 2's audit log tells of a task's last job of which nothing more was wanted.
+The last job that a task was done with, as recorded in Airflow 2's audit log.
 
 Airflow 2 may fail or retry a task that has succeeded: it handles the report of a killed attempt when it next reads the
-DAG file, whatever the task has become by then (seen on 2.11.2). Such a task is to take its job again, and a task whose
-success a user has cleared is to submit another one. Which of both it is, the history of its attempts tells.
+DAG file, whatever the task's state is by then (seen on 2.11.2). Such a task has to take its job again; a task that a
+user has cleared after its success has to submit another one. The history of its attempts shows which case it is.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ EVENT = "kling_concluded"
 
 class Conclusion(NamedTuple):
     """
-    A job of which nothing more was wanted.
+    A job that its task was done with.
 
     :param record: as JSON.
-    :param stands: whether that is still so; it is not where Airflow retries a success that nobody has cleared.
+    :param stands: whether that is still so; it is not if Airflow retries a success that no user has cleared.
     """
 
     record: str
@@ -33,13 +33,13 @@ class AuditLog:
     """
     The entries of one task instance.
 
-    :param ti: Airflow 2's, as it runs.
+    :param ti: Airflow 2's running task instance.
     """
 
     ti: Any
 
     def add(self, text: str, *, succeeded: bool) -> None:
-        """Write an entry with the record of a job, as JSON; whether Airflow has counted the success of its task."""
+        """Write an entry with the record of a job, as JSON, and whether Airflow has marked its task as success."""
         from airflow.models.log import Log
         from airflow.utils.session import create_session
 
@@ -84,7 +84,7 @@ class AuditLog:
         return Conclusion(entry["record"], stands=cleared_success is not None or not entry["succeeded"])
 
     def _dag_run(self, session: Any) -> int:
-        """Return the run's number, which another run of the same name does not have."""
+        """Return the run's number, which differs from that of another run of the same name."""
         from airflow.models.dagrun import DagRun
         from sqlalchemy import select
 

@@ -1,4 +1,4 @@
-"""What an earlier attempt of the running task has left: a job to be taken, or one to be told of."""
+"""What an earlier attempt of the running task has left: a job to adopt, or one to report."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def publish_earlier(context: Context) -> None:
     """
-    Publish again what an earlier attempt has submitted: Airflow has deleted it, and the run's budget counts on it.
+    Publish again what an earlier attempt has submitted: Airflow has deleted it, and the run's budget needs it.
 
-    The attempt does so too, but only once the task's function has run and its files were read, which may take long.
+    The attempt does this too, but only once the task's function has run and its files were read, which may take long.
     """
     ti = context["ti"]
     if ti.try_number == 1:
@@ -34,7 +34,7 @@ def publish_earlier(context: Context) -> None:
 
 
 def left_behind(context: Context) -> str | None:
-    """Return what is to be said of a job that an earlier attempt may have submitted."""
+    """Return the message about a job that an earlier attempt may have submitted."""
     record = _record(context)
     if record is None or record.closed:
         return None
@@ -42,13 +42,13 @@ def left_behind(context: Context) -> str | None:
 
 
 def is_submitted(context: Context) -> bool:
-    """Whether an earlier attempt's job is there to be taken, so that nothing has to be sent."""
+    """Whether an earlier attempt's job can be adopted, so that nothing has to be sent."""
     record = _record(context)
     return record is not None and record.request_id is not None and not record.closed
 
 
 def _record(context: Context) -> Record | None:
-    """Return its record; None where there is none, or none that can be read, which the attempt itself tells of."""
+    """Return its record; None if there is none, or if it cannot be read, which the attempt itself reports."""
     with suppress(SegmindError):
         return read_record(record_store(context).load())
     return None

@@ -1,10 +1,9 @@
 """
 Which rows of the request history may be the job of one POST.
 
-A row is that job for certain when model, time and inputs all agree. One of which nothing disagrees,
-but something cannot be read or is not known on this side, may be it, and so may one with a text that is cut or written
-a little otherwise, or with a time that fits in another time zone only: it is shown to a person and never taken by
-itself.
+A row is certainly that job if model, time and inputs all agree. A row may be that job if nothing disagrees, but
+something cannot be read or is not known on this side, if a text is cut or written a little differently, or if the time
+fits in another time zone only: such a row is shown to a person and never adopted automatically.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.history import HistoryRow
 
-#: Characters of a text that are compared but for its signs: a sign may stand for eighteen letters.
+#: Most characters of a text that are compared without punctuation: one may expand to eighteen letters.
 _LONGEST_COMPARED = 20_000
-#: Characters from which on a text that begins another one may be that text, cut.
+#: From this many characters on, the beginning of a text may be that text, cut.
 _SHORTEST_CUT = 32
-#: Signs that a service without Unicode replaces, and by what it does.
+#: Characters that a service without Unicode replaces, and its replacement.
 _NOT_ASCII = re.compile(r"[?\x80-\U0010ffff]+")
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
-#: How long after the intent a POST may still be taken up, gateways' own patience included; a longer grace counts.
+#: How long after the intent a POST may still be accepted, gateways' own delays included; a longer grace counts.
 SLOWEST_ACCEPTANCE = timedelta(minutes=10)
 
 
@@ -50,7 +49,7 @@ class Window:
 
     @classmethod
     def after(cls, intended_at: datetime, grace: timedelta) -> Window:
-        """Return the window of a POST that was sent right after its intent was stored, and is waited for so long."""
+        """Return the window of a POST that was sent right after its intent was saved, with this grace."""
         return cls(intended_at - CLOCK_SKEW, intended_at + max(grace, SLOWEST_ACCEPTANCE) + CLOCK_SKEW)
 
 
@@ -60,8 +59,8 @@ class Sent:
     A POST as far as it is known on this side.
 
     :param model: the model's slug.
-    :param payload: the parameters as sent. Where a file's address is not known, its stand-in is equal to any
-        address, and makes no row certain.
+    :param payload: the parameters as sent. If a file's address is not known, its placeholder is equal to any address,
+        but no row is certain then.
     :param windows: when it may have been accepted.
     """
 
@@ -72,7 +71,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What the history holds of a POST, oldest first: the rows that are it, and those that may be."""
+    """The rows of the history that are a POST's job, and those that may be, oldest first."""
 
     certain: tuple[HistoryRow, ...] = ()
     possible: tuple[HistoryRow, ...] = ()
@@ -82,7 +81,7 @@ def matches(sent: Sent, rows: Iterable[HistoryRow]) -> Matches:
     """Return the rows that are, or may be, what was sent; a job has one row for each output and counts once."""
     certain: dict[str, HistoryRow] = {}
     possible: dict[str, HistoryRow] = {}
-    # What was sent is read as the history is: a secret in it is hidden there, too.
+    # What was sent is cleaned as the history is: a secret is hidden in both.
     payload = _plain(fit_value(sent.payload))
     for number, row in enumerate(rows):
         agrees = [is_of_model(row, sent.model), _in_time(row, sent)]
@@ -117,7 +116,7 @@ def _same_fields(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool | No
 
 
 def _agrees(there: Any, here: Any) -> bool | None:
-    """Return whether two plain values are the same; None where one may be the other, kept in another way or cut."""
+    """Return whether two plain values are the same; None if one may be the other, stored differently or cut."""
     if is_placeholder(here):
         return None if isinstance(there, str) and there.startswith(("http://", "https://")) else False
     match there, here:
@@ -134,15 +133,15 @@ def _agrees(there: Any, here: Any) -> bool | None:
             return True if there == here else None if _is_rounded(there, here) else False
         case (str(), Fraction() | bool()) | (Fraction() | bool(), str()):
             return bool(_of_text(there) == _of_text(here))
-        case _:  # such as a list as a text that is cut, or a number for true
+        case _:  # such as a list as cut-off text, or a number for true
             return True if type(there) is type(here) and bool(there == here) else None
 
 
 def _is_nearly(there: str, here: str) -> bool:
     """
-    Return whether one text may be the other as a service keeps it.
+    Return whether one text may be the other as a service stores it.
 
-    That is: cut, with its signs and spaces evened out, or with a question mark for what is not ASCII.
+    That is: cut, with other punctuation and spaces, or with a question mark for what is not ASCII.
     """
     if not here.isascii() and _NOT_ASCII.sub("?", here) == _NOT_ASCII.sub("?", there):
         return True
@@ -153,11 +152,11 @@ def _is_nearly(there: str, here: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Return the letters and digits of a text's begin, whatever its encoding for HTML or an address."""
+    """Return the letters and digits of a text's beginning, without its encoding for HTML or an address."""
     text = text[:_LONGEST_COMPARED]
-    with suppress(ValueError):  # of a character whose number has thousands of digits
+    with suppress(ValueError):  # from a character's number with thousands of digits
         text = html.unescape(text)
-    # Without the marks on letters: to sort many of them, as normalising does, takes minutes.
+    # Without the marks on letters: normalising sorts them, which takes minutes for many.
     unmarked = "".join(sign for sign in unquote(text) if not unicodedata.category(sign).startswith("M"))
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", unmarked).casefold()))
 
@@ -186,12 +185,12 @@ def _plain(value: Any) -> Any:
 
 
 def _of_text(value: Any) -> Any:
-    """Return the number, or true or false, that a text stands for; any other text, and what is none, as it is."""
+    """Return the number, or true or false, that a text means; any other value as it is."""
     if isinstance(value, str) and value.lower() in {"true", "false"}:
         return value.lower() == "true"
     return Fraction(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 def _is_rounded(there: Fraction, here: Fraction) -> bool:
-    """Whether a number may be the other one, kept with fewer digits; whole ones are not rounded."""
+    """Whether a number may be the other one, stored with fewer digits; whole ones are not rounded."""
     return here.denominator != 1 and abs(there - here) <= abs(here) / 10**6

@@ -37,10 +37,10 @@ class Absent:
 @dataclass(frozen=True, slots=True)
 class NotYet:
     """
-    It cannot be said yet.
+    It is not known yet.
 
     :param error: ends the attempt when there is no time for another search.
-    :param until: when it can be said at the latest; None where waiting does not help.
+    :param until: when it will be known at the latest; None if waiting does not help.
     """
 
     error: SegmindError
@@ -75,7 +75,7 @@ def judge(
     if len(there.certain) > 1 + len(rivals):
         if now >= over:
             return NotYet(messages.unresolved(intent, there.certain))
-        # A task that is just being started again shows nothing for a moment, and holds one of them.
+        # A task that is just restarting shows nothing for a moment, and holds one of them.
         several = f"{len(there.certain)} jobs in Segmind's request history may be it: {messages.rows(there.certain)}"
         return NotYet(messages.unclear(submission, intent, several, over), over)
     if all(claim.record.unclear for claim in rivals):  # else a receipt is on its way to one of them
@@ -93,7 +93,7 @@ def judge(
 def _judge_possible(
     submission: Submission, intent: Record, possible: tuple[HistoryRow, ...], over: datetime, now: datetime
 ) -> Absent | NotYet:
-    """Return what it says where no row is the intent's job for certain."""
+    """Return what it says if no row is certainly the intent's job."""
     if intent.refused and not possible:
         over = min(over, intent.intended_at + searched_for(intent.refusals, submission.grace))
         if now >= over:
@@ -110,7 +110,7 @@ def _judge_possible(
 
 
 def nearest(claims: Iterable[Claim], row: HistoryRow) -> Claim:
-    """Return which of the tasks that want the same has most likely made the row: the one that intended it last."""
+    """Return which of the tasks that want the same has most likely made the row: the one with the nearest intent."""
     created = created_at(row)
     return min(
         claims,

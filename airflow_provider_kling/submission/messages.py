@@ -1,5 +1,5 @@
 """
-What a person is told of a submission that is not simply done.
+The messages about a submission that did not simply succeed.
 
 Whoever reads only the last line of a failed task's log learns what may be paid, what still runs, and
 what a retry or clearing the task will do.
@@ -33,14 +33,14 @@ _ROWS_SHOWN = 5
 
 def searching(intent: Record) -> str:
     """Return the log's line before the history is searched."""
-    return f"{_what(intent)}: looking for it in Segmind's request history; nothing is sent meanwhile."
+    return f"{_what(intent)}: searching for it in Segmind's request history; nothing is sent meanwhile."
 
 
 def unclear(submission: Submission, intent: Record, finding: str, over: datetime) -> SegmindAmbiguousSubmitError:
     """
-    Return the error for a submit of which nobody knows yet whether it was accepted.
+    Return the error for a submit that may or may not have been accepted.
 
-    :param over: from when on a job that the history does not show is none.
+    :param over: from when on a job that the history does not show counts as none.
     """
     return SegmindAmbiguousSubmitError(
         f"{_what(intent)}: {finding}. At most one job runs and is billed{_price(intent)}; nothing more was "
@@ -61,10 +61,10 @@ def history_unread(submission: Submission, intent: Record, error: SegmindError, 
 
 
 def submitting(intent: Record) -> str:
-    """Return the line before the POST, which is the log's last one where the task's process is killed."""
+    """Return the line before the POST, which is the log's last one if the task's process is killed."""
     return (
-        f"Submitting {intent.model}{_price(intent)}. Should nothing follow here, a job may run and be billed: a retry, "
-        "or clearing this task, looks for it and sends no second one."
+        f"Submitting {intent.model}{_price(intent)}. If nothing follows here, a job may run and be billed: a retry, "
+        "or clearing this task, searches for it and sends no second one."
     )
 
 
@@ -73,32 +73,32 @@ def unresolved(intent: Record, candidates: tuple[HistoryRow, ...]) -> SegmindUnr
     return SegmindUnresolvedSubmitError(
         f"{_what(intent)}: {len(candidates)} job(s) in Segmind's request history may be it, and each is "
         f"billed if it completes: {rows(candidates)}. Nothing more was sent. Set adopt_request_id to the one that "
-        f"this task shall take and clear the task; clearing it without that looks again.",
+        f"this task should take and clear the task; clearing it without that searches again.",
         candidates=[canonical_id(row.request_id) for row in candidates if row.request_id],
     )
 
 
 def undecided(intent: Record, finding: str) -> SegmindUnresolvedSubmitError:
-    """Return the error for what should have been told long ago, and is not."""
+    """Return the error for what should have been known long ago, and is not."""
     return SegmindUnresolvedSubmitError(
-        f"{_what(intent)}, and still it cannot be said: {finding}. At most one job runs and is billed{_price(intent)}; "
-        "nothing more was sent. Clear this task once that is over, and it looks again; or set adopt_request_id to the "
-        "job that it shall take, and clear it."
+        f"{_what(intent)}, and it is still not known: {finding}. At most one job runs and is billed{_price(intent)}; "
+        "nothing more was sent. Clear this task once that is over, and it searches again; or set adopt_request_id to "
+        "the job that it should take, and clear it."
     )
 
 
 def orphaned(submission: Submission, intent: Record) -> SegmindUnresolvedSubmitError:
-    """Return the error for an intent without a job where the user wants to decide himself."""
+    """Return the error for an intent without a job if the user wants to decide."""
     return SegmindUnresolvedSubmitError(
         f"{_what(intent)}: Segmind's request history shows no job after {_minutes(submission)}, and "
-        'on_orphaned_intent is "fail". Nothing runs as far as the history tells, and nothing more was sent. Set '
+        'on_orphaned_intent is "fail". Nothing runs as far as the history shows, and nothing more was sent. Set '
         'on_orphaned_intent="submit" to submit it again, or adopt_request_id to take a job you found, and clear the '
-        "task; clearing it without that looks again."
+        "task; clearing it without that searches again."
     )
 
 
 def unrecorded(request_id: str, reason: Exception) -> SegmindAmbiguousSubmitError:
-    """Return the error for an accepted job whose id Airflow did not store."""
+    """Return the error for an accepted job with an id that Airflow did not save."""
     return SegmindAmbiguousSubmitError(
         f"Request {request_id} was accepted, runs and is billed if it completes, but Airflow could not store its id "
         f"({one_line(reason)}). A retry, or clearing this task, finds it in Segmind's request history and sends "
@@ -108,7 +108,7 @@ def unrecorded(request_id: str, reason: Exception) -> SegmindAmbiguousSubmitErro
 
 
 def undelivered(request_id: str | None, reason: Exception) -> SegmindError:
-    """Return the error for an accepted job whose id could not be handed on."""
+    """Return the error for an accepted job with an id that could not be delivered."""
     return SegmindError(
         f"Request {request_id} was accepted, runs and is billed if it completes, but its id could not be pushed to "
         f"XCom ({one_line(reason)}). A retry, or clearing this task, adopts it and sends nothing.",
@@ -120,7 +120,7 @@ def cut_short(reason: str) -> str:
     """Return the line about an attempt that Airflow failed or ended before it was done."""
     return (
         f"Airflow cut this attempt short ({reason}). If its submit, or an earlier one, was accepted, the job runs and "
-        "is billed once. A retry, or clearing this task, looks for it before anything is sent."
+        "is billed once. A retry, or clearing this task, searches for it before anything is sent."
     )
 
 
@@ -137,15 +137,15 @@ def abandoned(record: Record) -> str:
 
 
 def ordered(request_id: str) -> str:
-    """Return the log's line about a job that is taken because the user said so."""
+    """Return the log's line about a job that is taken because of ``adopt_request_id``."""
     return (
-        f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent. Take the order back once this "
-        "task has succeeded: whatever else reads it takes the same job."
+        f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent. Remove adopt_request_id once "
+        "this task has succeeded: any other task that reads it takes the same job."
     )
 
 
 def replaced(record: Record, request_id: str) -> str:
-    """Return the log's line about a job in whose place the user has ordered another one."""
+    """Return the log's line about a job that the user has replaced by another one."""
     if record.request_id is None:
         return (
             f"{_what(record)}; request {request_id} is taken for its job. If it is not, that job is left behind: it "
@@ -158,7 +158,7 @@ def replaced(record: Record, request_id: str) -> str:
 
 
 def left_behind(record: Record) -> str:
-    """Return what follows a refusal of this attempt's files, where an earlier attempt has submitted."""
+    """Return what follows a refusal of this attempt's files, if an earlier attempt has submitted."""
     if record.request_id is None:
         job = f"An earlier attempt's submit of {record.model} at {_time(record.intended_at)} may have been accepted"
     else:
@@ -170,11 +170,11 @@ def left_behind(record: Record) -> str:
 
 
 def owner_unread(record: Record, error: SegmindError, look_again_at: str | None) -> SegmindError:
-    """Return the error for a key that has changed where the history does not tell whether the account has, too."""
+    """Return the error for a changed key if the history does not show whether the account has changed, too."""
     told = (
         f"Request {record.request_id} was submitted with another API key or host, and Segmind's request history cannot "
         f"be read to see whether it is of the same account: {error} It runs and is billed{_price(record)} if it "
-        "completes; nothing was sent. A retry, or clearing this task, looks again."
+        "completes; nothing was sent. A retry, or clearing this task, searches again."
     )
     if not error.retryable:
         return SegmindUnresolvedSubmitError(told, request_id=record.request_id, status_code=error.status_code)
@@ -184,12 +184,12 @@ def owner_unread(record: Record, error: SegmindError, look_again_at: str | None)
 
 
 def owner_unknown(record: Record, over: datetime, look_again_at: str | None) -> SegmindAmbiguousSubmitError:
-    """Return the error for a key that has changed where the history does not show the job yet."""
+    """Return the error for a changed key if the history does not show the job yet."""
     return SegmindAmbiguousSubmitError(
         f"Request {record.request_id} was submitted with another API key or host, and this account's request history "
         f"does not show it yet. It is billed{_price(record)} if it completes; nothing was sent. A retry, or clearing "
-        "this task, looks again: if the job is there it takes it; if it is not, it is another account's, and a new one "
-        f"is submitted from {_time(over)} on.",
+        "this task, searches again: if the job is there it takes it; if it is not, it is another account's, and a new "
+        f"one is submitted from {_time(over)} on.",
         request_id=record.request_id,
         look_again_at=look_again_at,
     )
@@ -218,18 +218,18 @@ def rows(found_rows: Iterable[HistoryRow]) -> str:
 def _what(intent: Record) -> str:
     if intent.refused:
         return (
-            f"The submit of {intent.model} at {_time(intent.intended_at)} was refused, and a gateway may refuse what "
-            "was accepted all the same"
+            f"The submit of {intent.model} at {_time(intent.intended_at)} was refused, but a gateway may also refuse "
+            "what was accepted"
         )
     return f"Whether the submit of {intent.model} at {_time(intent.intended_at)} was accepted is unknown"
 
 
 def _next(submission: Submission, over: datetime) -> str:
-    """Tell what a retry and clearing the task will do."""
-    anew = "fails" if submission.on_orphaned_intent == "fail" else "submits it anew"
+    """Say what a retry and clearing the task will do."""
+    anew = "fails" if submission.on_orphaned_intent == "fail" else "submits it again"
     return (
-        "A retry, or clearing this task, looks in the history again: if the job is there it takes it and sends "
-        f"nothing; if it is not, it {anew} from {_time(over)} on."
+        "A retry, or clearing this task, searches the history again: if the job is there it takes it and "
+        f"sends nothing; if it is not, it {anew} from {_time(over)} on."
     )
 
 

@@ -1,4 +1,4 @@
-"""How long what is not known yet is waited for, and when an attempt that cannot go on goes on in the same try."""
+"""How long an attempt waits for what is not known yet, and when it continues in the same try."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ HISTORY_TIMEOUT = timedelta(seconds=15)
 #: Seconds from the first search of the history to the second; each pause is twice the one before.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 16.0
-#: From one attempt's last search to the next one's first: as long as the submit is ago, within these.
+#: The time from one attempt's last search to the next one's first: as long as since the submit, within these limits.
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(minutes=2)
-#: For how long after the grace a history that cannot be read is asked again in the same try.
+#: For how long after the grace a history that cannot be read is searched again in the same try.
 OUTAGE = timedelta(minutes=10)
-#: A job that siblings leave for this task, as they swap theirs, is not younger by more than that than its own window.
+#: A job that siblings leave for this task, when jobs are swapped, is at most this much younger than its own window.
 SWAPS = timedelta(days=1)
-#: A gateway that refuses what was accepted may do so each time. The first submit that was refused so is searched for
-#: once before the next one; the one after it for that long, and then for twice as long each time, up to the grace.
+#: A gateway that refuses an accepted submit may do so each time. The first submit refused so is searched for once
+#: before the next one; the second for this long, and then for twice as long each time, up to the grace.
 REFUSED_TWICE = timedelta(seconds=75)
-#: What has just failed is not done again sooner, whatever the grace.
+#: What has just failed is not repeated sooner, whatever the grace.
 SHORTEST_DELAY = timedelta(seconds=5)
-#: Tasks that met the same rate limit come back spread over that time.
+#: Tasks that reached the same rate limit resume spread over this time.
 SPREAD = timedelta(seconds=10)
-#: How long an attempt waits for rate limits, from its begin on: whoever answers with them for ever is no rate limit.
+#: How long an attempt waits for rate limits, from its start on: an endless one is not a rate limit.
 LONGEST_LIMITED = timedelta(hours=24)
 
 
 def searched_for(refusals: int, grace: timedelta) -> timedelta:
-    """Return for how long the job of a refused submit is searched for, after so many others that were refused."""
+    """Return for how long the job of a refused submit is searched for, after so many earlier refusals."""
     return min(REFUSED_TWICE * 2 ** min(refusals - 1, 10), grace) if refusals else timedelta(0)
 
 
 def next_search(intended_at: datetime, asked: datetime, until: datetime, clock: Callable[[], datetime]) -> str | None:
     """
-    Return when to search the history again, ISO 8601: ever later, and once when it can be said.
+    Return when to search the history again, ISO 8601: at growing intervals, and once when it can be known.
 
-    :param asked: when the last search was asked for; None is returned where it could be said by then.
+    :param asked: when the last search was asked for; None is returned if it could be known by then.
     """
     if asked >= until:
         return None
@@ -57,7 +57,7 @@ def next_search(intended_at: datetime, asked: datetime, until: datetime, clock: 
 
 def resumes_at(error: SegmindError, now: datetime, *, chance: float, began: datetime | None = None) -> datetime | None:
     """
-    Return when an attempt that has met the error goes on; None where waiting does not help.
+    Return when an attempt with the error continues; None if waiting does not help.
 
     :param chance: a random number from 0 to 1.
     :param began: when the attempt began, its waits included.

@@ -1,4 +1,4 @@
-"""What is known of one task's submission: the record that is kept, and the claim that its siblings see."""
+"""What is known about one task's submission: the record that is saved, and the claim that its siblings see."""
 
 from __future__ import annotations
 
@@ -19,39 +19,38 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-#: What stands in a claim's name for an iteration of a loop.
+#: The part of a claim's name for an iteration of a loop.
 _ITERATION = re.compile(r" \(loop \d+\)")
-#: Of the record's form. A record of another one is an error, never "no record".
+#: The version of the record's form. A record of another version is an error, never "no record".
 RECORD_VERSION = 2
-#: No more refusals in a row than that are counted.
+#: At most this many refusals in a row are counted.
 MOST_REFUSALS = 1000
 
 
 class Record(BaseModel):
     """
-    What is known of one task instance's submission, kept as JSON.
+    What is known about one task instance's submission, saved as JSON.
 
     :param fingerprint: of what is wanted, see :func:`airflow_provider_kling.submission.submission.fingerprint`.
-    :param account: of whose account pays, see :func:`airflow_provider_kling.submission.submission.account`.
+    :param account: of the account that pays, see :func:`airflow_provider_kling.submission.submission.account`.
     :param intended_at: when the POST was about to be sent.
     :param price: what the job may cost, for messages.
-    :param high: US dollars that it costs at the most, where that is known.
+    :param high: US dollars that it costs at most, if that is known.
     :param funded: whether the balance was seen to cover the task's batch.
     :param unclear: whether the POST has ended without a clear answer.
-    :param refused: whether it was refused in a way in which a gateway may answer for a request that it has passed on.
-    :param void: whether it is known that no job came of it; only the siblings are shown that.
+    :param refused: whether it was refused by an answer that a gateway may give for a request that it has passed on.
+    :param void: whether it is known to have led to no job; only claims show that, to the siblings.
     :param refusals: how many submits in a row were refused so before it.
     :param request_id: the accepted job.
     :param found: whether the job was found in the request history, so that it may be the one that a sibling has sent.
     :param accepted_at: when it was accepted.
-    :param closed: whether nothing more is wanted of the job: another attempt wants another one. That is so once Airflow
-        has counted its task as successful, and once the job has FAILED for good.
-    :param cost: US dollars that the job was billed, where the task that had it waited for its end; 0 if it FAILED
-        uncharged.
-    :param former: the jobs of this task that an earlier generation had; they are never adopted again.
-    :param seen: jobs that were in the history before the intent: whosever they are, none of them is its job.
+    :param closed: whether the task is done with the job: another attempt submits another one. That is so once Airflow
+        has marked the task as success, and once the job has FAILED for good.
+    :param cost: US dollars that the job was billed, if its task waited for its end; 0 if it FAILED uncharged.
+    :param former: the earlier jobs of this task; they are never adopted again.
+    :param seen: jobs that were in the history before the intent: none of them is its job.
     :param ordered: those of its jobs that a user gave it with ``adopt_request_id``: another task may have sent them.
-    :param former_cost: US dollars that they cost.
+    :param former_cost: US dollars that the former jobs cost.
     :param uploads: the addresses that the payload's files were sent under, by their sha256.
     """
 
@@ -95,11 +94,11 @@ class Record(BaseModel):
         return self.request_id is not None and canonical_id(self.request_id) == canonical_id(request_id)
 
     def as_left(self) -> Self:
-        """Return the record of an earlier attempt as siblings see it: no receipt is on its way any more."""
+        """Return the record of an earlier attempt as siblings see it: no receipt is expected any more."""
         return self if self.request_id is not None else self.model_copy(update={"unclear": True})
 
     def without_job(self, takers: Iterable[Claim]) -> Self:
-        """Return the record of a job that siblings have taken: what is left to find is the siblings' own."""
+        """Return the record without its job, which siblings have taken: the siblings' own is left to be found."""
         return self.model_copy(
             update={
                 "request_id": None,
@@ -116,7 +115,7 @@ class Record(BaseModel):
 
 
 class Claim(BaseModel):
-    """What a task tells its siblings, and those of the DAG's other runs: who it is and how its submission stands."""
+    """What a task shows its siblings, and those in the DAG's other runs: its name and its submission's state."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -126,7 +125,7 @@ class Claim(BaseModel):
 
     @property
     def name(self) -> tuple[str, str]:
-        """What it is known by among all tasks of the DAG."""
+        """Its name among all tasks of the DAG."""
         return self.run, self.task
 
 
@@ -134,7 +133,7 @@ def read_record(stored: Any) -> Record | None:
     """
     Return the stored record.
 
-    :raises SegmindInputError: something is stored and is no record of a version known here.
+    :raises SegmindInputError: something is stored that is not a record of a version known here.
     """
     if stored is None:
         return None
@@ -164,11 +163,11 @@ def awaited_record(stored: Any, shown: Callable[[], Any]) -> Record:
     Return the record of the accepted job that a task waits for.
 
     What the task has published is for its siblings: an attempt that Airflow has given up may still write there. It is
-    looked at only where the record is gone, such as a Variable that was deleted by hand.
+    read only if the record is gone, such as a Variable that was deleted by hand.
 
     :param stored: the task's record.
     :param shown: reads what the task has published.
-    :raises SegmindError: neither tells.
+    :raises SegmindError: neither names a job.
     """
     record = read_record(stored)
     if record is None or record.request_id is None:
@@ -182,7 +181,7 @@ def awaited_record(stored: Any, shown: Callable[[], Any]) -> Record:
 
 
 def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")) -> list[Claim]:
-    """Return the claims of all tasks besides the one of that name; what is no claim of this version is none."""
+    """Return the claims of all tasks besides the one of that name; anything but a claim of this version is skipped."""
     claims = []
     for value in published:
         try:
@@ -193,7 +192,7 @@ def read_claims(published: Iterable[Any], *, besides: tuple[str, str] = ("", "")
 
 
 def without_iteration(task: str) -> str:
-    """Return the name of the task instance that a claim's name is of: an iteration of a loop has one of its own."""
+    """Return the task instance's name in a claim's name, which also names the iteration of a loop."""
     return _ITERATION.sub("", task)
 
 

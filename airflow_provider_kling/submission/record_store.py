@@ -1,10 +1,10 @@
 """
-Where the record of a submission is kept, so that the attempts that follow find it.
+Where the record of a submission is saved, so that later attempts find it.
 
 Airflow's task state (3.3 and later) outlives a retry. From 3.4 on clearing a task discards it, and below 3.3 there is
-none. There an Airflow Variable holds the record too, from the intent until the job is delivered, which it is when
-Airflow has counted its task as successful. It outlives retries and clears, and where there is none, no earlier attempt
-has left a job behind. On Airflow 2, which may retry what has succeeded, the audit log holds what was delivered.
+none. In both cases an Airflow Variable holds the record too, from the intent until the job is delivered, that is, until
+Airflow has marked its task as success. The Variable outlives retries and clears; if there is none, no earlier attempt
+has left a job behind. On Airflow 2, which may retry a task after its success, the audit log holds what was delivered.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Variable(Protocol):
 
 
 class Conclusions(Protocol):
-    """The jobs of a task instance of which nothing more was wanted."""
+    """The jobs that a task instance was done with."""
 
     def add(self, text: str, *, succeeded: bool) -> None:
-        """Add the record of one, as JSON; whether Airflow has counted the success of its task."""
+        """Add the record of one, as JSON, and whether Airflow has marked its task as success."""
 
     def last(self) -> Conclusion | None:
-        """Return that of the last attempt before this one that had any; None where none had."""
+        """Return the one of the last attempt before this one that had any; None if none had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ class RecordStore:
     """
     The record of one task instance's submission.
 
-    The state is written before the variable: whatever dies in between, a retry reads the newer one, and after a
+    The state is written before the variable: if the process dies in between, a retry reads the newer one, and after a
     clear the older one leads to a search in the request history, never to another submit.
 
     :param state: the task's state, where Airflow has it.
-    :param variable: holds the record while the job is undelivered; None where the state outlives a clear.
-    :param conclusions: what a Variable tells no more, where Airflow may retry what has succeeded.
+    :param variable: holds the record while the job is undelivered; None if the state outlives a clear.
+    :param conclusions: what a Variable no longer holds, if Airflow may retry a task after its success.
     """
 
     state: TaskStateStore | None
@@ -69,7 +69,7 @@ class RecordStore:
     conclusions: Conclusions | None = None
 
     def load(self) -> Any:
-        """Return the record that earlier attempts have left, as JSON; None where there is none."""
+        """Return the record that earlier attempts have left, as JSON; None if there is none."""
         stored = None if self.state is None else self.state.get(RECORD_KEY)
         if stored is not None or self.variable is None:
             return stored
@@ -103,11 +103,11 @@ class RecordStore:
 
     def conclude(self, cost: float | None, *, succeeded: bool) -> None:
         """
-        Record that nothing more is wanted of the job: a task that is cleared after this begins anew.
+        Record that the task is done with the job: a task that is cleared after this submits a new one.
 
         :param cost: what it was billed in US dollars, which Airflow's clear deletes everywhere else; None where it is
             not known.
-        :param succeeded: whether Airflow has counted the task's success; else its job has FAILED for good.
+        :param succeeded: whether Airflow has marked the task as success; else its job has FAILED for good.
         """
         if (record := read_record(self.load())) is not None and record.request_id is not None:
             concluded = record.model_copy(update={"closed": True, "cost": cost})
@@ -117,7 +117,7 @@ class RecordStore:
 
 
 def _from_json(text: str) -> Any:
-    """Return a record that was kept as JSON; what is none is returned as it stands, to be told to be none."""
+    """Return a record that was saved as JSON; any other text is returned as it is, to be refused later."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The steps between an intent and its POST where money is limited: ask the siblings, make room, ask for the balance."""
+"""The steps between an intent and its POST if there is a cost limit: read the claims, make room, read the balance."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def reserve(
     guard: BudgetGuard, claim: Claim, release: Step, clock: Callable[[], datetime]
 ) -> Generator[Step, Any, Record]:
     """
-    Wait until the guard allows the POST of an intent that is published; return the intent to send.
+    Wait until the guard allows the POST of a published intent; return the intent to send.
 
     :param claim: the intent as it is published.
-    :param release: the step that takes it back.
-    :raises KlingBudgetExceededError: it could break the limit.
+    :param release: the step that withdraws it.
+    :raises KlingBudgetExceededError: it could exceed the limit.
     :raises SegmindInsufficientCreditsError: the balance does not cover what is about to be started.
     """
     until, me, looks, shown = clock() + PATIENCE, claim, 0, True
     known = Known(me.name)
     while True:
-        if not shown:  # who asks last leaves the room to whoever asks already
+        if not shown:  # the last to ask leaves the room to those that ask already
             me = _with(me, intended_at=clock())
         yield from known.look(guard, clock, until)
         verdict = guard.judge(me, known.claims, known.bills, patient=clock() < until)
@@ -49,7 +49,7 @@ def reserve(
             yield Publish(me)
             shown = True
             known.ask_who_runs()
-            continue  # another one may have seen the same room, or have been started again since it took back its claim
+            continue  # another task may have seen the same room, or have restarted since the claim was withdrawn
         if isinstance(verdict, CheckBalance | Pay):
             break
         if not looks:
@@ -72,11 +72,11 @@ def reserve(
 @dataclass(slots=True)
 class Known:
     """
-    What is known of the siblings' claims.
+    What is known about the siblings' claims.
 
-    Airflow deletes what a task has shown when it starts it again, and the task shows it anew as its first step. What
-    was seen before stays known meanwhile. What was gone already is waited for: of the siblings that run at the first
-    look, and at the first after a claim was shown anew, those that show nothing yet.
+    Airflow deletes what a task has published when it restarts the task, and the task publishes it again as its first
+    step. What was seen before stays known meanwhile. What was already gone is waited for: of the siblings that run at
+    the first read, and at the first one after the own claim was published again, those that show nothing yet.
 
     :param me: the task's own name.
     :param bills: what the siblings' jobs were billed, by their ids.
@@ -85,7 +85,7 @@ class Known:
     me: tuple[str, str]
     bills: dict[str, Bill] = field(default_factory=dict)
     _claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
-    #: The siblings that are still to show what they have; None before the first look.
+    #: The siblings that are still to show what they have; None before the first read.
     _awaited: set[str] | None = None
 
     @property
@@ -94,18 +94,18 @@ class Known:
         return list(self._claims.values())
 
     def ask_who_runs(self) -> None:
-        """Let the next look wait once more for siblings that run and show nothing."""
+        """Let the next read wait once more for siblings that run and show nothing."""
         self._awaited = None
 
     def look(self, guard: BudgetGuard, clock: Callable[[], datetime], until: datetime) -> Generator[Step, Any, None]:
-        """Ask what the siblings show; where a run's budget counts, once all have shown it that are just starting."""
+        """Read what the siblings show; if the run has a budget, wait until all that are just starting have shown it."""
         self._add((yield AskSiblings()))
         if guard.limit is None:
             return
         looks = 0
         while self._awaited != set() and clock() < until:
             running = set((yield AskRunning(retried=True)))
-            # Once more: what is not running any more has shown what it has, and what starts from now on had shown it.
+            # Once more: what no longer runs has shown what it has, and what starts from now on had shown it before.
             silent = running - self._add((yield AskSiblings()))
             self._awaited = silent if self._awaited is None else self._awaited & silent
             if not self._awaited:
@@ -117,7 +117,7 @@ class Known:
         self.bills |= read_bills((yield AskBills()))
 
     def _add(self, published: Sequence[Any]) -> set[str]:
-        """Take what the siblings show now; return the tasks that show something: what is only known may be outdated."""
+        """Store what the siblings show now; return the tasks that show something now: the rest may be outdated."""
         gone = read_withdrawn(published)
         shown = {claim.name: claim for claim in read_claims(published, besides=self.me)}
         self._claims = {name: claim for name, claim in self._claims.items() if name not in gone} | shown
@@ -125,7 +125,7 @@ class Known:
 
 
 def _check_balance(guard: BudgetGuard, check: CheckBalance) -> Generator[Step, Any, None]:
-    """Ask for the balance. One that cannot be read stops nothing: Segmind itself refuses what it does not cover."""
+    """Check the balance. One that cannot be read stops nothing: Segmind itself refuses what it does not cover."""
     try:
         funds: BatchBalance = yield AskBalance()
     except SegmindInsufficientCreditsError:

@@ -1,4 +1,4 @@
-"""The search for a submit's job in the request history: asked for a while, taken by one task alone."""
+"""The search for a submit's job in the request history: repeated for a while; one task alone takes the job."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OtherRunsUnreadError(Exception):
 
 
 def search(submission: Submission, intent: Record) -> Generator[Step, Any, Record | None]:
-    """Look for the intent's job in the history, for a while; return None when there is none and will be none."""
+    """Search for the intent's job in the history, for a while; return None if there is none and will be none."""
     waiting = intent.as_left()
     yield Publish(submission.claim(waiting))
     yield Log("warning", messages.searching(intent))
@@ -48,7 +48,7 @@ def search(submission: Submission, intent: Record) -> Generator[Step, Any, Recor
     until = submission.clock() + submission.history_timeout
     pause = FIRST_PAUSE
     while True:
-        # What the history does not show is told for this moment: the process may stand still meanwhile.
+        # What the history does not show is true for this moment: the process may stand still afterwards.
         asked = submission.clock()
         leave_out = asked >= submission.grace_over(intent, wanting) + OUTAGE
         try:
@@ -104,7 +104,7 @@ def _published(*, leave_out: bool) -> Generator[Step, Any, tuple[list[Any], list
 
 
 def _question(submission: Submission, intent: Record, wanting: Iterable[Claim]) -> SearchHistory:
-    """Return the search that shows the job left for this task, whichever of those that want it has sent it."""
+    """Return the search that shows the job left for this task, whichever task with the same wish has sent it."""
     windows = [submission.window(intent), *(submission.window(claim.record) for claim in wanting)]
     return SearchHistory(min(window.first for window in windows), max(window.last for window in windows) + SWAPS)
 
@@ -124,11 +124,11 @@ def _asked(
     except SegmindError as error:
         over = submission.grace_over(intent, wanting)
         unread = messages.history_unread(submission, intent, error, over)
-        # A gateway may answer anything in Segmind's place for a while; a connection that cannot work is ours.
+        # A gateway may answer anything in Segmind's place for a while; an invalid connection is our own fault.
         if not error.retryable and (asked >= over or isinstance(error, SegmindInputError)):
             raise unread from error
         return NotYet(unread, over + OUTAGE)
-    # Asked after the search, so that whoever has a row there has published the intent by now.
+    # Read after the search, so that every task with a row there has published its intent by now.
     finding = judge(submission, intent, rows, (yield from other_claims(submission, leave_out=leave_out)), asked)
     if isinstance(finding, Take):
         finding = yield from _once_all_show(submission, intent, rows, asked, leave_out=leave_out)
@@ -138,9 +138,9 @@ def _asked(
 def _once_all_show(
     submission: Submission, intent: Record, rows: Iterable[HistoryRow], asked: datetime, *, leave_out: bool
 ) -> Generator[Step, Any, Judgement]:
-    """Judge again once all tasks that run show what they hold: one that was just started again shows nothing."""
+    """Judge again once all running tasks show what they hold: one that has just restarted shows nothing."""
     running: list[str] = yield AskRunning()
-    # After it: what has ended by now has shown what it holds.
+    # Read after that: a task that has ended by now has shown what it holds.
     siblings, strangers = yield from _published(leave_out=leave_out)
     others = read_claims([*siblings, *strangers], besides=submission.name)
     shown = {claim.name for claim in others} | read_withdrawn(siblings) | {submission.name}
@@ -156,8 +156,8 @@ def _takes_alone(submission: Submission, found: Record, *, leave_out: bool) -> G
     job = found.jobs[-1]
     takers = _takers(job, (yield from other_claims(submission, leave_out=leave_out)))
     if takers and submission.name < min(takers):
-        # Those that came back to life in the same moment have taken it too, and let go. The first waits for that,
-        # so that they do not all let go again and again; it lets go too where another one has not seen it.
+        # Tasks that restarted at the same moment have taken it too, and release it. The first waits for that, so that
+        # they do not all release it again and again; it also releases it if another one has not seen it.
         yield Pause(FIRST_PAUSE)
         takers = _takers(job, (yield from other_claims(submission, leave_out=leave_out)))
     return not takers
@@ -169,7 +169,7 @@ def _takers(job: str, claims: Iterable[Claim]) -> list[tuple[str, str]]:
 
 
 def _soon(submission: Submission, intent: Record, others: Iterable[Claim], finding: str) -> NotYet:
-    """Return that it can be said soon, whatever the grace; long after that it is said that it cannot."""
+    """Return that it will be known soon, whatever the grace; long after the grace, that it is still not known."""
     over, now = submission.grace_over(intent, others), submission.clock()
     if now >= over + OUTAGE:
         return NotYet(messages.undecided(intent, finding))

@@ -1,4 +1,4 @@
-"""The steps of an attempt at a submission: what it asks of whoever drives it."""
+"""The steps of an attempt at a submission: what it asks of its driver."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class AskRunning:
     """
     Answer with the submitting tasks that run now, such as ``submit[3]``, without iterations.
 
-    :param retried: whether those that are to be retried count too.
+    :param retried: whether those that are up for retry count too.
     """
 
     retried: bool = False
@@ -97,7 +97,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class SearchHistory:
-    """Answer with the history's rows of the model that were created from then to then, or throw."""
+    """Answer with the history's rows of the model that were created between these times, or throw."""
 
     since: datetime
     until: datetime
@@ -119,7 +119,7 @@ class AskModel:
 
 @dataclass(frozen=True, slots=True)
 class AskCost:
-    """Answer with what the account's history says that the job was billed, or None where it does not say; or throw."""
+    """Answer with what the job was billed according to the account's history, or None if it does not say; or throw."""
 
     request_id: str
 
@@ -133,7 +133,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand the request id to the tasks downstream."""
+    """Pass the request id to the downstream tasks."""
 
     claim: Claim
     submitted_at: datetime
@@ -147,7 +147,7 @@ class Log:
     line: str
 
 
-#: What Segmind is asked and costs nothing.
+#: The requests to Segmind that cost nothing.
 Question = SearchHistory | AskBalance | AskOwner | AskModel | AskCost
 Step = (
     LoadRecord

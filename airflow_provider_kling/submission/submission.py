@@ -1,4 +1,4 @@
-"""One submission: what is wanted, by which task, and what its record, claim and times follow from."""
+"""One submission: what is wanted, by which task, and how its record, claim and times are derived."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Submission:
     :param fingerprint: see :func:`fingerprint`.
     :param account: see :func:`account`.
     :param task: the task instance's name among its siblings.
-    :param run: the run's, among those of the DAG.
-    :param clock: tells the time, with its zone.
+    :param run: the run's name among those of the DAG.
+    :param clock: returns the time, with its zone.
     :param price: what the job may cost, for messages.
-    :param high: US dollars that it costs at the most, where that is known.
-    :param guard: what limits its cost, where anything does.
-    :param expectation: what the log says of an accepted job, such as how long it takes.
+    :param high: US dollars that it costs at most, if that is known.
+    :param guard: limits its cost; None if nothing does.
+    :param expectation: what the log says about an accepted job, such as how long it takes.
     :param grace: see :data:`ORPHAN_GRACE`.
     :param on_orphaned_intent: what to do when the history shows no job after the grace period.
     :param history_timeout: see :data:`HISTORY_TIMEOUT`.
-    :param forgotten: whether the task may have had jobs that no record tells of: it was cleared, its state dropped.
+    :param forgotten: whether the task may have had jobs without a record: it was cleared, its state deleted.
     :param adopt: a request id that is taken whatever the record says; nothing is sent.
     :param instead_of: this task's own job that is known to have FAILED at no cost; a new one is sent in its place.
     """
@@ -62,7 +62,7 @@ class Submission:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What its task is known by among all tasks of the DAG."""
+        """Its task's name among all tasks of the DAG."""
         return self.run, self.task
 
     def intent(self, **more: Any) -> Record:
@@ -78,7 +78,7 @@ class Submission:
         )
 
     def claim(self, record: Record) -> Claim:
-        """Return what the siblings are shown of a record."""
+        """Return what the siblings see of a record."""
         return Claim(task=self.task, run=self.run, record=record)
 
     def window(self, record: Record) -> Window:
@@ -94,12 +94,12 @@ class Submission:
         return [*(self.window(record) for record in self._swapped(intent, others)), self.window(intent)]
 
     def grace_over(self, intent: Record, others: Iterable[Claim]) -> datetime:
-        """Return when the job that is left for this task, its own or one that a sibling has left, is no longer late."""
+        """Return when the job left for this task, its own or a sibling's, can no longer appear late."""
         swapped = self._swapped(intent, others)
         return max([intent.intended_at, *(record.intended_at for record in swapped)]) + self.grace
 
     def alike(self, intent: Record, others: Iterable[Claim]) -> list[Claim]:
-        """Return the tasks whose jobs cannot be told from this task's: same wish, same addresses of its files."""
+        """Return the tasks with jobs that cannot be distinguished from this task's: same wish, same file addresses."""
         same = (self.fingerprint, intent.uploads)
         return [claim for claim in others if (claim.record.fingerprint, claim.record.uploads) == same]
 
@@ -118,5 +118,5 @@ def fingerprint(model: str, payload: Mapping[str, Any]) -> str:
 
 
 def account(base_url: str, api_key: str) -> str:
-    """Return a digest of whose account pays: another one may still be the same account, with another key."""
+    """Return a digest of the account that pays: another digest may still be the same account, with another key."""
     return hashlib.sha256(json.dumps([base_url, api_key]).encode()).hexdigest()[:16]

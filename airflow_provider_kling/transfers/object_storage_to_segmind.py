@@ -37,9 +37,9 @@ __all__ = ["ObjectStorageToSegmindOperator"]
 
 T = TypeVar("T")
 
-#: The files of a batch whose copies are kept from their check to their upload, in number and in bytes.
+#: How many files of a batch stay open as copies from their check to their upload, in number and in bytes.
 MOST_AT_HAND, MOST_BYTES_AT_HAND = 64, 512 * 1024**2
-#: Stands for the files of a payload that is checked before there are any addresses.
+#: A placeholder for the files of a payload that is checked before there are any addresses.
 ANY_ADDRESS = "https://segmind.com/file"
 
 
@@ -47,20 +47,18 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
     """
     Upload files and return their addresses, for any number of payloads.
 
-    Each content is uploaded once within the run, whatever names it and whichever task needs it. All files are
-    checked before the first is uploaded. A retry does not upload again what was (Airflow 3.3+).
+    Each content is uploaded once within the run, whatever its name and whichever task needs it. All files are
+    checked before the first is uploaded. A retry does not repeat an upload (Airflow 3.3+).
 
-    What is uploaded can be read by whoever knows the address, and Segmind offers no way to delete it.
+    Whoever knows the address of an uploaded file can read it, and Segmind offers no way to delete it.
 
-    XComs: the return value is the address of a single file, or the list of those of several, in their order
-    (with ``payload`` a list of payloads);
-    ``kling_uploads`` is what other tasks of the run look at.
+    XComs: the return value is the address of a single file, or the list of those of several, in their order (with
+    ``payload`` a list of payloads); ``kling_uploads`` is for other tasks of the run.
 
-    :param source: an absolute path on the worker, a URL in object storage (``s3://bucket/a.png``,
-        ``conn_id@`` in front of the bucket where it needs one), an ``ObjectStoragePath``, or a list of them. One with
-        ``*``, ``?`` or ``[`` that is no file itself is a pattern, which stands for all files that match, sorted, and
-        lie in the folder in front of its first mark.
-        One that the author did not write, nor a folder above it, has to be in a folder of
+    :param source: an absolute path on the worker, a URL in object storage (``s3://bucket/a.png``, ``conn_id@`` in front
+        of the bucket where it needs one), an ``ObjectStoragePath``, or a list of them. A source with ``*``, ``?`` or
+        ``[`` that is not itself a file is a pattern: it stands for all files that match, sorted, in the folder in front
+        of its first wildcard. If the author wrote neither the source nor a folder above it, it has to be in a folder of
         ``[kling] upload_allowed_paths``. (templated)
     :param segmind_conn_id: the connection. (templated)
     :param storage_conn_id: the connection to the storage, where a source names none. (templated)
@@ -69,7 +67,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
     :param field: the parameter that takes them, such as ``"video_url"``. (templated)
     :param payload: the model's other parameters; then a payload for each file is returned, as a list for
         ``KlingGenerateOperator.partial(model=…).expand(payload=…)``. (templated)
-    :param deferrable: False waits on the worker for the reset of a rate limit, and not in the triggerer.
+    :param deferrable: False waits for the reset of a rate limit on the worker, not in the triggerer.
     :raises SegmindInputError: a file is missing, too large or not what the field takes; nothing was uploaded.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`.
     """
@@ -215,7 +213,7 @@ class ObjectStorageToSegmindOperator(RendersAuthorsTemplates, Uploader, Postpone
         return not isinstance(as_plain(self.source), list) and files == self._named()
 
     def _asked(self, source: str, question: Callable[[str, str | None], T]) -> T:
-        """Ask the storage, and say of its failures whether a retry helps."""
+        """Ask the storage; its failures become errors that say whether a retry helps."""
         try:
             return question(source, None if renders_to_nothing(self.storage_conn_id) else self.storage_conn_id)
         except UnfitFileError as exc:

@@ -1,4 +1,4 @@
-"""Results out of Segmind, before their links die."""
+"""The operator that saves results from Segmind before their links die."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ __all__ = ["SegmindToObjectStorageOperator"]
 
 class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOperator):
     """
-    Keep every file of a finished job in object storage, checked and described.
+    Save every file of a finished job in object storage, checked and described.
 
     Segmind deletes a file seven days after it was made. A retry fetches what is missing and nothing else,
-    and pays nothing. A file appears under its name only when it is whole; beside it stands a JSON file with
-    how it was made and of what. A task that was cleared replaces its own file; the name of any other is refused, which
-    is cured by clearing this task alone with another ``name``.
+    and pays nothing. A file appears under its name only when it is complete; a JSON file beside it says how it was made
+    and from what. A cleared task replaces its own file; the name of any other file is refused: clear this task alone
+    then, with another ``name``.
 
     The return value is a list with, for each file, ``path``, ``sha256``, ``size``, ``type``, ``width``,
-    ``height``, ``duration`` and ``sidecar``. Each file is an event of one asset (on Airflow 2, of a dataset), with the
-    facts of its description: of each ``Asset`` among the task's ``outlets``, and without outlets of the destination.
+    ``height``, ``duration`` and ``sidecar``. Each file adds an event to an asset (on Airflow 2, a dataset), with the
+    facts of its description: to each ``Asset`` among the task's ``outlets``, and without outlets to the destination's.
 
     :param result: what :class:`KlingSensor` returned, or a request id. (templated)
-    :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``. What is
-        rendered has to lie in the folder in front of the first template; see
+    :param destination: the URL of a folder, such as ``s3://bucket/prefix`` or ``file:///data``. A rendered destination
+        has to lie in the folder in front of the first template; see
         :class:`~airflow_provider_kling.storage.store.Store`. (templated)
     :param name: the path below it; see :class:`~airflow_provider_kling.storage.store.Store`. (templated)
-    :param segmind_conn_id: the connection; the one that submitted. (templated)
+    :param segmind_conn_id: the connection that submitted the job. (templated)
     :param storage_conn_id: the connection of the object storage, where it needs one. (templated)
     :param max_bytes: the largest file that is fetched; 2 GiB.
-    :raises KlingDownloadError: the file could not be fetched; a retry goes on.
+    :raises KlingDownloadError: the file could not be fetched; a retry continues.
     :raises KlingFileExpiredError: it is gone; the task fails at once.
-    :raises KlingStorageError: the destination does not take it.
+    :raises KlingStorageError: the file could not be saved at the destination.
     """
 
     template_fields: Sequence[str] = ("result", "destination", "name", "segmind_conn_id", "storage_conn_id")
@@ -74,12 +74,12 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
         self.segmind_conn_id = segmind_conn_id
         self.storage_conn_id = storage_conn_id
         self.max_bytes = max_bytes
-        self._store()  # what cannot work shows when the DAG file is parsed
+        self._store()  # an error shows when the DAG file is parsed
         self.outlets = outlets_for(destination, self.outlets)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Return the operator to be mapped, with the outlets of its tasks, which Airflow has to know before."""
+        """Return the operator to be mapped, with the outlets of its tasks, which Airflow has to know in advance."""
         mapped = super().partial(**kwargs)
         if "destination" in kwargs:
             destination = Store(kwargs["destination"]).destination
@@ -94,7 +94,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
         return SegmindHook(self.segmind_conn_id)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Keep the files that are not kept yet."""
+        """Save the files that are not saved yet."""
         from airflow_provider_kling.storage.save import save_outputs
 
         try:

@@ -33,7 +33,7 @@ class KlingCreditsTrigger(PollingTrigger):
 
     :param min_credits: US dollars that the balance has to reach.
     :param deadline: when to stop waiting, ISO 8601 with its time zone.
-    :param segmind_conn_id: the connection; the API key is no argument, arguments are stored.
+    :param segmind_conn_id: the connection; the API key is not an argument, because arguments are stored.
     :param poll_interval: seconds from one poll to the next.
     """
 

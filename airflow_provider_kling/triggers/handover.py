@@ -1,4 +1,4 @@
-"""Handing a task back from the triggerer to a worker, not before Airflow is ready for it."""
+"""Hands a task back from the triggerer to a worker, but not before Airflow is ready for it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from airflow.triggers.base import TriggerEvent
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
-#: Seconds after a worker has deferred a task before a worker may get it back. Airflow's scheduler fails a task that is
-#: queued again before it was told of the end of the process that deferred it ("finished with state success, but the
-#: task instance's state attribute is queued"). A worker tells that up to ``[workers] min_heartbeat_interval`` later,
-#: 5 s unless configured, and the scheduler reads it in its next loop. Seen on 3.1.8 and 3.3.2.
+#: Seconds between a worker's deferral of a task and its return to a worker. Airflow's scheduler fails a task that is
+#: queued again before the scheduler knows that the process that deferred it has ended ("finished with state success,
+#: but the task instance's state attribute is queued"). A worker reports that up to ``[workers] min_heartbeat_interval``
+#: later, 5 s unless configured, and the scheduler reads it in its next loop. Seen on 3.1.8 and 3.3.2.
 SETTLING_SECONDS = 10.0
 
 
 class Handover:
     """
-    Make the event that sends a task back to a worker; one is made when the trigger begins to run.
+    Makes the event that sends a task back to a worker; created when the trigger begins to run.
 
     :param trigger: the trigger. Without an id it runs in ``dag.test()``, which has no scheduler to wait for.
     :param deferred: whether a worker deferred the task; else it began in the triggerer, and no process has to end.

@@ -48,8 +48,8 @@ class KlingTrigger(PollingTrigger):
 
     :param request_id: the job.
     :param deadline: when to stop waiting, ISO 8601 with its time zone; None is ``timeout`` seconds from now.
-    :param segmind_conn_id: the connection; the API key is no argument, arguments are stored.
-    :param poll_interval: seconds from one look to the next; None looks when the job is likely to be done.
+    :param segmind_conn_id: the connection; the API key is not an argument, because arguments are stored.
+    :param poll_interval: seconds from one poll to the next; None polls when the job is likely to be done.
     :param model: the model's slug, where it is known.
     :param submitted_at: when the job was submitted, ISO 8601 with its time zone; None is now.
     :param usual_latency: how many seconds the model usually takes, where that is known.
@@ -57,10 +57,10 @@ class KlingTrigger(PollingTrigger):
         it by itself some time later.
     :param end_from_trigger: end the task here when the job is COMPLETED, with its XComs (Airflow 3.3+). Where they
         cannot be pushed from here, a worker ends it.
-    :param push_result: whether the whole result is among them, as the return value.
+    :param push_result: whether the whole result is among these XComs, as the return value.
     """
 
-    #: Whether this process has said that it cannot push XComs.
+    #: Whether this process has logged that it cannot push XComs.
     _told_no_xcoms: ClassVar[bool] = False
 
     request_id: str
@@ -81,7 +81,7 @@ class KlingTrigger(PollingTrigger):
             now = datetime.now(tz=UTC)
             handover = Handover(self, deferred=self.deadline is not None)
             wait, job = self._wait(hook.pool, now)
-            told, seen = bool(self.deadline), None  # a worker that deferred has told how the wait began
+            told, seen = bool(self.deadline), None  # a worker that deferred has logged how the wait began
             while True:
                 match await self._poll(hook, wait, job):
                     case Done(result=result):
@@ -94,8 +94,8 @@ class KlingTrigger(PollingTrigger):
                         yield await handover.event({"request_id": self.request_id, "error": error.to_dict()})
                         return
                     case PollAgain() as again:
-                        # After the first poll, whose turn was waited for: thousands of lines at once, as when a
-                        # triggerer takes over the waits of another, fill the pipe that carries Airflow's logs.
+                        # Logged after the first poll, which waits for its turn: thousands of lines at once, as when a
+                        # triggerer takes over another's waits, would fill the pipe that carries Airflow's logs.
                         if not told:
                             told = True
                             await self._write("info", wait.begun())
@@ -109,7 +109,7 @@ class KlingTrigger(PollingTrigger):
     def _wait(self, pool: Pool, now: datetime) -> tuple[JobWait, Job]:
         """Return the wait, and the job as the schedule sees it."""
         submitted_at = rendered_time(self.submitted_at)
-        model = self.model if is_slug(self.model) else None  # a text from elsewhere is not kept here
+        model = self.model if is_slug(self.model) else None  # other text is not stored here
         expectation = pool.durations.expect(model, self.usual_latency)
         job = Job((submitted_at or now).timestamp(), expectation, interval=self.poll_interval)
 
@@ -131,7 +131,7 @@ class KlingTrigger(PollingTrigger):
         return wait, job
 
     async def _end(self, model: str | None, result: Result) -> TriggerEvent | None:
-        """Push what the sensor would have pushed, and return the event that ends the task; None where a worker must."""
+        """Push what the sensor would have pushed, and return the event that ends the task; None if a worker must."""
         if not self.end_from_trigger or self.task_instance is None:
             return None
         handed_on = of_result(self.request_id, model, result)
@@ -159,7 +159,7 @@ class KlingTrigger(PollingTrigger):
 
     async def _poll(self, hook: SegmindAsyncHook, wait: JobWait, job: Job) -> Decision:
         decision: Decision = wait.poll()
-        turn: Job | None = job  # one for the whole poll: what has to be asked after that is not kept waiting
+        turn: Job | None = job  # one turn for the whole poll: its other requests do not wait again
         while isinstance(decision, Ask):
             try:
                 answer = await within(wait.deadline, hook.ask(decision.question, self.request_id, turn))

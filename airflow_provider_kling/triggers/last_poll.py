@@ -1,4 +1,4 @@
-"""A look from a trigger that ends with its wait, however long the turns of the connection are."""
+"""A trigger's poll that ends with its wait, however long the connection's queue is."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds after the deadline that the last look may take; less than Airflow allows the trigger after it.
+#: Seconds after the deadline that the last poll may take; less than Airflow allows the trigger.
 LAST_LOOK_SECONDS = 30.0
 
 
 async def within(deadline: datetime, look: Awaitable[T], seconds: float = LAST_LOOK_SECONDS) -> T:
     """
-    Return what a look tells.
+    Return the answer of a poll.
 
     :param deadline: of the wait, with its time zone.
-    :param seconds: how long after it the look may take.
-    :raises SegmindConnectionError: it had no turn, or no answer, when the deadline had passed for so long.
+    :param seconds: how long after the deadline the poll may take.
+    :raises SegmindConnectionError: it had no turn, or no answer, by then.
     """
     left = (deadline - datetime.now(tz=UTC)).total_seconds()
     try:
@@ -31,7 +31,7 @@ async def within(deadline: datetime, look: Awaitable[T], seconds: float = LAST_L
             return await look
     except TimeoutError:
         raise SegmindConnectionError(
-            "no look had its turn: the connection's requests per minute are used up (its triggerer's log says until "
+            "no poll had its turn: the connection's requests per minute are used up (its triggerer's log says until "
             "when), or Segmind does not answer",
             sent=None,
         ) from None

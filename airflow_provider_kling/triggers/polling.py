@@ -20,7 +20,7 @@ class PollingTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]  # BaseTrigger has no types there
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what another process needs to go on with the wait."""
+        """Return what another process needs to continue the wait."""
         arguments = {field.name: getattr(self, field.name) for field in fields(self)}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 

@@ -1,4 +1,4 @@
-"""The trigger that gives a task back to a worker at a moment, to send or to look again."""
+"""The trigger that returns a task to a worker at a set time, to send or to search again."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @dataclass(eq=False)
 class KlingResumeTrigger(PollingTrigger):
     """
-    Wait until a moment, and until Airflow is ready to give the task to a worker again.
+    Wait until a set time, and until Airflow is ready to give the task to a worker again.
 
     Airflow's own timers may end before that, and its scheduler then fails the task: see
     :mod:`airflow_provider_kling.triggers.handover`.
 
-    :param moment: when to go on, ISO 8601 with its time zone.
+    :param moment: when to continue, ISO 8601 with its time zone.
     """
 
     moment: str

@@ -1,1 +1,1 @@
-"""Files in: read, checked, and uploaded once for each content."""
+"""Source files: read, checked, and uploaded once for each content."""

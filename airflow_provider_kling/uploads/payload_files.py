@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.payloads.files import NamedFile
     from airflow_provider_kling.payloads.request import Request
 
-#: The files of one payload, in number and in bytes; no Kling model is known to take more than ten.
+#: Most files of one payload, in number and in bytes; no Kling model is known to take more than ten.
 MOST_FILES = 64
 MOST_BYTES = 2 * 1024**3
 
@@ -29,10 +29,10 @@ MOST_BYTES = 2 * 1024**3
 @contextmanager
 def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Staged]]]:
     """
-    Read and check the files that a payload names; they are at hand while the block lasts.
+    Read and check the files that a payload names; they are open while the block lasts.
 
     :param written: the payload as the author wrote it, before anything was filled in.
-    :return: the request with stand-ins in place of its files, and the files.
+    :return: the request with placeholders for its files, and the files.
     :raises KlingPayloadError: a file may not be uploaded, is missing, or is not what its field takes.
     :raises SegmindError: a file's storage did not answer; a retry may help.
     """
@@ -76,7 +76,7 @@ def attached(request: Request, written: Any) -> Iterator[tuple[Request, list[Sta
 
 
 def _refuse_foreign(label: str, named: list[NamedFile], written: Any) -> None:
-    """Refuse, before any is looked at, the files that neither the author nor Airflow's config has named."""
+    """Refuse, before any is read, the files that neither the author nor Airflow's config has named."""
     files = [(file, (Named(file.source), Named(written_at(written, file.place)))) for file in named]
     if told := refused([(f"{file.field}: {file.source!r}", *names) for file, names in files], UPLOAD_ALLOWED_PATHS):
         foreign = [file.place[0] for file, (its, authors) in files if its.refusal(authors, UPLOAD_ALLOWED_PATHS)]
@@ -98,12 +98,12 @@ def _read(label: str, file: NamedFile, written: Any) -> Staged:
 @contextmanager
 def read_files(request: Request, written: Any, *, required: bool) -> Iterator[tuple[Request, list[Staged]]]:
     """
-    Read and check the files of a submit; they are at hand while the block lasts.
+    Read and check the files of a submit; they are open while the block lasts.
 
     :param written: the payload before anything was filled in.
-    :param required: whether anything may have to be sent. Else files that are gone are no reason to fail.
-    :return: the request with stand-ins in place of its files, and the files.
-    :raises SegmindError: a file will not do, or cannot be read.
+    :param required: whether anything may have to be sent; if not, files that are gone are not an error.
+    :return: the request with placeholders for its files, and the files.
+    :raises SegmindError: a file is refused, or cannot be read.
     """
     with ExitStack() as at_hand:
         try:

@@ -1,9 +1,9 @@
 """
-Files that are to be uploaded: read once, and checked before anything is sent.
+Source files: read once, and checked before anything is sent.
 
 A file is copied to a temporary one while its content is hashed. So what was checked is what is uploaded,
-whatever happens to the original meanwhile, and memory stays flat. Whether it may be read is asked once more as it is
-opened, of where it really is then.
+whatever happens to the original meanwhile, and memory stays flat. Whether it may be read is checked again as it is
+opened, for its real path at that moment.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Staged:
     """
     A file that was read and is known to be a picture, a video or sound.
 
-    :param source: what names it.
+    :param source: how it was given.
     :param place: where it was read: on a disk its real path.
-    :param copy: its content, at hand until it is closed; see :meth:`content`.
+    :param copy: its content, available until it is closed; see :meth:`content`.
     :param again: reads the file once more.
     :param size: in bytes.
     :param sha256: of its content.
@@ -69,7 +69,7 @@ class Staged:
     @contextmanager
     def content(self) -> Iterator[IO[bytes]]:
         """
-        Yield its content from its beginning, also where the copy is closed, as those of a large batch are.
+        Yield its content from its beginning, also if the copy is closed, as for a large batch.
 
         :raises UnfitFileError: it has been changed since it was checked.
         :raises Exception: whatever its storage raises; a retry may help.
@@ -103,7 +103,7 @@ def located(source: str, conn_id: str | None = None) -> ObjectStoragePath:
 
 def expanded(source: str, conn_id: str | None = None) -> list[str]:
     """
-    Return the files that a pattern stands for, sorted; what is no pattern, or is a file itself, stands for itself.
+    Return the files that a pattern matches, sorted; what is not a pattern, or is itself a file, is returned as it is.
 
     :raises UnfitFileError: the storage cannot be opened.
     :raises Exception: whatever else the storage raises; a retry may help.
@@ -126,9 +126,9 @@ def expanded(source: str, conn_id: str | None = None) -> list[str]:
 
 def _matching(fs: AbstractFileSystem, pattern: str) -> dict[str, Any]:
     """
-    Return what lies below the folder in front of the first mark and fits a pattern, part by part.
+    Return what lies below the folder in front of the first wildcard and matches a pattern, part by part.
 
-    The filesystems' own ``glob`` tries every way in which stars may share a name, which is as good as endless.
+    The filesystems' own ``glob`` tries every way in which stars may share a name, which may take for ever.
     """
     parts = pattern.split("/")
     first = next(number for number, part in enumerate(parts) if is_pattern(part))
@@ -139,8 +139,8 @@ def _matching(fs: AbstractFileSystem, pattern: str) -> dict[str, Any]:
 
 
 def _fits(parts: list[str], wanted: list[str]) -> bool:
-    """Whether the parts of a path are those of a pattern, in which ``**`` stands for any number of folders."""
-    # Those in a row are one, so that no place is passed twice.
+    """Whether the parts of a path match those of a pattern, in which ``**`` matches any number of folders."""
+    # Several ``**`` in a row count as one, so that no place is passed twice.
     wanted = [part for part, before in zip(wanted, ["", *wanted], strict=False) if (part, before) != ("**", "**")]
 
     def passed(places: set[int]) -> set[int]:
@@ -161,11 +161,11 @@ def stage(source: str, conn_id: str | None = None, written: Named | None = None)
     Read a file once.
 
     :param written: what the author wrote for it; by default the file as it is.
-    :raises UnfitFileError: it is not there, cannot be opened, is too large, is no media, or may not be uploaded: a link
-        has come since that was asked.
+    :raises UnfitFileError: it does not exist, cannot be opened, is too large, is not media, or may not be uploaded: a
+        link has appeared since that was checked.
     :raises Exception: whatever else its storage raises; a retry may help.
     """
-    if not source.isprintable():  # which a URL loses on its way
+    if not source.isprintable():  # a URL loses such a character on its way
         raise UnfitFileError("has a line break or a control character in its name; rename it")
     with _refusals(source), ExitStack() as undo:
         copy = undo.enter_context(tempfile.TemporaryFile())
@@ -178,7 +178,7 @@ def stage(source: str, conn_id: str | None = None, written: Named | None = None)
 
 @contextmanager
 def _original(source: str, conn_id: str | None, written: Named | None) -> Iterator[tuple[str, IO[bytes]]]:
-    """Open a file; yield where it really is, too."""
+    """Open a file; yield its real place, too."""
     if (path := on_disk(source)) is not None:
         real = os.path.realpath(path)
         if written is not None and not Named(source, conn_id).is_written(written):
@@ -188,7 +188,7 @@ def _original(source: str, conn_id: str | None, written: Named | None) -> Iterat
             yield real, file
         return
     elsewhere = located(source, conn_id)
-    elsewhere.fs.invalidate_cache()  # it may still list what stood there before
+    elsewhere.fs.invalidate_cache()  # it may still list what was there before
     _refuse_large(elsewhere.fs.info(elsewhere.path)["size"])
     with opened(elsewhere.fs, elsewhere.path) as file:
         yield source, file
@@ -201,7 +201,7 @@ def _refuse_foreign(real: str, written: Named) -> None:
 
 @contextmanager
 def _refusals(source: str) -> Iterator[None]:
-    """Turn what no retry cures into words."""
+    """Turn errors that no retry fixes into words."""
     try:
         yield
     except UnfitFileError:
@@ -216,7 +216,7 @@ def _refusals(source: str) -> Iterator[None]:
 
 
 def reason_it_does_not_fit(staged: Staged, media: Media) -> str | None:
-    """Return what a file is, where that is not what a model takes; None where it will do."""
+    """Return the reason a file does not fit a model, which is what the file is; None if it fits."""
     fits = media.kind in {None, staged.type.kind} and staged.type.extension in (
         media.extensions or {staged.type.extension}
     )
@@ -243,7 +243,7 @@ def _copied(original: IO[bytes], copy: IO[bytes]) -> tuple[int, str, MediaType]:
         raise UnfitFileError("is no picture, video or sound by its first bytes" if block else "is empty")
     while block:
         size += len(block)
-        _refuse_large(size)  # it may grow, and its storage may not tell its size
+        _refuse_large(size)  # it may grow, and its storage may not report its size
         digest.update(block)
         copy.write(block)
         block = original.read(_BLOCK)

@@ -1,13 +1,12 @@
 """
 Uploads, once for each content within a run.
 
-An upload costs nothing, but each one gives the same file another address, and a job is known again by
-the addresses it was sent with. So they are kept before anything is submitted: in the task's state, which
-outlives the attempt (Airflow 3.3+), and as an XCom, where the other tasks of the run look. What was submitted has
-its addresses in its record too.
+An upload costs nothing, but each one gives the same file another address, and a job is recognised by the addresses it
+was sent with. So they are saved before anything is submitted: in the task's state, which outlives the attempt (Airflow
+3.3+), and as an XCom, which the other tasks of the run read. What was submitted has its addresses in its record too.
 
-Two tasks that upload the same file in the same moment do not see each other, and both do. Below Airflow 3.3
-an attempt that uploads begins without the addresses of the one before it, whose XComs are gone.
+Two tasks that upload the same file at the same moment do not see each other, and both upload it. Below Airflow 3.3
+an attempt that uploads begins without the previous attempt's addresses, because those XComs are gone.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.uploads.source_files import Staged
 
-#: Where the addresses stand in the task's state, and as an XCom: by upload host, then by sha256.
+#: The key of the addresses in the task's state, and of their XCom: by upload host, then by sha256.
 UPLOADS_KEY = "kling_uploads"
 
-#: All addresses are kept anew each time: after one upload of a few, and of many after so many.
+#: Each save writes all addresses: they are saved after this many files, and at the end.
 KEPT_EVERY = 20
 
 _UPLOADS = TypeAdapter(dict[str, dict[str, str]])
@@ -56,7 +55,7 @@ class Uploads:
         """
         Return the addresses of the files by their sha256, uploading those that the run has not uploaded yet.
 
-        :raises SegmindError: an upload failed; those before it are kept.
+        :raises SegmindError: an upload failed; those before it are saved.
         """
         wanted = {file.sha256: file for file in files}
         if not wanted:
@@ -80,7 +79,7 @@ class Uploads:
                     self._log.info("%s is uploaded already: %s", file.source, own[sha256])
         finally:
             self._keep(kept)
-        # By which the description of what is made of them leads back to these files.
+        # By this, the description of a result made from these files leads back to them.
         behind = {
             own[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}
             for sha256, file in wanted.items()
@@ -92,11 +91,11 @@ class Uploads:
     def _keep(self, uploads: dict[str, dict[str, str]]) -> None:
         if self._store is not None:
             self._store.set(UPLOADS_KEY, uploads)
-        else:  # lasts as long as the try, which may go on after a rate limit
+        else:  # lasts as long as the try, which may continue after a rate limit
             self._ti.xcom_push(key=UPLOADS_KEY, value=uploads)
 
     def _of_the_run(self, host: str) -> dict[str, str]:
-        """Return what tasks of the run have uploaded; the same one for all who ask, where there are several."""
+        """Return what tasks of the run have uploaded; if there are several addresses, all tasks get the same one."""
         found: dict[str, str] = {}
         for shown in published(self._ti, siblings(self._dag, Uploader), UPLOADS_KEY):
             for sha256, address in _read(shown).get(host, {}).items():
@@ -105,7 +104,7 @@ class Uploads:
 
 
 def _read(stored: Any) -> dict[str, dict[str, str]]:
-    """Return what was stored; what is no map of uploads is none, and costs another upload."""
+    """Return what was stored; anything but a map of uploads counts as empty, and costs another upload."""
     try:
         return _UPLOADS.validate_python(stored or {})
     except ValidationError:

@@ -105,7 +105,7 @@ def test_a_job_that_may_cost_too_much_is_not_sent_and_the_figures_are_named(sim,
     assert run.task("submit").try_number == 1
     out = capfd.readouterr().out
     assert words in out
-    assert "Correct that, then clear this task; what stands in the run" in out
+    assert "Correct that, then clear this task; correct the run" in out
     assert sim.requests() == []
 
 

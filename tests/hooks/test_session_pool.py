@@ -116,7 +116,7 @@ async def test_a_429_stops_all_of_the_connection_until_the_limit_is_reset_and_fa
     polls = [request["time"] for request in gets(sim)]
     early = [at for at in polls if at < reset.timestamp() - 0.2]
     assert len(early) <= 20  # those that were on their way
-    assert caplog.text.count("No job is asked for") == 1
+    assert caplog.text.count("Polling through connection") == 1
 
 
 async def test_a_reset_that_is_a_day_away_stops_the_connection_for_little_more_than_a_minute(

@@ -87,7 +87,7 @@ def test_a_history_that_cannot_be_read_leaves_a_cost_unknown_and_fails_nothing(s
     """)
     assert run.state == "success"
     assert run.xcom("cost")["unknown"] == [run.xcom("submit")]
-    assert "could not be looked up" in capfd.readouterr().out
+    assert "could not be read" in capfd.readouterr().out
 
 
 def test_a_submit_of_which_nobody_knows_whether_it_was_accepted_is_named(sim, conn_id, run_dag, capfd):

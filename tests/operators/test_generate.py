@@ -75,7 +75,7 @@ def test_a_deadline_that_passes_says_what_a_retry_and_clearing_do(sim, conn_id, 
     run = run_dag(GENERATE.format(retries=0, arguments="timeout=0.5, poll_interval=0.2"))
     assert run.state == "failed"
     out = capfd.readouterr().out
-    assert "waits on for the same job" in out
+    assert "continues to wait for the same job" in out
     assert "adopt_request_id" not in out
 
 
@@ -156,7 +156,7 @@ def test_a_place_that_only_shows_when_rendered_and_cannot_work_is_found_before_a
     assert sim.requests() == []
     out = capfd.readouterr().out
     assert words in out
-    assert "Nothing was uploaded, sent or paid. Correct that, then clear this task; what stands in the run" in out
+    assert "Nothing was uploaded, sent or paid. Correct that, then clear this task; correct the run" in out
 
 
 def test_a_file_that_cannot_be_kept_at_first_costs_no_second_generation(sim, conn_id, run_dag, tmp_path):

@@ -106,7 +106,7 @@ def test_a_name_that_another_run_has_is_refused_before_anything_is_paid(sim, con
     out = capfd.readouterr().out
     assert f"The name 'file://{folder}/clip' belongs to output 0 of request {job} (task made of run" in out
     assert "Nothing was uploaded, sent or paid. Move it away, or put {request_id}" in out
-    assert "then clear this task; what stands in the run's parameters" in out
+    assert "then clear this task; correct the run's parameters" in out
 
 
 @pytest.mark.parametrize("name", ["clip.png", "clip.jpg", "clip.json"])

@@ -132,7 +132,7 @@ def test_a_submit_that_never_arrived_is_not_sent_again_while_it_may_still_turn_u
     assert run.task("submit").try_number == 1
     out = capfd.readouterr().out
     assert "At most one job runs and is billed (price: $0.035); nothing more was sent." in out
-    assert "submits it anew from" in out
+    assert "submits it again from" in out
     assert "it waits in the triggerer" in out
 
 
@@ -142,7 +142,7 @@ def test_a_submit_that_never_arrived_fails_for_good_where_the_user_wants_to_deci
     assert run.task_state("submit") == "failed"
     assert run.task("submit").try_number == 1
     assert sim.ledger()["accepted"] == 0
-    assert "clearing it without that looks again" in capfd.readouterr().out
+    assert "clearing it without that searches again" in capfd.readouterr().out
 
 
 def test_a_rate_limit_is_waited_out_in_the_same_try(sim, conn_id, run_dag, capfd):
@@ -315,7 +315,7 @@ def test_a_job_whose_model_cannot_be_told_is_adopted_with_a_warning(
     sim.order_fault("respond", path="/inference-request/*", status=status, times=3, body=body)
     run = run_dag(tasks(f'adopt_request_id="{own}"'))
     assert_one_job_adopted(sim, run)
-    assert f"whether request {own} is a job of kling-o1 cannot be told, so it is taken as one" in capfd.readouterr().out
+    assert f"it is unknown whether request {own} is a job of kling-o1, so it is taken as one" in capfd.readouterr().out
 
 
 @needs_task_state

@@ -177,7 +177,7 @@ def test_data_names_no_argument_that_guards_or_chooses(sim, conn_id, run_dag, ca
     seen(f"{run.state}, {len(sim.ledger()['jobs'])} paid")
     assert [job["inputs"]["prompt"] for job in sim.ledger()["jobs"]] == [DATA]  # the one that names nothing else
     for name in GUARDS:
-        assert f"{name}: what is mapped over with expand_kwargs() chooses only model, payload of a Kling" in told
+        assert f"{name}: data in expand_kwargs() may set only model, payload of a Kling" in told
 
 
 MAPPED = {

@@ -150,7 +150,7 @@ def test_a_redirect_to_a_private_address_is_refused(host, fetch, tmp_path, targe
 
 def test_redirects_that_never_end_are_refused(host, fetch):
     host.first = [(302, {"Location": "/again"})] * 9
-    with pytest.raises(KlingDownloadRefusedError, match="leads on more than"):
+    with pytest.raises(KlingDownloadRefusedError, match="redirects more than"):
         fetch()
 
 

@@ -206,8 +206,8 @@ def test_a_young_intent_that_the_history_does_not_show_is_looked_up_for_a_while_
     assert str(caught.value) == (
         "Whether the submit of kling-o1 at 2026-11-21 10:00:00 UTC was accepted is unknown: Segmind's request history "
         "shows nothing of it yet. At most one job runs and is billed (price: $0.035); nothing more was sent. A retry, "
-        "or clearing this task, looks in the history again: if the job is there it takes it and sends nothing; if it "
-        "is not, it submits it anew from 2026-11-21 10:10:00 UTC on."
+        "or clearing this task, searches the history again: if the job is there it takes it and sends nothing; if it "
+        "is not, it submits it again from 2026-11-21 10:10:00 UTC on."
     )
 
 
@@ -289,7 +289,7 @@ def test_a_cleared_task_that_has_forgotten_its_jobs_takes_none_of_them_for_its_n
     assert play.posts == 1
     unread = Play(None, forgotten=True, looks=[SegmindServerError("HTTP 500.")])
     assert unread.run().request_id == IDS[8]
-    assert "could not be looked up: HTTP 500." in unread.log[0]
+    assert "could not be read: HTTP 500." in unread.log[0]
 
 
 def test_a_refused_task_leaves_a_job_that_may_be_a_siblings_until_that_has_its_reply():
@@ -346,7 +346,7 @@ def test_a_job_may_be_one_that_a_sibling_holds_which_was_just_started_and_shows_
 def test_a_sibling_that_runs_and_never_shows_anything_is_named_long_after_the_grace():
     play = Play(INTENT, at=NOW + timedelta(minutes=20), looks=[[row()]])
     play.running = ("submit", "submit[1]")
-    with pytest.raises(SegmindUnresolvedSubmitError, match=r"cannot be said: it may be the job of submit\[1\]"):
+    with pytest.raises(SegmindUnresolvedSubmitError, match=r"still not known: it may be the job of submit\[1\]"):
         play.run()
     assert play.posts == 0
 
@@ -546,8 +546,8 @@ def test_a_changed_payload_is_submitted_and_the_job_left_behind_is_named_with_it
     assert play.run().request_id == IDS[8]
     (warning, submitting, _) = play.log
     assert submitting == (
-        "Submitting kling-o1 (price: $0.035). Should nothing follow here, a job may run and be billed: a retry, or "
-        "clearing this task, looks for it and sends no second one."
+        "Submitting kling-o1 (price: $0.035). If nothing follows here, a job may run and be billed: a retry, or "
+        "clearing this task, searches for it and sends no second one."
     )
     assert f"request {IDS[0]} (kling-o1, submitted 2026-11-21 10:00:00 UTC) is abandoned" in warning
     assert "billed (price: $0.035) if it completes" in warning

@@ -301,7 +301,7 @@ def test_a_cleared_task_puts_the_file_of_the_new_job_in_the_place_of_its_own_bef
     assert keep(run_dag, folder, result_of(host, other), **again).state == "success"
     assert files(folder) == before
     assert only_sidecar(folder)["request_id"] == other
-    assert f"the place of the file of request {ID}, which this task saved before" in capfd.readouterr().out
+    assert f"replaces the file of request {ID}, which this task saved before" in capfd.readouterr().out
 
 
 def test_outputs_of_one_job_do_not_take_each_others_place(host, run_dag, folder):
