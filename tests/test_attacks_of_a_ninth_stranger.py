@@ -161,7 +161,7 @@ def test_a_result_that_is_refused_for_good_ends_a_wait(sim, conn_id, run_dag, de
     run = run_dag(generate("timeout=60", deferrable=deferrable).replace("retries=2", "retries=0"))
     assert run.state == "failed"
     results = [asked for asked in sim.requests() if asked["method"] == "GET" and asked["path"].count("/") == 3]
-    assert len(results) == 3
+    assert len(results) in {3, 4}  # three in a row, and one that a worker may have sent before it deferred
 
 
 @pytest.mark.attack("A cache on the way answers for the history", "it is asked again; nothing is paid twice")
@@ -190,6 +190,7 @@ def make(ti=None):
 make()
 """
     )
+    sim.order_fault("respond", method="GET", path="/v2/requests/*", times=60, status=200, body={"status": "PROCESSING"})
     run_dag(code)
     assert jobs(sim) == 1
     first, second, *_ = (tmp_path / "shown.txt").read_text().splitlines()

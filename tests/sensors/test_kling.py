@@ -106,12 +106,14 @@ def test_a_job_that_is_done_already_is_found_without_deferring(sim, conn_id, run
         ("a/b", "is not a request id"),
     ],
 )
-def test_a_request_that_cannot_be_waited_for_fails_at_once(sim, conn_id, run_dag, capfd, mode, request_id, words):
+def test_a_request_that_cannot_be_waited_for_fails_in_the_first_try(
+    sim, conn_id, run_dag, capfd, mode, request_id, words
+):
     run = run_dag(f'KlingSensor(task_id="done", request_id="{request_id}", retries=2, {mode})')
     assert run.task_state("done") == "failed"
     assert run.task("done").try_number == 1
     assert words in capfd.readouterr().out
-    assert len(polls(sim)) == (1 if "history" in words else 0)
+    assert (len(polls(sim)) >= 3) if "history" in words else not polls(sim)  # nobody knows it: three times in a row
 
 
 @pytest.mark.parametrize("mode", MODES)
