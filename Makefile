@@ -5,6 +5,7 @@
 #   ARGS=…           more arguments for pytest or prove, such as ARGS='-k storyboard -x' or ARGS="--replay '…'"
 #   BOUND=small      prove within two minutes; STEPS=10000000 random walks of that many events for a release
 #   KILLS=…          how many task processes e2e and bench kill (default 50)
+#   WAITS=…          how many waits of one triggerer e2e interrupts (default 2000)
 #   SECONDS=…        how long fuzz runs (default 120), or EXAMPLES=… how many it tries in all
 #   LIVE=1           run demo or conform on Segmind itself, which costs money; they ask first, YES=1 agrees
 
@@ -14,6 +15,7 @@
 
 AIRFLOW ?= 3.3.2
 KILLS ?= 50
+WAITS ?= 2000
 # A Python that is named has environments of its own: .venv-airflow-3.3.2-python3.12
 NAMED := $(if $(PYTHON),-python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 PYTHON ?= python3.11 python3.12 python3.13 python3
@@ -43,7 +45,7 @@ test: $(READY) ## Run the test suite on all cores (AIRFLOW=2.11.2: on that Airfl
 	@$(RUN) -m pytest --ignore tests/e2e --numprocesses auto --dist worksteal $(ARGS)
 
 e2e: $(READY) ## Kill the processes of a real Airflow on PostgreSQL (installed with apt-get where it is missing)
-	@KILLS="$(KILLS)" KEEP="$(KEEP)" $(RUN) -m pytest tests/e2e $(ARGS)
+	@KILLS="$(KILLS)" WAITS="$(WAITS)" KEEP="$(KEEP)" $(RUN) -m pytest tests/e2e $(ARGS)
 
 bench: $(READY) ## Measure against other ways to do it, as tables of ratios
 	@KILLS="$(KILLS)" $(RUN) -m bench

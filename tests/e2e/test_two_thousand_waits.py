@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 MODEL = "kling-3-text2image"
 USUAL = get_payload_class(MODEL).usual_latency
-RUNS, WAITS_PER_RUN = 500, 4
+WAITS_PER_RUN = 4
+RUNS = int(os.environ.get("WAITS", "2000")) // WAITS_PER_RUN
 WAITS = RUNS * WAITS_PER_RUN
 #: So slow that no job ends before all wait and the triggerer has died.
 TIME_SCALE = 0.3
