@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Status
     from airflow_provider_kling.submission.record import Claim, Record
 
+#: A finished job's reported cost is not used if it is so many times below what the job may cost.
+MOST_BELOW = 100
+
 
 class Bill(BaseModel):
     """
@@ -109,7 +112,10 @@ def cost_of(record: Record, bills: Mapping[str, Bill]) -> float | None:
     if record.request_id is None:
         return None
     bill = bills.get(canonical_id(record.request_id))
-    return record.cost if bill is None or bill.cost is None else bill.cost
+    if bill is None or bill.cost is None:
+        return record.cost
+    # What Segmind reports is not proof: next to nothing for a job that is done would open the budget.
+    return None if not bill.failed and bill.cost < (record.high or 0.0) / MOST_BELOW else bill.cost
 
 
 def bill_of(request_id: str, model: str | None, job: Status) -> Bill:

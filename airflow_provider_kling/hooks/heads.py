@@ -22,20 +22,32 @@ class _BoundedHandler(ResponseHandler):
     _head_bytes = 0
     _bytes = 0
     _has_head = False
+    _is_over = False
 
     def set_response_params(self, **params: Any) -> None:
         """Start counting the answer to the next request."""
-        self._head_bytes, self._bytes, self._has_head = 0, 0, False
+        self._head_bytes, self._bytes, self._has_head, self._is_over = 0, 0, False, False
         super().set_response_params(**params)
 
     def feed_data(self, *data_and_size: Any) -> None:
-        """Pass on a complete head; an informational (1xx) one does not count."""
-        message, _ = data_and_size[0]
+        """Pass on a complete head; an informational (1xx) one does not count, and one after the answer is dropped."""
+        if self._is_over:
+            self.close()
+            return
+        message, body = data_and_size[0]
         self._has_head = message.code >= HTTPStatus.OK
         super().feed_data(*data_and_size)
+        if self._has_head:
+            body.on_eof(self._end)
+
+    def _end(self) -> None:
+        self._is_over = True
 
     def data_received(self, data: bytes) -> None:
-        """Read the bytes that have arrived."""
+        """Read the bytes that have arrived; what nobody requested ends the connection."""
+        if self._is_over:
+            self.close()
+            return
         super().data_received(data)
         self._bytes += len(data)
         self._head_bytes += 0 if self._has_head else len(data)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse, parse_headers
 from http.cookiejar import DefaultCookiePolicy
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, Self
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a line between the chunks of an answer's body.
 LONGEST_LINE = 64 * 1024
+#: Informational answers before the one that counts.
+MOST_INFORMATIONAL = 20
 
 hide_in_logs("urllib3.connection", "urllib3.connectionpool")
 
@@ -164,6 +168,18 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _FinalResponse(HTTPResponse):
+    """An answer after the informational (1xx) ones, such as early hints, of which Python skips the 100 only."""
+
+    def _read_status(self) -> tuple[str, int, str]:  # there is no public access to it; the same in Python 3.11 to 3.13
+        for _ in range(MOST_INFORMATIONAL):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
+            if status // 100 != 1 or status in {HTTPStatus.CONTINUE, HTTPStatus.SWITCHING_PROTOCOLS}:
+                return version, status, reason
+            parse_headers(self.fp)
+        raise HTTPException("it only announces an answer, again and again")
+
+
 class _Bounded:
     """
     The file that an answer's body is read from, with limits on lengths.
@@ -213,6 +229,8 @@ def _watched(pool: type[HTTPConnectionPool], session: WatchedSession, *, proxied
             finally:
                 if self._handshake is not None:
                     self._handshake.close()
+
+        response_class = _FinalResponse
 
         def getresponse(self, *args: Any, **kwargs: Any) -> Any:
             response: Any = super().getresponse(*args, **kwargs)

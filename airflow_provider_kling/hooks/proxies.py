@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_kling.segmind.settings import is_this_machine
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _WORD = re.compile(r"[A-Za-z]+")
+_ENDS_HOST = re.compile(r"[/?#\\]+")
 
 
 def proxy_for(url: str) -> str | None:
@@ -32,9 +38,19 @@ def proxy_passwords() -> list[str]:
     found = []
     for address in getproxies().values():
         # urlsplit is not used: it refuses addresses that errors quote.
-        user, _, password = address.rpartition("@")[0].rpartition("//")[2].partition(":")
+        before, _, after = address.partition("//")
+        user, _, password = (after or before).rpartition("@")[0].partition(":")
         if password:
-            alone = {password, unquote(password)}
-            basic = base64.b64encode(unquote(f"{user}:{password}").encode()).decode()
-            found += [*(each for each in alone if not _WORD.fullmatch(each)), f"{user}:{password}@", basic]
+            # Libraries end a host's name at some of these signs, and quote what they take for it.
+            start, *rest = _ENDS_HOST.split(password)
+            alone = {password, unquote(password), start, *rest}
+            found += [each for each in alone if not _WORD.fullmatch(each)]
+            found += [f"{user}:{password}@", *([f"{user}:{start}"] if rest else []), *_basic(user, password)]
     return found
+
+
+def _basic(user: str, password: str) -> Iterator[str]:
+    """Yield user and password as a proxy receives them: requests encodes them as Latin-1, aiohttp as it is told."""
+    for encoding in ("utf-8", "latin-1"):
+        with suppress(UnicodeEncodeError):
+            yield base64.b64encode(unquote(f"{user}:{password}").encode(encoding)).decode()

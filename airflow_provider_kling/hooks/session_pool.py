@@ -99,6 +99,8 @@ class Pool:
         if self.users == 0:
             session, self._session, self._settings = self._session, None, None
             self._proxies.clear()
+            if self._limiter is None:  # no connection has this name, which a run may have chosen
+                _POOLS[asyncio.get_running_loop()].pop(self.conn_id, None)
             if session is not None:
                 await session.close()
 

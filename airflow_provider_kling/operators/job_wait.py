@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result
     from airflow_provider_kling.triggers.kling import KlingTrigger
 
-#: Most seconds from one poll to the next in a process that asks the same several times in a row.
-LONGEST_DOUBT = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class JobReference:
@@ -133,10 +130,8 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         from airflow_provider_kling.hooks.poll import poll
         from airflow_provider_kling.polling.wait import PollAgain
 
-        # In a mode with a process for each poll, an answer that counts only if repeated is polled again at once.
-        alone = getattr(self, "reschedule", False)
-        while isinstance(seen := poll(self.hook, wait), PollAgain) and seen.in_doubt and alone:
-            time.sleep(min(seen.seconds, LONGEST_DOUBT))
+        # In reschedule mode each poll has a process of its own.
+        seen = self._until_sure(lambda: poll(self.hook, wait), alone=getattr(self, "reschedule", False))
         if not isinstance(seen, PollAgain):
             return seen
         if seen.concern:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, BaseOperator
 
 from airflow_provider_kling.operators.failure import fail
+from airflow_provider_kling.polling.wait import PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
 
 if TYPE_CHECKING:
@@ -20,8 +22,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
 
+T = TypeVar("T")
+
 #: How long the trigger's own deadline is before Airflow's, which also applies if no triggerer runs.
 TRIGGER_GRACE = timedelta(seconds=60)
+#: Seconds at the most from one poll to the next in a process that asks the same several times in a row.
+LONGEST_DOUBT = 5.0
 #: Why a wait ended without a trigger.
 NO_TRIGGERER = (
     "no triggerer polled in time: start one (`airflow triggerer`), or set deferrable=False to wait on a worker"
@@ -85,6 +91,16 @@ class Waits:
     @abstractmethod
     def _deliver(self, context: Context, found: Any) -> Any:
         """Deliver what was waited for."""
+
+    def _until_sure(self, poll: Callable[[], T], *, alone: bool) -> T:
+        """
+        Poll; what counts only several times in a row is asked several times in a row.
+
+        :param alone: whether no later poll knows what this one saw.
+        """
+        while isinstance(seen := poll(), PollAgain) and seen.in_doubt and alone:
+            time.sleep(min(seen.seconds, LONGEST_DOUBT))
+        return seen
 
     def _limit(self) -> timedelta:
         limits = [timedelta(seconds=self.timeout)]

@@ -41,6 +41,7 @@ class BalanceWait(Wait):
     def after_answer(self, credits: Credits, *, now: datetime) -> Decision:  # noqa: A002  Segmind's own word
         """Decide after a poll that succeeded."""
         self.balance = credits.total
+        self.refusals = 0
         if not over(self.min_credits, credits.total):
             return Enough(credits.total)
         return self._again(self.interval, now, f"it is {self._seen()}")

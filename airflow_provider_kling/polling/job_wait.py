@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.polling.wait import GiveUp, PollAgain, Wait
+from airflow_provider_kling.polling.wait import BELIEVED_AFTER, GiveUp, PollAgain, Wait
 from airflow_provider_kling.segmind import errors
-from airflow_provider_kling.segmind.clock import LATEST_ROW
+from airflow_provider_kling.segmind.clock import CLOCK_SKEW, LATEST_ROW
 from airflow_provider_kling.segmind.refusals import failure
 from airflow_provider_kling.segmind.sanitize import one_line, shortened
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Status
 
 
-#: Errors that a gateway may answer in Segmind's place for a while, and after how many in a row they count. The same
-#: number applies to polls that find the job unknown.
-_MAY_PASS = (errors.SegmindAuthenticationError, errors.SegmindPermissionError)
-BELIEVED_AFTER = 3
 #: How often a result without an output is requested again before the history is searched for its file.
 EMPTY_RESULTS = 3
 _EMPTY = "it was COMPLETED without a file"
@@ -104,7 +100,6 @@ class JobWait(Wait):
     interval: float | None = None
     address: ResultAddress = field(default_factory=lambda: PUBLISHED)
     failed_polls: int = 0
-    refusals: int = 0
     unknown: int = 0
     empty_results: int = 0
     empty: Result | None = None
@@ -124,11 +119,9 @@ class JobWait(Wait):
         The result may lag behind the status for a moment.
         """
         self._learn(state)
-        if self._asked[-1] is Question.HISTORY and isinstance(state, Result):
-            if self.empty is not None:
-                return self._file_of_history(self.empty, state, now)
-            if state.status is JobStatus.COMPLETED:  # it is the last place where its file may be
-                return Done(state)
+        ends = self.empty is not None or state.status is JobStatus.COMPLETED
+        if ends and isinstance(state, Result) and self._asked[-1] is Question.HISTORY:
+            return self._file_of_history(self.empty or state, state, now)
         self.unknown = 0
         if isinstance(state, Result) or state.status is not JobStatus.COMPLETED:  # else the result may still fail
             self.failed_polls = self.refusals = 0
@@ -152,10 +145,12 @@ class JobWait(Wait):
         return self._doubt(now, _EMPTY, "It is COMPLETED, without a file yet.")
 
     def _file_of_history(self, empty: Result, state: Result, now: datetime) -> Decision:
-        """Decide on what the history says about a job that has a result without a file."""
-        if state.urls or state.status is JobStatus.COMPLETED:
+        """Decide on what the history says about a job that has a result without a file, or none any more."""
+        self.empty = empty
+        is_whole = state.status is JobStatus.COMPLETED and not _is_blank(empty.output)  # such as a voice
+        if state.urls or is_whole:
             return Done(empty.model_copy(update={"urls": state.urls}))
-        return self._without_file(empty, now, "The request history does not show its end yet.")
+        return self._without_file(empty, now, "The request history has no file of it yet.")
 
     def _without_file(self, empty: Result, now: datetime, concern: str) -> Decision:
         """Decide if the history has no file either; a finished job is delivered, and never times out."""
@@ -179,14 +174,11 @@ class JobWait(Wait):
             return self._unknown(now)
         seen = f"the last {self.failed_polls} poll(s) failed: {error}"
         self.unknown = 0
-        self.refusals = self.refusals + 1 if isinstance(error, _MAY_PASS) else 0
-        if 0 < self.refusals < BELIEVED_AFTER:
-            return self._doubt(now, seen, str(error))
         return self._after_failure(error, self.pause(now), now, seen)
 
     def _unknown(self, now: datetime) -> Decision:
         """Decide if neither the API nor the history knows the job."""
-        if self.submitted_at is not None and now < self.submitted_at + LATEST_ROW:
+        if self.submitted_at is not None and -CLOCK_SKEW <= now - self.submitted_at < LATEST_ROW:
             seen = "Segmind did not know the job yet, which was submitted a moment ago"
             return self._again(self.pause(now), now, seen, concern=f"{seen}.")
         self.unknown += 1
@@ -237,6 +229,17 @@ class JobWait(Wait):
             request_id=self.request_id,
             status_code=404,
         )
+
+
+def _is_blank(output: Any) -> bool:
+    """Return whether an output holds no value at all."""
+    match output:
+        case dict():
+            return all(map(_is_blank, output.values()))
+        case list():
+            return all(map(_is_blank, output))
+        case _:
+            return output in {None, ""}
 
 
 def summary(request_id: str, result: Result) -> str:

@@ -14,10 +14,20 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.segmind.errors import SegmindError, SegmindSettingsError
+from airflow_provider_kling.segmind.errors import (
+    SegmindAuthenticationError,
+    SegmindError,
+    SegmindPermissionError,
+    SegmindSettingsError,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+#: Errors that a gateway may answer in Segmind's place for a while, and after how many in a row they are believed.
+_MAY_PASS = (SegmindAuthenticationError, SegmindPermissionError)
+BELIEVED_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class Wait(ABC):
 
     deadline: datetime
     settings_until: datetime | None = None
+    refusals: int = 0
 
     @abstractmethod
     def begun(self) -> str:
@@ -63,10 +74,14 @@ class Wait(ABC):
 
     def _after_failure(self, error: SegmindError, pause: float, now: datetime, last_seen: str) -> PollAgain | GiveUp:
         """Decide after a poll that failed."""
-        may_pass = isinstance(error, SegmindSettingsError) and self.settings_until is not None
-        if error.ends_wait and not (may_pass and self.settings_until is not None and now < self.settings_until):
+        self.refusals = self.refusals + 1 if isinstance(error, _MAY_PASS) else 0
+        in_doubt = 0 < self.refusals < BELIEVED_AFTER
+        is_forgiven = (
+            isinstance(error, SegmindSettingsError) and self.settings_until is not None and now < self.settings_until
+        )
+        if error.ends_wait and not (in_doubt or is_forgiven):
             return GiveUp(error)
-        return self._again(pause, now, last_seen, concern=str(error))
+        return self._again(pause, now, last_seen, concern=str(error), in_doubt=in_doubt)
 
     def _again(
         self, pause: float, now: datetime, last_seen: str, concern: str | None = None, *, in_doubt: bool = False

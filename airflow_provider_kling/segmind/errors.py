@@ -56,6 +56,9 @@ class SegmindError(Exception):
     retryable: ClassVar[bool] = True
     #: Whether a wait ends with it: no later poll can succeed.
     ends_wait: ClassVar[bool] = False
+    #: Whether a paid request with this answer may have been accepted: the answer is not in Segmind's form. Another
+    #: process is not told.
+    may_be_accepted: bool = False
     #: Names of the attributes that a subclass adds; all hold plain JSON values or None.
     extra_facts: ClassVar[tuple[str, ...]] = ()
 

@@ -58,6 +58,12 @@ class HistoryRow(Schema):
         return text if isinstance(text, str) and len(text) <= LONGEST_BODY else None
 
     @property
+    def state(self) -> JobStatus:
+        """Where the row's output stands; one with a file is COMPLETED, whatever its state is called."""
+        running = JobStatus.COMPLETED if self.url else JobStatus.PROCESSING
+        return _PAST_STATES.get((self.status or "").upper(), running)
+
+    @property
     def request_body(self) -> dict[str, Any] | None:
         """
         The parameters as sent, or None where they cannot be read.
@@ -115,18 +121,22 @@ class HistoryPage(Schema):
         """
         Return the rows of one request as the API's result would have been while it knew the job.
 
+        It is over once all its outputs are, and has FAILED if all of them have.
+
         :raises ValueError: there is no row.
         """
         if not self.rows:
             raise ValueError("no row of the request in it")
-        first = self.rows[0]
+        states = {row.state for row in self.rows}
+        state = next((one for one in (JobStatus.PROCESSING, JobStatus.COMPLETED) if one in states), JobStatus.FAILED)
+        costs = [row.cost for row in self.rows if row.cost is not None]
         urls = [row.url for row in self.rows if row.url]
         return Result.model_validate(
             {
-                "status": _PAST_STATES.get((first.status or "").upper(), "COMPLETED" if urls else "PROCESSING"),
-                "error": first.error,
+                "status": state,
+                "error": next((row.error for row in self.rows if row.state is JobStatus.FAILED), None),
                 "output": urls[0] if len(urls) == 1 else urls or None,
-                "metrics": {} if first.cost is None else {"cost": first.cost},
+                "metrics": {"cost": max(costs)} if costs else {},
             }
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def add(*secrets: str) -> None:
         fresh = [secret for secret in secrets if len(secret) >= SHORTEST and secret not in _known]
         if fresh:
             _known.update(dict.fromkeys(fresh))
-            written = dict.fromkeys(form for secret in _known for form in _patterns_of(secret))
-            _patterns = tuple((re.compile(form), re.compile(form.encode())) for form in written)
+            # The longest first: one may begin another, and what is left of that would be shown.
+            texts = sorted({text for secret in _known for text in _read_as(secret)}, key=len, reverse=True)
+            written = dict.fromkeys(form for text in texts for form in _patterns_of(text))
+            _patterns = tuple((re.compile(form), re.compile(encoded)) for form in written for encoded in _encoded(form))
 
 
 def hide(text: str) -> str:
@@ -54,9 +57,26 @@ def hide_bytes(body: bytes) -> bytes:
     return body
 
 
+def _read_as(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as a reader sees it that takes its UTF-8 for Latin-1, such as one of headers."""
+    yield secret
+    if not secret.isascii():
+        yield secret.encode().decode("latin-1")
+
+
+def _encoded(text: str) -> list[bytes]:
+    """Return a text in UTF-8, and in Latin-1 where that differs and can hold it."""
+    encoded = [text.encode()]
+    if not text.isascii():
+        with suppress(UnicodeEncodeError):
+            encoded.append(text.encode("latin-1"))
+    return encoded
+
+
 def forms(secret: str) -> list[str]:
     """Return a secret as it is, in base64, whatever is encoded before and after it, and in hex."""
-    return [secret, *_in_base64(secret.encode()), secret.encode().hex()]
+    in_base64 = [form for encoded in _encoded(secret) for form in _in_base64(encoded)]
+    return [secret, *in_base64, *(encoded.hex() for encoded in _encoded(secret))]
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:
@@ -67,11 +87,11 @@ def _in_base64(secret: bytes) -> Iterator[str]:
 
 
 def _patterns_of(secret: str) -> Iterator[str]:
-    plain, *encoded, in_hex = forms(secret)
-    yield _pattern([(char, char.swapcase()) for char in plain])
-    for form in encoded:
-        yield _pattern([(char, _URLSAFE.get(char, char)) for char in form])
-    yield _pattern([(char, char.upper()) for char in in_hex])
+    yield _pattern([(char, char.swapcase()) for char in secret])
+    for encoded in _encoded(secret):
+        for form in _in_base64(encoded):
+            yield _pattern([(char, _URLSAFE.get(char, char)) for char in form])
+        yield _pattern([(char, char.upper()) for char in encoded.hex()])
 
 
 def _pattern(chars: list[tuple[str, str]]) -> str:
@@ -104,6 +124,6 @@ def _ways(pair: tuple[str, str], escape: str, quoted: str) -> str:
         ways += [
             rf"{escape}(?:u00|x){code}",
             rf"%(?:25){{0,4}}{code}",
-            rf"&(?:amp;){{0,4}}#(?:0{{0,4}}{ord(char)}|[xX]0{{0,4}}{code});",
+            rf"&(?:amp;){{0,4}}#(?:0{{0,4}}{ord(char)}|[xX]0{{0,4}}{code});?",
         ]
     return f"(?:{'|'.join(ways)})"

@@ -36,8 +36,11 @@ _BLOCKED = re.compile(
 )
 
 
-# Most digits of an age: more are longer than any time.
-_MOST_DIGITS = 9
+_MAY_BE_ACCEPTED = (
+    "This answer is not in Segmind's form, so the next attempt reads the request history before it submits."
+)
+# An age in seconds, the first where there are several; more digits are longer than any time.
+_AGE = re.compile(r"\s*([0-9]{1,9})")
 # Redirects that ask for the same request elsewhere: this one was not acted on. After a 302 or 303 it may have been.
 _NOT_FOLLOWED = {301, 307, 308}
 # Statuses of gateways that gave up on a request that they may have passed on.
@@ -86,12 +89,29 @@ class Question:
 
 def refusal(question: Question, answer: Answer) -> errors.SegmindError:
     """Return the error for an answer with a status of 300 or more."""
-    code = answer.status_code
     words = error_text(answer)
-    said = f"HTTP {code}: {words}" if words else f"HTTP {code} with an empty body"
-    more: dict[str, Any] = {}
+    said = f"HTTP {answer.status_code}: {words}" if words else f"HTTP {answer.status_code} with an empty body"
     if question.bills and not _is_refused(answer):
         return ambiguous(question, f"a gateway answered in Segmind's place ({said})", answer)
+    error_class, advice, more = _meaning(question, answer, words)
+    may_be_accepted = question.bills and not _has_segminds_form(answer)
+    if may_be_accepted:
+        advice = f"{advice.replace(' Nothing was charged.', '')} {_MAY_BE_ACCEPTED}"
+    error = error_class(
+        f"Could not {question.purpose}. {advice} ({said})",
+        request_id=question.request_id,
+        status_code=answer.status_code,
+        body=excerpt(answer.body),
+        **more,
+    )
+    error.may_be_accepted = may_be_accepted
+    return error
+
+
+def _meaning(question: Question, answer: Answer, words: str) -> tuple[type[errors.SegmindError], str, dict[str, Any]]:
+    """Return the class of an error answer, what to do about it, and the facts that the class adds."""
+    code = answer.status_code
+    more: dict[str, Any] = {}
     match code:
         case _ if code < HTTPStatus.BAD_REQUEST:
             target = answer.headers.get("location", "nowhere")[:200]
@@ -133,13 +153,7 @@ def refusal(question: Question, answer: Answer) -> errors.SegmindError:
         case _:
             error_class = errors.SegmindServerError
             advice = "Segmind does not answer behind its gateway; try again later."
-    return error_class(
-        f"Could not {question.purpose}. {advice} ({said})",
-        request_id=question.request_id,
-        status_code=code,
-        body=excerpt(answer.body),
-        **more,
-    )
+    return error_class, advice, more
 
 
 def _is_refused(answer: Answer) -> bool:
@@ -151,6 +165,12 @@ def _is_refused(answer: Answer) -> bool:
             return code in _NOT_FOLLOWED
         case code:
             return code < HTTPStatus.INTERNAL_SERVER_ERROR and code not in _GIVEN_UP
+
+
+def _has_segminds_form(answer: Answer) -> bool:
+    """Return whether an error answer is JSON with an ``error``, as all of Segmind's but its 405 are."""
+    document = _document(answer)
+    return isinstance(document, dict) and isinstance(document.get("error"), str)
 
 
 def _document(answer: Answer) -> Any:
@@ -213,8 +233,8 @@ def failed(request_id: str | None, model: str | None, detail: str, cost: float |
 
 def cached_for(answer: Answer) -> int:
     """Return for how many seconds a cache has stored an answer, from its ``Age`` header; 0 if it has none."""
-    told = answer.headers.get("age", "").strip()
-    return int(told[:_MOST_DIGITS]) if told.isascii() and told.isdigit() else 0
+    told = _AGE.match(answer.headers.get("age", ""))
+    return int(told[1]) if told else 0
 
 
 def cached(question: Question, age: int) -> errors.SegmindServerError:

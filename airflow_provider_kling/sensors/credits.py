@@ -12,7 +12,7 @@ from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.operators.wait import Waits
 from airflow_provider_kling.payloads.templates import is_template
-from airflow_provider_kling.polling.balance_wait import BalanceWait, Enough
+from airflow_provider_kling.polling.balance_wait import BalanceWait, Decision, Enough
 from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindInsufficientCreditsError
 from airflow_provider_kling.segmind.money import dollars
@@ -99,11 +99,14 @@ class KlingCreditsSensor(RendersAuthorsTemplates, Waits, BaseSensorOperator):
             balance=self._balance,
         )
 
-    def _poll(self, wait: BalanceWait) -> Enough | None:
+    def _asked(self, wait: BalanceWait) -> Decision:
         try:
-            decision = wait.after_answer(self.hook.get_credits(), now=datetime.now(tz=UTC))
+            return wait.after_answer(self.hook.get_credits(), now=datetime.now(tz=UTC))
         except SegmindError as error:
-            decision = wait.after_error(error, now=datetime.now(tz=UTC))
+            return wait.after_error(error, now=datetime.now(tz=UTC))
+
+    def _poll(self, wait: BalanceWait) -> Enough | None:
+        decision = self._until_sure(lambda: self._asked(wait), alone=not self.deferrable)  # each poke has its own wait
         self._balance = wait.balance
         match decision:
             case GiveUp(error=ending):

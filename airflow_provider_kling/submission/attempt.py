@@ -219,7 +219,8 @@ def _undo(
     submission: Submission, previous: Record | None, intent: Record, error: SegmindError, release: Step
 ) -> Generator[Step, Any, None]:
     """Record that a POST was refused."""
-    if error.retryable and error.status_code is not None:  # a gateway may answer so for a POST that it has passed on
+    # A gateway may answer so for a POST that it has passed on.
+    if error.status_code is not None and (error.retryable or error.may_be_accepted):
         refused = intent.model_copy(update={"refused": True})
         yield SaveRecord(refused)
         yield Publish(submission.claim(refused.as_left()))

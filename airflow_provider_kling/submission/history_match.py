@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -151,6 +152,7 @@ def _is_nearly(there: str, here: str) -> bool:
     return shorter == longer != "" or (len(shorter) >= _SHORTEST_CUT and longer.startswith(shorter))
 
 
+@lru_cache(maxsize=4)  # one of the two that are compared is the same for all rows
 def _bare(text: str) -> str:
     """Return the letters and digits of a text's beginning, without its encoding for HTML or an address."""
     text = text[:_LONGEST_COMPARED]

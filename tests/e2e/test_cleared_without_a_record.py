@@ -109,6 +109,17 @@ def test_a_refused_submit_is_sent_at_once_when_the_task_is_cleared(dropped, sim)
     assert looks(sim) - looked == (0 if STATE_OUTLIVES_A_CLEAR else 1)
 
 
+@pytest.mark.parametrize(("status", "body"), [(424, {"message": "Failed Dependency"}), (404, "<html>")])
+def test_what_a_gateway_refused_after_it_was_accepted_is_adopted_by_the_cleared_task(dropped, sim, status, body):
+    sim.order_fault("replace_after", method="POST", model=SUBMITTED, status=status, body=body)
+    run_id = f"gateway-{status}"
+    dropped.trigger("dropped_pair", run_id)
+    assert dropped.run_ends(run_id) == "failed"
+    dropped.clear("dropped_pair", run_id, "submit")
+    assert dropped.run_ends(run_id) == "success", dropped.last_words()
+    assert len(jobs(sim, run_id)) == 1
+
+
 def test_a_submit_that_never_arrived_is_not_sent_by_a_cleared_task_while_it_may_still_turn_up(dropped, sim):
     sim.order_fault("reset_before", method="POST", model=SUBMITTED)
     dropped.trigger("dropped_pair", "lost")

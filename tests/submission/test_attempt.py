@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindAuthenticationError,
+    SegmindBadRequestError,
     SegmindConnectionError,
     SegmindError,
     SegmindInputError,
@@ -465,6 +466,19 @@ def test_a_submit_that_is_refused_for_certain_leaves_the_record_as_it_was(previo
     with pytest.raises(type(error)):
         play.run()
     assert read_record(play.store) == previous
+
+
+def test_a_refusal_that_is_not_in_segminds_form_is_searched_for_once_before_the_next_post():
+    error = SegmindBadRequestError("HTTP 424", status_code=424)
+    error.may_be_accepted = True
+    refused = Play(post=error)
+    with pytest.raises(SegmindBadRequestError):
+        refused.run()
+    kept = read_record(refused.store)
+    assert kept.refused
+    accepted, none = Play(kept, looks=[[row()]]), Play(kept, looks=[[]])
+    assert (accepted.run().request_id, none.run().request_id) == (IDS[0], IDS[8])
+    assert (accepted.posts, none.posts) == (0, 1)
 
 
 @pytest.mark.parametrize("error", [SegmindServerError, SegmindRateLimitError])
