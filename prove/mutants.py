@@ -371,7 +371,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a refusal that a gateway may make up is certain",
         _ATTEMPT,
-        "    if error.retryable and error.status_code is not None:",
+        "    if error.status_code is not None and (error.retryable or error.may_be_accepted):",
         "    if False:",
     ),
     Mutant(

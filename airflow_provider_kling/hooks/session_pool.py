@@ -163,7 +163,7 @@ class Pool:
     def _open(self, settings: Settings) -> aiohttp.ClientSession:
         import aiohttp
 
-        from airflow_provider_kling.hooks.heads import bound_heads
+        from airflow_provider_kling.hooks.response_limits import bound_heads
 
         if self._session is None:
             hide_in_logs("aiohttp.client", "aiohttp.internal")

@@ -62,9 +62,9 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Add up the costs, log them and return them."""
+        from airflow_provider_kling.budget.cost_report import jobs_of, run_cost
         from airflow_provider_kling.budget.costs import Bill, read_bills
-        from airflow_provider_kling.budget.limits import budgets
-        from airflow_provider_kling.budget.run_cost import jobs_of, run_cost
+        from airflow_provider_kling.budget.task_limits import budgets
         from airflow_provider_kling.submission.record import read_claims
 
         ti = context["ti"]

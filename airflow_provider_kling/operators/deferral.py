@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_kling.operators.wait import TRIGGER_GRACE, timed_out
+from airflow_provider_kling.operators.wait_base import TRIGGER_GRACE, timed_out
 from airflow_provider_kling.submission.policy import resumes_at
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
-from airflow_provider_kling.operators.job_wait import JobReference, WaitsForJob
+from airflow_provider_kling.operators.job_wait_base import JobReference, WaitsForJob
 from airflow_provider_kling.operators.submit import KlingSubmitOperator, as_span
-from airflow_provider_kling.operators.wait import timed_out
+from airflow_provider_kling.operators.wait_base import timed_out
 from airflow_provider_kling.payloads.request import check_rendered
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError, SegmindInputError
@@ -271,7 +271,7 @@ def _may_be_made_again(error: KlingGenerationFailedError) -> bool:
 
 def _retold(error: KlingGenerationFailedError, model: str | None, *, adopted: bool) -> KlingGenerationFailedError:
     """Return the error with what this single task does next, in place of what a submit and a sensor would do."""
-    from airflow_provider_kling.segmind.refusals import failed
+    from airflow_provider_kling.segmind.failures import failed
 
     cost = _cost(error)
     advice = _BLOCKED if error.blocked else _CHARGED if cost else _ADOPTED if adopted else _AGAIN

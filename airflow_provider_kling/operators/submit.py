@@ -128,7 +128,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         self.deferrable = deferrable
         self.adopt_request_id = adopt_request_id
         if max_cost is not None or budget is not None:
-            from airflow_provider_kling.budget.limits import check_limits
+            from airflow_provider_kling.budget.task_limits import check_limits
 
             check_limits(max_cost, budget, model=self.model, payload=self.payload)
         self.max_cost = max_cost
@@ -198,7 +198,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         """Refuse to submit a job that could not be saved; this operator saves nothing."""
 
     def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
-        from airflow_provider_kling.budget.limits import guard_for, refusing_guard
+        from airflow_provider_kling.budget.task_limits import guard_for, refusing_guard
         from airflow_provider_kling.submission.earlier_attempt import is_submitted
         from airflow_provider_kling.submission.submission import Submission, account, fingerprint
 

@@ -22,18 +22,11 @@ from airflow_provider_kling.segmind.sanitize import excerpt, one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kling.segmind.schemas import Status
 
 _SPEND_LIMIT = re.compile(r"spend\w*[\s_-]*(limit|cap)", re.IGNORECASE)
 _NO_CREDITS = re.compile(r"\b(insufficient|not enough|no|out of)\b[^.]{0,20}\bcredits?\b", re.IGNORECASE)
 _BALANCE = re.compile(r"(?:balance|have|available|remaining)\D{0,20}(\d+(?:\.\d+)?)", re.IGNORECASE)
 _NEEDED = re.compile(r"(?:need|requir|cost)\D{0,20}(\d+(?:\.\d+)?)", re.IGNORECASE)
-# Segmind's own words for a blocked Kling job are not published; these are the field's.
-_BLOCKED = re.compile(
-    r"moderat|content[\s_-]*(policy|filter|violat|rule|safety|block|restrict)|safety|sensitive|nsfw|"
-    r"\brai\b|risk[\s_-]*control|prohibited|policy|inappropriate",
-    re.IGNORECASE,
-)
 
 
 _MAY_BE_ACCEPTED = (
@@ -202,33 +195,6 @@ def ambiguous(question: Question, what: str, answer: Answer | None = None) -> er
         status_code=answer.status_code if answer else None,
         body=excerpt(answer.body) if answer else None,
     )
-
-
-def failure(request_id: str, state: Status, model: str | None = None) -> errors.KlingGenerationFailedError:
-    """Return the error for a job that ended FAILED: why, what it cost and what to do next."""
-    detail = one_line(state.error) if state.error else "no reason given"
-    blocked = bool(_BLOCKED.search(detail))
-    advice = (
-        "Content rules blocked it: change the prompt or the pictures (the same ones will be blocked again), then clear "
-        "the submit task with its downstream tasks to submit a new job."
-        if blocked
-        else "Correct what it names, then clear the submit task with its downstream tasks to submit a new job; "
-        "clearing this task alone shows the same end."
-    )
-    return errors.KlingGenerationFailedError(
-        failed(request_id, model, detail, state.metrics.cost, advice),
-        request_id=request_id,
-        detail=state.error,
-        blocked=blocked,
-        metrics=state.metrics.model_dump(mode="json", exclude_none=True),
-    )
-
-
-def failed(request_id: str | None, model: str | None, detail: str, cost: float | None, advice: str) -> str:
-    """Return what is said of a job that ended FAILED."""
-    what = f"Request {request_id}" + (f" ({model})" if model else "")
-    charge = f"It cost ${cost:.3f}." if cost else "Segmind does not charge failed jobs."
-    return f"{what} FAILED: {detail.rstrip('.')}. {charge} {advice}"
 
 
 def cached_for(answer: Answer) -> int:

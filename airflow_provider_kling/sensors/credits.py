@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 from airflow_provider_kling.budget.kling_budget import checked_cost
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.operators.wait import Waits
+from airflow_provider_kling.operators.wait_base import Waits
 from airflow_provider_kling.payloads.templates import is_template
 from airflow_provider_kling.polling.balance_wait import BalanceWait, Decision, Enough
 from airflow_provider_kling.polling.wait import GiveUp, PollAgain

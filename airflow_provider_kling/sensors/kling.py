@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import (
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
-from airflow_provider_kling.operators.job_wait import JobReference, WaitsForJob
+from airflow_provider_kling.operators.job_wait_base import JobReference, WaitsForJob
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
-from airflow_provider_kling.operators.wait import TRIGGER_GRACE
+from airflow_provider_kling.operators.wait_base import TRIGGER_GRACE
 from airflow_provider_kling.payloads.templates import renders_to_nothing
 from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.sanitize import one_line

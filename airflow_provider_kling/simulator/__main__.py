@@ -9,9 +9,9 @@ import signal
 import sys
 
 from airflow_provider_kling.simulator import missing_extra
-from airflow_provider_kling.simulator.habits import Habits
+from airflow_provider_kling.simulator.access import is_loopback
+from airflow_provider_kling.simulator.history_habits import Habits
 from airflow_provider_kling.simulator.settings import Settings
-from airflow_provider_kling.simulator.visitors import is_loopback
 
 NO_LOGIN = (
     "Whoever reaches this address can read what was sent, and order faults: that takes no key. Use it in a network "

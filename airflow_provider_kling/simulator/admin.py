@@ -10,7 +10,7 @@ from aiohttp import web
 
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Order
-from airflow_provider_kling.simulator.habits import Habits
+from airflow_provider_kling.simulator.history_habits import Habits
 from airflow_provider_kling.simulator.json_body import read_json
 from airflow_provider_kling.simulator.ledger import ledger
 from airflow_provider_kling.simulator.service import SERVICE

@@ -15,7 +15,7 @@ from airflow_provider_kling.simulator.limits import utc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kling.simulator.habits import Habits
+    from airflow_provider_kling.simulator.history_habits import Habits
 
 LONGEST_SPAN_DAYS = 31
 USUAL_SPAN_DAYS = 7

@@ -12,11 +12,11 @@ from typing import Any
 
 from aiohttp import web
 
+from airflow_provider_kling.simulator.access import is_of_another_page, names_this_service
 from airflow_provider_kling.simulator.catalogue import RefusedError
 from airflow_provider_kling.simulator.faults import Fault, Kind
 from airflow_provider_kling.simulator.journal import Entry
 from airflow_provider_kling.simulator.service import ORDERED_FAILURE, ROW_AFTER, SERVICE, MediaFile, Service, refusal
-from airflow_provider_kling.simulator.visitors import is_of_another_page, names_this_service
 
 PUBLIC_FILES = ("/generations/", "/assets/")
 NEEDS_NO_KEY = (*PUBLIC_FILES, "/inference-model-information/")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aiohttp import web
 
-from airflow_provider_kling.simulator import account, admin, api, public
+from airflow_provider_kling.simulator import account, admin, api, public_files
 from airflow_provider_kling.simulator.faults import Order
-from airflow_provider_kling.simulator.habits import Habits
+from airflow_provider_kling.simulator.history_habits import Habits
 from airflow_provider_kling.simulator.ledger import ledger
 from airflow_provider_kling.simulator.middleware import gate
 from airflow_provider_kling.simulator.service import SERVICE, Service
@@ -39,7 +39,7 @@ async def serve(settings: Settings, port: int) -> AsyncIterator[tuple[str, Servi
         app[SERVICE] = service
         app.on_response_prepare.append(_tell_the_time)
         # Account routes first: `/v1/get-user-credits` is not a model, and `/v2/requests/...` no slug.
-        for routes in (account.ROUTES, admin.ROUTES, public.ROUTES, api.ROUTES):
+        for routes in (account.ROUTES, admin.ROUTES, public_files.ROUTES, api.ROUTES):
             app.add_routes(routes)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()

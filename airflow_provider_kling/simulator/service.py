@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from airflow_provider_kling.simulator.habits import Habits
+    from airflow_provider_kling.simulator.history_habits import Habits
     from airflow_provider_kling.simulator.settings import Settings
 
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_kling.simulator.habits import Habits
-from airflow_provider_kling.simulator.visitors import is_loopback
+from airflow_provider_kling.simulator.access import is_loopback
+from airflow_provider_kling.simulator.history_habits import Habits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
 from airflow_provider_kling.polling.balance_wait import BalanceWait, Decision, Enough
 from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.triggers.base import PollingTrigger
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.kling import SETTINGS_GRACE
 from airflow_provider_kling.triggers.last_poll import within
-from airflow_provider_kling.triggers.polling import PollingTrigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,9 +18,9 @@ from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.identifiers import is_slug
 from airflow_provider_kling.segmind.sanitize import one_line
+from airflow_provider_kling.triggers.base import PollingTrigger
 from airflow_provider_kling.triggers.handover import Handover
 from airflow_provider_kling.triggers.last_poll import within
-from airflow_provider_kling.triggers.polling import PollingTrigger
 from airflow_provider_kling.versions import push_from_trigger
 from airflow_provider_kling.xcoms import of_result
 

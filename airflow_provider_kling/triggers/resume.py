@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_kling.triggers.base import PollingTrigger
 from airflow_provider_kling.triggers.handover import Handover
-from airflow_provider_kling.triggers.polling import PollingTrigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

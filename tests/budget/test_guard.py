@@ -98,7 +98,7 @@ def test_a_job_that_is_adopted_is_never_refused():
 
 costs = st.floats(0.001, 8.0).map(lambda amount: round(amount, 3))
 records = st.builds(
-    lambda number, high, state, cost, former: (number, high, state, cost, former),
+    lambda number, high, state, cost, former: (number, high, state, max(cost, high / 50), former),
     st.integers(1, 10**6),
     costs,
     st.sampled_from(["billed", "failed", "flight", "unclear", "asking"]),
@@ -251,7 +251,8 @@ def test_what_a_cleared_job_cost_is_asked_where_a_budget_counts_it_and_nothing_e
     assert (asked.run().former_cost, asked.steps.count("AskCost")) == (cost, 1)
     recorded = Play(left.model_copy(update={"cost": cost}), **spend(limit=1.5), funds=BatchBalance(10.0))
     assert (recorded.run().former_cost, recorded.steps.count("AskCost")) == (cost, 0)
-    told = Play(left, **spend(limit=1.5), funds=BatchBalance(10.0), bills=[Bill(request_id=IDS[0], cost=cost)])
+    bill = Bill(request_id=IDS[0], cost=cost, failed=not cost)  # a COMPLETED job that costs nothing counts at its price
+    told = Play(left, **spend(limit=1.5), funds=BatchBalance(10.0), bills=[bill])
     assert (told.run().former_cost, told.steps.count("AskCost")) == (cost, 0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_kling.operators.wait import NO_TRIGGERER
+from airflow_provider_kling.operators.wait_base import NO_TRIGGERER
 
 DONE, RUNNING = "kling-text2video", "kling-1.6-text2video"
 STILL_GOING = {"status": 200, "body": {"status": "PROCESSING"}}

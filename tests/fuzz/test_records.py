@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import strategies as st
 
+from airflow_provider_kling.budget.cost_report import run_cost
 from airflow_provider_kling.budget.costs import read_bills, tally
 from airflow_provider_kling.budget.guard import BudgetGuard
-from airflow_provider_kling.budget.run_cost import run_cost
 from airflow_provider_kling.segmind.errors import KlingGenerationFailedError, SegmindError
 from airflow_provider_kling.segmind.identifiers import canonical_id, is_request_id
 from airflow_provider_kling.segmind.protocol import history

@@ -218,7 +218,7 @@ def test_a_folder_that_only_the_run_knows_and_no_dag_names_gets_none_and_is_fill
     assert len(files(folder)) == 2
     assert [event for event in events(run) if event.source_task_id == "keep"] == []
     if AIRFLOW_3:
-        assert f"No DAG names the asset file://{folder}" in capfd.readouterr().out
+        assert f"No DAG names asset file://{folder}" in capfd.readouterr().out
 
 
 def events(run):

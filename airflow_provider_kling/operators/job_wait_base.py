@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_kling.links.kling import KlingOutputLink
-from airflow_provider_kling.operators.wait import Waits
+from airflow_provider_kling.operators.wait_base import Waits
 from airflow_provider_kling.payloads import get_payload_class
 from airflow_provider_kling.payloads.templates import rendered_time
 from airflow_provider_kling.segmind.errors import (
