@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from airflow_provider_kling.segmind.redaction import SHORTEST
 from airflow_provider_kling.segmind.settings import is_this_machine
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ def proxy_passwords() -> list[str]:
         # urlsplit is not used: it refuses addresses that errors quote.
         before, _, after = address.partition("//")
         user, _, password = (after or before).rpartition("@")[0].partition(":")
+        if not password:  # a token may stand in the user's place
+            found += [each for each in (user, unquote(user)) if not _WORD.fullmatch(each)]
+            found += _basic(user, "") if user else []
         if password:
             # Libraries end a host's name at some of these signs, and quote what they take for it.
             start, *rest = _ENDS_HOST.split(password)
             alone = {password, unquote(password), start, *rest}
             found += [each for each in alone if not _WORD.fullmatch(each)]
             found += [f"{user}:{password}@", *([f"{user}:{start}"] if rest else []), *_basic(user, password)]
-    return found
+    return [each for each in found if len(each) >= SHORTEST]  # Airflow's masker would hide single characters
 
 
 def _basic(user: str, password: str) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+from airflow_provider_kling.segmind.redaction import hide
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,7 +33,7 @@ class Body:
         self._came = 0
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
-            raise BodyError(f"it is compressed as {encoding[:30]!r}, which was not asked for")
+            raise BodyError(f"it is compressed as {hide(encoding)[:30]!r}, which was not asked for")
         self._inflate = None if encoding in {"", "identity"} else zlib.decompressobj(_ANY_ZLIB)
 
     def add(self, chunk: bytes) -> None:

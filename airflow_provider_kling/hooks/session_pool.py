@@ -149,6 +149,8 @@ class Pool:
             raise call.never_sent(exc) from None
         except BodyError as exc:
             raise call.no_answer(f"the answer is not read: {exc}") from None
+        except aiohttp.ClientResponseError as exc:  # it quotes a line's begin, which may end within the key
+            raise call.no_answer(f"its head cannot be read, {type(exc).__name__}") from None
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:  # the last from a bad address or header
             raise call.no_answer(str(exc) or type(exc).__name__) from None
         body = came.whole()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -208,10 +209,17 @@ class SubmissionDriver:
         return None if row is None else row.model_name
 
     def _is_own(self, request_id: str) -> bool:
-        try:
-            return self.hook.find_row(request_id) is not None
-        except SegmindRequestNotFoundError:
-            return False
+        """Ask the API and the history several times: one wrong answer would pay for the job again."""
+        for pause in (1.0, 2.0, None):
+            with suppress(SegmindRequestNotFoundError):
+                self.hook.get_status(request_id)
+                return True
+            with suppress(SegmindRequestNotFoundError):
+                if self.hook.find_row(request_id) is not None:
+                    return True
+            if pause is not None:
+                time.sleep(pause)
+        return False
 
     def _push(self, key: str, value: Any) -> None:
         self.ti.xcom_push(key=key, value=value)

@@ -28,6 +28,8 @@ T = TypeVar("T")
 TRIGGER_GRACE = timedelta(seconds=60)
 #: Seconds at the most from one poll to the next in a process that asks the same several times in a row.
 LONGEST_DOUBT = 5.0
+#: How often it asks at the most.
+MOST_IN_A_ROW = 10
 #: Why a wait ended without a trigger.
 NO_TRIGGERER = (
     "no triggerer polled in time: start one (`airflow triggerer`), or set deferrable=False to wait on a worker"
@@ -98,9 +100,11 @@ class Waits:
 
         :param alone: whether no later poll knows what this one saw.
         """
-        while isinstance(seen := poll(), PollAgain) and seen.in_doubt and alone:
+        for _ in range(MOST_IN_A_ROW):
+            if not (isinstance(seen := poll(), PollAgain) and seen.in_doubt and alone):
+                return seen
             time.sleep(min(seen.seconds, LONGEST_DOUBT))
-        return seen
+        return poll()
 
     def _limit(self) -> timedelta:
         limits = [timedelta(seconds=self.timeout)]

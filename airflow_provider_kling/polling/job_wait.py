@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: How often a result without an output is requested again before the history is searched for its file.
 EMPTY_RESULTS = 3
+#: Characters of a result without a file that is held between polls; each poll reads it again.
+LONGEST_HELD = 4096
 _EMPTY = "it was COMPLETED without a file"
 
 
@@ -122,9 +124,8 @@ class JobWait(Wait):
         ends = self.empty is not None or state.status is JobStatus.COMPLETED
         if ends and isinstance(state, Result) and self._asked[-1] is Question.HISTORY:
             return self._file_of_history(self.empty or state, state, now)
-        self.unknown = 0
         if isinstance(state, Result) or state.status is not JobStatus.COMPLETED:  # else the result may still fail
-            self.failed_polls = self.refusals = 0
+            self.failed_polls = self.refusals = self.unknown = 0
         self.last_status = state.status
         match state.status:
             case JobStatus.COMPLETED:
@@ -142,6 +143,7 @@ class JobWait(Wait):
         self.empty_results += 1
         if self.empty_results > EMPTY_RESULTS or now >= self.deadline:
             return self._ask(Question.HISTORY)
+        self.empty = _slim(result)
         return self._doubt(now, _EMPTY, "It is COMPLETED, without a file yet.")
 
     def _file_of_history(self, empty: Result, state: Result, now: datetime) -> Decision:
@@ -157,6 +159,7 @@ class JobWait(Wait):
         self.lookups_without_file += 1
         if self.lookups_without_file > EMPTY_RESULTS or now >= self.deadline:
             return Done(empty)
+        self.empty = _slim(empty)
         return self._doubt(now, _EMPTY, concern)
 
     def after_error(self, error: errors.SegmindError, *, now: datetime) -> Decision:
@@ -178,6 +181,7 @@ class JobWait(Wait):
 
     def _unknown(self, now: datetime) -> Decision:
         """Decide if neither the API nor the history knows the job."""
+        self.refusals = 0
         if self.submitted_at is not None and -CLOCK_SKEW <= now - self.submitted_at < LATEST_ROW:
             seen = "Segmind did not know the job yet, which was submitted a moment ago"
             return self._again(self.pause(now), now, seen, concern=f"{seen}.")
@@ -229,6 +233,13 @@ class JobWait(Wait):
             request_id=self.request_id,
             status_code=404,
         )
+
+
+def _slim(result: Result) -> Result:
+    """Return a result without a file as it is held between polls: thousands of waits must not hold long outputs."""
+    if len(result.model_dump_json()) <= LONGEST_HELD:
+        return result
+    return Result(status=result.status, metrics=result.metrics)
 
 
 def _is_blank(output: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
+from airflow_provider_kling.segmind.addresses import is_link
 from airflow_provider_kling.segmind.identifiers import canonical_id, is_request_id, is_slug
 from airflow_provider_kling.segmind.sanitize import read_json, read_literal
 from airflow_provider_kling.segmind.schemas import JobStatus, Result, Schema, SideCost, SideText, SideTime
@@ -21,7 +22,10 @@ LONGEST_LITERAL_BODY = 16 * 1024
 #: How far a local time may be ahead of UTC, and behind it.
 _EASTERNMOST, _WESTERNMOST = timedelta(hours=14), timedelta(hours=12)
 #: The terminal states; a job in any other state still runs.
-_PAST_STATES = {"COMPLETED": JobStatus.COMPLETED, "FAILED": JobStatus.FAILED}
+_PAST_STATES = {
+    "COMPLETED": JobStatus.COMPLETED,
+    **dict.fromkeys(("FAILED", "ERROR", "CANCELLED", "CANCELED", "TIMEOUT", "REJECTED"), JobStatus.FAILED),
+}
 
 
 class HistoryRow(Schema):
@@ -56,6 +60,11 @@ class HistoryRow(Schema):
     def _as_text(cls, value: Any) -> Any:
         text = json.dumps(value, default=str) if isinstance(value, dict) else value
         return text if isinstance(text, str) and len(text) <= LONGEST_BODY else None
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _only_links(cls, value: str | None) -> str | None:
+        return value if value is not None and is_link(value) else None
 
     @property
     def state(self) -> JobStatus:

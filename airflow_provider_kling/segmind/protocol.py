@@ -194,6 +194,9 @@ def _past(request_id: str, told: Callable[[HistoryPage], T]) -> Call[T]:
     known = checked_request_id(request_id)
 
     def read(answer: Answer) -> T:
+        document = json.loads(answer.body)
+        if isinstance(document, dict) and ("data" in document or "rows" in document):  # else it is a row
+            _refuse_failed(document)
         return told(HistoryPage.model_validate_json(answer.body).about(known))
 
     return Call(
@@ -226,11 +229,19 @@ def _about(request_id: str, reader: Callable[[Answer], S]) -> Callable[[Answer],
 def _read_page(answer: Answer) -> HistoryPage:
     document = json.loads(answer.body)
     if isinstance(document, dict):
+        _refuse_failed(document)
         document = document.get("data", document.get("rows"))
     if not isinstance(document, list):
         # This is not the same as an empty list.
         raise ValueError("no list of requests in it")  # noqa: TRY004 is how a reader says so
     return HistoryPage.model_validate_json(answer.body).model_copy(update={"size": len(answer.body)})
+
+
+def _refuse_failed(document: Mapping[str, Any]) -> None:
+    """Refuse a list that comes with an error: what it does not show may be there."""
+    failed = document.get("success") is False or document.get("status") == "error"
+    if failed or document.get("error") or document.get("errors"):
+        raise ValueError("it says that it failed")
 
 
 def _read_generation(answer: Answer) -> Generation:

@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.hooks.segmind_session import reason
 from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError, KlingFileExpiredError
+from airflow_provider_kling.segmind.redaction import hide
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 from airflow_provider_kling.storage.download_hosts import shown
@@ -137,9 +138,10 @@ class DownloadRequest:
         ):
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in {"", "identity"}:
+                named = hide(encoding)[:30]
                 raise KlingDownloadError(
-                    f"{shown(self.link)!r} comes compressed as {encoding[:30]!r}, which was not asked for: a proxy may "
-                    f"do so. {NOT_LOST}"
+                    f"{shown(self.link)!r} comes compressed as {named!r}, which was not asked for: a proxy may do so. "
+                    f"{NOT_LOST}"
                 )
             return
         if code in _GONE:

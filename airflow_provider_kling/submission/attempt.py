@@ -221,7 +221,7 @@ def _undo(
     """Record that a POST was refused."""
     # A gateway may answer so for a POST that it has passed on.
     if error.status_code is not None and (error.retryable or error.may_be_accepted):
-        refused = intent.model_copy(update={"refused": True})
+        refused = intent.model_copy(update={"refused": True, "may_run": error.may_be_accepted})
         yield SaveRecord(refused)
         yield Publish(submission.claim(refused.as_left()))
     else:

@@ -35,6 +35,9 @@ _LONGEST_COMPARED = 20_000
 #: From this many characters on, the beginning of a text may be that text, cut.
 _SHORTEST_CUT = 32
 #: Characters that a service without Unicode replaces, and its replacement.
+# An escape of JSON's that a service has stored as text, and a line break of HTML's.
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
+_BREAK = re.compile(r"<br\s{0,4}/?>", re.IGNORECASE)
 _NOT_ASCII = re.compile(r"[?\x80-\U0010ffff]+")
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 #: How long after the intent a POST may still be accepted, gateways' own delays included; a longer grace counts.
@@ -142,9 +145,12 @@ def _is_nearly(there: str, here: str) -> bool:
     """
     Return whether one text may be the other as a service stores it.
 
-    That is: cut, with other punctuation and spaces, or with a question mark for what is not ASCII.
+    That is: cut, with other punctuation and spaces, with escapes, or with a question mark, or nothing, for what is not
+    ASCII.
     """
     if not here.isascii() and _NOT_ASCII.sub("?", here) == _NOT_ASCII.sub("?", there):
+        return True
+    if not here.isascii() and there == here.encode("ascii", "ignore").decode() and _bare(there):
         return True
     shorter, longer = sorted((_bare(there), _bare(here)), key=len)
     if _of_text(there) == _of_text(here):  # such as 5 and 5.0
@@ -155,7 +161,8 @@ def _is_nearly(there: str, here: str) -> bool:
 @lru_cache(maxsize=4)  # one of the two that are compared is the same for all rows
 def _bare(text: str) -> str:
     """Return the letters and digits of a text's beginning, without its encoding for HTML or an address."""
-    text = text[:_LONGEST_COMPARED]
+    text = _ESCAPED.sub(lambda code: chr(int(code[1], 16)) if code[1] else " ", text[:_LONGEST_COMPARED])
+    text = _BREAK.sub(" ", text)
     with suppress(ValueError):  # from a character's number with thousands of digits
         text = html.unescape(text)
     # Without the marks on letters: normalising sorts them, which takes minutes for many.
@@ -195,4 +202,8 @@ def _of_text(value: Any) -> Any:
 
 def _is_rounded(there: Fraction, here: Fraction) -> bool:
     """Whether a number may be the other one, stored with fewer digits; whole ones are not rounded."""
-    return here.denominator != 1 and abs(there - here) <= abs(here) / 10**6
+    if here.denominator == 1:
+        return False
+    digits = next((count for count in (2, 3, 4, 5) if (there * 10**count).denominator == 1), None)
+    step = Fraction(1, 2 * 10**digits) if digits else abs(here) / 10**6
+    return abs(there - here) <= max(step, abs(here) / 10**6)

@@ -67,6 +67,7 @@ class Record(BaseModel):
     unclear: bool = False
     refused: bool = False
     refusals: int = Field(default=0, ge=0, le=MOST_REFUSALS)
+    may_run: bool = False
     void: bool = False
     request_id: Text | None = None
     found: bool = False
@@ -87,7 +88,7 @@ class Record(BaseModel):
     @property
     def has_no_job(self) -> bool:
         """Whether no job is billed for it, as far as is known."""
-        return self.request_id is None and (self.void or self.refused)
+        return self.request_id is None and (self.void or (self.refused and not self.may_run))
 
     def is_of(self, request_id: str) -> bool:
         """Whether that is its job."""
