@@ -44,7 +44,7 @@ def before_record(stage: Stage) -> Standstill:
 
     def holds(body: Any) -> bool:
         record = body["value"]
-        return record["model"] == stage.model and record["request_id"] is not None and not record["delivered"]
+        return record["model"] == stage.model and record["request_id"] is not None and not record["closed"]
 
     return stage.hold("PUT", "/store/ti/.*/kling_submission$", holds)
 

@@ -41,7 +41,7 @@ def test_without_a_triggerer_a_done_job_is_delivered_and_a_running_one_is_waited
         sim.order_fault("respond", method="GET", model=RUNNING, times=10_000, **STILL_GOING)
         assert running.run_ends("alone") == "failed"
         assert (running.states("alone", "done"), running.states("alone", "running")) == (["success"], ["failed"])
-        assert f"The job is done, but {NO_TRIGGERER}" in log(running, "alone", "done")
+        assert f"The wait is over, but {NO_TRIGGERER}" in log(running, "alone", "done")
         assert NO_TRIGGERER in log(running, "alone", "running")
     finally:
         sim.clear_faults()
