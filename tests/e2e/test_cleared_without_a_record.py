@@ -55,7 +55,7 @@ def looks(sim):
 def variables(dropped, run_id):
     """Return the records of undelivered jobs that Variables keep for a run; on 3.3 there never is one."""
     found = [kept for kept in dropped.api.get("variables")["variables"] if f" run {run_id} " in kept["description"]]
-    return [record for kept in found if not (record := json.loads(kept["value"]))["delivered"]]
+    return [record for kept in found if not (record := json.loads(kept["value"]))["closed"]]
 
 
 def test_a_job_that_was_finished_while_nobody_had_its_id_is_adopted_by_the_cleared_task(dropped, sim):
