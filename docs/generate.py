@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.payloads.base import KlingPayload
     from airflow_provider_kling.payloads.table import Parameter
-    from airflow_provider_kling.payloads.templated_model import Checked
+    from airflow_provider_kling.payloads.templated_model import TemplatedModel
 
 FAMILIES = {
     "o1": "Kling O1",
@@ -45,7 +45,7 @@ def page() -> str:
     """Return the whole page."""
     classes = [found for slug in known_slugs() if (found := get_payload_class(slug))]
     lines = [INTRODUCTION, *_overview(classes)]
-    shown: dict[type[Checked], None] = {}
+    shown: dict[type[TemplatedModel], None] = {}
     family = ""
     for payload_class in classes:
         module = payload_class.__module__.rpartition(".")[2]
