@@ -228,12 +228,12 @@ def _about(request_id: str, reader: Callable[[Answer], S]) -> Callable[[Answer],
 
 def _read_page(answer: Answer) -> HistoryPage:
     document = json.loads(answer.body)
-    if isinstance(document, dict):
-        _refuse_failed(document)
-        document = document.get("data", document.get("rows"))
-    if not isinstance(document, list):
+    rows = document.get("data", document.get("rows")) if isinstance(document, dict) else document
+    if not isinstance(rows, list):
         # This is not the same as an empty list.
         raise ValueError("no list of requests in it")  # noqa: TRY004 is how a reader says so
+    if isinstance(document, dict):
+        _refuse_failed(document)
     return HistoryPage.model_validate_json(answer.body).model_copy(update={"size": len(answer.body)})
 
 
