@@ -86,7 +86,7 @@ def test_what_is_too_short_to_be_a_secret_garbles_nothing():
 @pytest.mark.parametrize("piece", ["\\", "%25", "&amp;", "S", "\\u0053", "SG_", "&#0", "%", "\\\\'"])
 def test_no_text_takes_long(piece):
     text = piece * (1_000_000 // len(piece))
-    begun = time.perf_counter()
+    begun = time.thread_time()
     hiding.hide(text)
     secrets = len(hiding._known)  # other tests' too
-    assert (time.perf_counter() - begun) / secrets < 1
+    assert (time.thread_time() - begun) / secrets < 1
