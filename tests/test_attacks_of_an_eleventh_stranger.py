@@ -22,6 +22,7 @@ from airflow_provider_kling.storage.download_hosts import Hosts
 from airflow_provider_kling.storage.download_request import DownloadRequest
 from tests.hostile import hostile
 from tests.test_attacks_of_a_second_stranger import IMPORTS, alone, forgetful
+from tests.test_attacks_of_a_tenth_stranger import IN_TURN
 from tests.test_attacks_of_an_eighth_stranger import ID, MODEL, generate, jobs
 
 TAIL = b"\r\nContent-Length: 2\r\n\r\n{}"
@@ -87,23 +88,7 @@ def test_a_row_with_an_empty_list_of_files_is_not_done(sim, conn_id, run_dag, ur
 )
 def test_a_budget_counts_what_may_be_accepted(sim, conn_id, run_dag, status, body):
     sim.order_fault("replace_after", method="POST", path="/v2/kling-*", times=1, status=status, body=body)
-    code = (
-        IMPORTS
-        + f"""
-from airflow_provider_kling.budget import KlingBudget
-
-budget, before = KlingBudget(max_cost_per_dag_run=0.08), None
-for number in range(4):
-    one = KlingGenerateOperator(
-        task_id=f"make{{number}}", model="{MODEL}", payload={{"prompt": f"a fox {{number}}"}}, retries=0,
-        deferrable=False, poll_interval=0.2, budget=budget, trigger_rule="all_done",
-    )
-    if before is not None:
-        before >> one
-    before = one
-"""
-    )
-    run_dag(code)
+    run_dag(IN_TURN.replace("COUNT", "4").replace("EXTRA", 'trigger_rule="all_done",'))
     assert sim.ledger()["billed"] <= 0.08
 
 

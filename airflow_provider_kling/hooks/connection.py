@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kling import __version__
 from airflow_provider_kling.get_provider_info import CONN_TYPE
 from airflow_provider_kling.hooks.proxies import proxy_passwords
-from airflow_provider_kling.segmind import redaction as hiding
+from airflow_provider_kling.segmind import redaction
 from airflow_provider_kling.segmind.errors import SegmindConnectionMissingError, SegmindSettingsError
 from airflow_provider_kling.segmind.settings import Settings
 from airflow_provider_kling.versions import mask
@@ -50,9 +50,9 @@ def read_settings(connection: Connection) -> Settings:
         extra=connection.extra,
     )
     passwords = proxy_passwords()
-    hiding.add(*passwords)
+    redaction.add(*passwords)
     # Airflow itself masks the password only as it is stored in the connection, not its base64 form.
-    mask([form for secret in (settings.api_key, *passwords) for form in hiding.forms(secret)])
+    mask([form for secret in (settings.api_key, *passwords) for form in redaction.forms(secret)])
     return settings
 
 

@@ -1,4 +1,8 @@
-"""A limit on an answer's bytes as they arrive: aiohttp before 3.14 reads headers and trailers without a limit."""
+"""
+Limits on the bytes that arrive on a connection of aiohttp's.
+
+Before 3.14 it reads headers and trailers without a limit, and any version keeps answers that nobody requested.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ LARGEST_ANSWER = 64 * 1024**2
 
 
 class _BoundedHandler(ResponseHandler):
-    """aiohttp's own response handler, which aborts an answer with too long a head or too many bytes."""
+    """aiohttp's own response handler, which ends a connection that brings too much: a head, bytes, answers."""
 
     _head_bytes = 0
     _bytes = 0
@@ -56,7 +60,7 @@ class _BoundedHandler(ResponseHandler):
             self.close()
 
 
-def bound_heads(connector: aiohttp.TCPConnector) -> aiohttp.TCPConnector:
+def bounded(connector: aiohttp.TCPConnector) -> aiohttp.TCPConnector:
     """Return the connector with these limits on each answer."""
     private: Any = connector  # there is no public access to it; the name is the same in all of aiohttp 3.10 to 3.14
     private._factory = partial(_BoundedHandler, loop=asyncio.get_running_loop())  # noqa: SLF001 as just said

@@ -165,12 +165,12 @@ class Pool:
     def _open(self, settings: Settings) -> aiohttp.ClientSession:
         import aiohttp
 
-        from airflow_provider_kling.hooks.response_limits import bound_heads
+        from airflow_provider_kling.hooks.response_limits import bounded
 
         if self._session is None:
             hide_in_logs("aiohttp.client", "aiohttp.internal")
             self._session = aiohttp.ClientSession(
-                connector=bound_heads(aiohttp.TCPConnector(limit=SIZE, keepalive_timeout=KEEPALIVE)),
+                connector=bounded(aiohttp.TCPConnector(limit=SIZE, keepalive_timeout=KEEPALIVE)),
                 headers=identity(),
                 timeout=aiohttp.ClientTimeout(
                     total=CONNECT_TIMEOUT + settings.timeout, sock_connect=CONNECT_TIMEOUT, sock_read=settings.timeout

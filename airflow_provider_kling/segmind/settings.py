@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-from airflow_provider_kling.segmind import redaction as hiding
+from airflow_provider_kling.segmind import redaction
 from airflow_provider_kling.segmind.errors import SegmindSettingsError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Settings:
     time_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        hiding.add(self.api_key)
+        redaction.add(self.api_key)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("The settings of a connection hold its API key: they are read again, not pickled.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from airflow_provider_kling.segmind import redaction as hiding
+from airflow_provider_kling.segmind import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,5 +85,5 @@ def test_a_key_that_is_quoted_is_in_no_log_and_no_row(running, sim):
         assert "***" in "".join(part for part in logs.split("--- ") if f"task_id={task_id}/" in part), task_id
     places = [("a row", row) for row in rows(running.database)]
     places += [(str(log), log.read_text(errors="replace")) for log in running.home.rglob("*.log*") if log.is_file()]
-    wanted = [*hiding.forms(key), escaped]
+    wanted = [*redaction.forms(key), escaped]
     assert not [(place, form) for place, text in places for form in wanted if form in text]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kling.segmind import redaction as hiding
+from airflow_provider_kling.segmind import redaction
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.sanitize import fit_body, fit_text, one_line
 
@@ -21,7 +21,7 @@ BYTES = st.binary(max_size=40)
 
 @pytest.fixture(autouse=True)
 def known():
-    hiding.add(KEY, "short")
+    redaction.add(KEY, "short")
 
 
 def in_escapes(text):
@@ -74,7 +74,7 @@ def test_half_a_key_that_a_line_is_cut_in_is_not_left():
 def test_json_stays_json():
     body = json.dumps({"a": [KEY, f"\t{KEY}\n\\{KEY}"], KEY: in_escapes(KEY)}).encode()
     assert json.loads(fit_body(body)) == {"a": ["***", "\t***\n\\***"], "***": "***"}
-    hiding.add("tomato7")
+    redaction.add("tomato7")
     assert json.loads(fit_body(b'{"a": "\\tomato7 \\u0074omato7"}')) == {"a": "\tomato7 ***"}
 
 
@@ -87,6 +87,6 @@ def test_what_is_too_short_to_be_a_secret_garbles_nothing():
 def test_no_text_takes_long(piece):
     text = piece * (1_000_000 // len(piece))
     begun = time.thread_time()
-    hiding.hide(text)
-    secrets = len(hiding._known)  # other tests' too
+    redaction.hide(text)
+    secrets = len(redaction._known)  # other tests' too
     assert (time.thread_time() - begun) / secrets < 1
