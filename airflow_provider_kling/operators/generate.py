@@ -271,7 +271,7 @@ def _may_be_made_again(error: KlingGenerationFailedError) -> bool:
 
 def _retold(error: KlingGenerationFailedError, model: str | None, *, adopted: bool) -> KlingGenerationFailedError:
     """Return the error with what this single task does next, in place of what a submit and a sensor would do."""
-    from airflow_provider_kling.segmind.failures import failed
+    from airflow_provider_kling.segmind.failed_job import failed
 
     cost = _cost(error)
     advice = _BLOCKED if error.blocked else _CHARGED if cost else _ADOPTED if adopted else _AGAIN

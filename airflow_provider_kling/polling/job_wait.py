@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kling.polling.wait import BELIEVED_AFTER, GiveUp, PollAgain, Wait
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.segmind.clock import CLOCK_SKEW, LATEST_ROW
-from airflow_provider_kling.segmind.failures import failure
+from airflow_provider_kling.segmind.failed_job import failure
 from airflow_provider_kling.segmind.sanitize import one_line, shortened
 from airflow_provider_kling.segmind.schemas import JobStatus, Result
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_kling.segmind import errors, protocol
 from airflow_provider_kling.segmind.clock import rate_limit_reset
-from airflow_provider_kling.segmind.failures import failure
+from airflow_provider_kling.segmind.failed_job import failure
 
 SUBMIT = protocol.submit("kling-o1", {"prompt": "x"})
 STATUS = protocol.status("2c7f59ea")

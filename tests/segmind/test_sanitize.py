@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_kling.segmind import protocol
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindResponseError
-from airflow_provider_kling.segmind.failures import failure
+from airflow_provider_kling.segmind.failed_job import failure
 from airflow_provider_kling.segmind.sanitize import LONGEST_LITERAL, MOST_VALUES, RESERVED, fit_body, fit_text
 from airflow_provider_kling.submission.history_match import Sent, Window, matches
 
