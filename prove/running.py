@@ -91,6 +91,7 @@ class Running(Choices):
             "task": f"submit[{task.number}]",
             "run": wish.run,
             "forgotten": task.tries > 1 and self.scenario.airflow != "3.3",
+            "try_number": task.tries,
             "grace": timedelta(microseconds=GRACE),
             "history_timeout": timedelta(seconds=self.scenario.looks_for),
         }

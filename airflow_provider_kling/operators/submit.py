@@ -229,6 +229,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             task=instance_name(context),
             run=str(context["ti"].run_id),
             forgotten=context["ti"].try_number > 1 and not STATE_OUTLIVES_A_CLEAR,
+            try_number=context["ti"].try_number,
             clock=lambda: datetime.now(tz=UTC),
             price=price,
             high=high,

@@ -37,6 +37,7 @@ TOO_DEEP = "(nested too deep)"
 #: Most values of a document, nested ones included; the public list of models has tens of thousands.
 MOST_VALUES = 250_000
 #: Most characters of a Python literal: parsing takes about a hundred bytes of memory for each.
+LARGEST_JSON = 8 * 1024**2
 LONGEST_LITERAL = 64 * 1024
 #: By these keys Airflow's serialisation (2.4 to 3.4) recognises an object of a class, or refuses a dict.
 RESERVED = frozenset({"__classname__", "__version__", "__data__", "__id__", "__cache__", "__type", "__var", "__source"})
@@ -139,6 +140,8 @@ def fit_body(body: bytes) -> bytes:
     """
     if not body.lstrip().startswith((b"{", b"[")):
         return hide_bytes(body)
+    if len(body) > LARGEST_JSON:  # only the older API's answers may be larger, and these are files
+        return b"(too long for JSON) " + hide_bytes(body[:LARGEST_JSON])
     # Parsed before anything is replaced: a key that begins with t must not match the t of an escaped tab.
     try:
         return json.dumps(read_json(body.decode(errors="replace")), ensure_ascii=False).encode()
@@ -155,8 +158,8 @@ def _read(reader: Callable[[Any], Any], text: str | bytes, most: int) -> Any:
 
 def excerpt(body: bytes) -> str:
     """Return the first part of an answer's body as one printable line."""
-    # Without NULs: in UTF-16 a secret would not be found. The cut is long: half a secret would not be found either.
-    text = hide(body[: EXCERPT_CHARS * 40].replace(b"\0", b"").decode("utf-8", errors="replace"))
+    # Without NULs: in UTF-16 a secret would not be found. And whole: half a secret would not be found either.
+    text = hide(body.replace(b"\0", b"").decode("utf-8", errors="replace"))[: EXCERPT_CHARS * 40]
     line = " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
     return line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
 

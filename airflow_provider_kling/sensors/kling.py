@@ -185,7 +185,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
                     # A request id from a template is not traced in the triggerer, so its model is not passed on here.
                     told = record.model if self._follows_submit or ti.map_index not in {None, -1} else None
                     accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
-                    return JobReference(self.request_id, self.model or told, accepted_at, record.model)
+                    return JobReference(self.request_id, job.model or told, accepted_at, record.model)
         return job
 
     def _pause(self, job: JobReference, now: datetime) -> float:  # noqa: ARG002 Airflow's own loop waits as long

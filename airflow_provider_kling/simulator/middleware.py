@@ -34,9 +34,9 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     service = request.app[SERVICE]
     if not names_this_service(request, service.settings.host):
         return refusal(421, f"{request.host} is no name of this service")
+    if request.method not in {"GET", "HEAD"} and is_of_another_page(request):
+        return refusal(403, "A page of another origin orders and sends nothing here")
     if request.path == "/" or request.path.startswith("/simulator/"):
-        if request.method not in {"GET", "HEAD"} and is_of_another_page(request):
-            return refusal(403, "A page of another origin orders nothing here")
         return await _errors_as_answers(request, handler)
     entry = _entry(request, service)
     service.journal.note(entry, download=request.path.startswith(PUBLIC_FILES))

@@ -14,7 +14,6 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from airflow_provider_kling.media.measure import HEAD, MediaType, media_type
 from airflow_provider_kling.segmind.errors import KlingDownloadError, KlingDownloadRefusedError
-from airflow_provider_kling.segmind.sanitize import excerpt
 from airflow_provider_kling.storage.download_hosts import shown
 from airflow_provider_kling.storage.download_request import NUMBER, BrokenOffError, DownloadRequest, Version, breaks
 from airflow_provider_kling.storage.partial_file import NOT_LOST
@@ -200,7 +199,8 @@ class Download:
         if type_ is not None and self.kind in {None, type_.kind}:
             return type_
         wanted = f"a {self.kind}" if self.kind else "a picture, a video or a sound"
-        found = type_.mime if type_ else f"something that begins with {excerpt(part.head)!r}"
+        # Its begin is not quoted: a secret that a proxy put there may be cut, and is not found then.
+        found = type_.mime if type_ else "something else"
         page = " It is a web page: a proxy or a sign-in may stand between." if _is_page(part.head) else ""
         raise KlingDownloadError(f"At {shown(self.link)!r} there is {found} in place of {wanted}.{page} {NOT_LOST}")
 

@@ -135,8 +135,8 @@ class FileSaver:
         sidecar = self.folder.path(name.sidecar)
         there = self._description_at(sidecar)
         if there is not None:
-            self._claim.refuse_foreign(there, index, sidecar)
-            if there.request_id == self.request_id and self._is_whole(there, sidecar):
+            self._claim.refuse_foreign(there, index, sidecar, link)
+            if self._claim.is_own(there, index, link) and self._is_whole(there, sidecar):
                 self.log.info("%s is there already, complete; it is not fetched again.", self.folder.url(sidecar))
                 return self._saved(there, sidecar)
         part, type_ = self._downloads.download(index, link, sidecar, self._kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 
 #: How many descriptions and jobs are read in all; further inputs are given by their links only.
 MOST_LOOKS = 50
-#: Seconds that the request history may take to answer about a job: a paid file waits meanwhile.
+#: Seconds that the request history may take to answer about all jobs of a chain: a paid file waits meanwhile.
 PATIENCE = 10.0
+#: Where less is left of them, it is not asked any more.
+SHORTEST_ANSWER = 0.5
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Lineage:
     _rows: dict[str, HistoryRow | None] = field(default_factory=dict)
     _looks: int = 0
     _is_silent: bool = False
+    _asked_for: float = 0.0
 
     @classmethod
     def of_run(cls, context: Context, hook: SegmindHook, storage_conn_id: str | None, log: Any) -> Lineage:
@@ -129,13 +133,18 @@ class Lineage:
         """Return what the request history knows about a job; if it once fails to answer, it is not asked again."""
         if self._is_silent:
             return None
+        left = PATIENCE - self._asked_for
+        begun = time.monotonic()
         try:
-            return self.hook.find_row(request_id, timeout=PATIENCE, attempts=1)
+            return self.hook.find_row(request_id, timeout=left, attempts=1)
         except SegmindRequestNotFoundError as error:
             self.log.warning("Request %s is described without its payload: %s", request_id, error)
         except SegmindError as error:
             self._is_silent = True
             self.log.warning("The request history of the inputs cannot be read, and is left out: %s", error)
+        finally:
+            self._asked_for += time.monotonic() - begun
+            self._is_silent |= self._asked_for >= PATIENCE - SHORTEST_ANSWER
         return None
 
     def _may_look(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.errors import KlingNameTakenError
-from airflow_provider_kling.storage.sidecar import read_sidecar
+from airflow_provider_kling.storage.sidecar import bare, read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,7 +95,7 @@ class NameClaim:
                 create(fs, sidecar, document)
             except FileExistsError:
                 # An empty one was left by a task that died as it wrote it, before there was a file.
-                if self._look(sidecar, description.index) is None and fs.exists(target):
+                if self._look(sidecar, description.index, description.url) is None and fs.exists(target):
                     raise self._undescribed(target) from None
                 replace(fs, sidecar, document)
                 return
@@ -103,13 +103,24 @@ class NameClaim:
                 fs.rm_file(sidecar)
                 raise self._undescribed(target)
 
-    def refuse_foreign(self, there: Sidecar, index: int, sidecar: str) -> None:
+    def is_own(self, there: Sidecar, index: int, link: str | None) -> bool:
+        """
+        Whether it describes this output of this job.
+
+        A request id alone is no proof: what a task was told to save may name anybody's.
+
+        :param link: of the file.
+        """
+        return there.is_of(self.request_id, index) and (self.owner.saved(there) or bare(link or "") == there.url)
+
+    def refuse_foreign(self, there: Sidecar, index: int, sidecar: str, link: str | None) -> None:
         """
         Refuse a name unless it is this output's, or the same task instance gave it to another job's file.
 
+        :param link: of the file; None before it is known.
         :raises KlingNameTakenError: it is another's.
         """
-        if not there.is_of(self.request_id, index) and not self.is_former(there):
+        if not self.is_own(there, index, link) and not self.is_former(there):
             raise KlingNameTakenError(
                 f"The name {self.folder.url(sidecar).removesuffix('.json')!r} belongs to output {there.index} of "
                 f"request {there.request_id} (task {there.task_id} of run {there.run_id}, DAG {there.dag_id}). It is "
@@ -120,11 +131,11 @@ class NameClaim:
         """Whether the same task instance saved it for another job, before it was cleared."""
         return there.request_id != self.request_id and self.owner.saved(there)
 
-    def _look(self, sidecar: str, index: int) -> Sidecar | None:
+    def _look(self, sidecar: str, index: int, link: str | None = None) -> Sidecar | None:
         """Return the description under a name, if the name is free; refuse other content, unless it is empty."""
         there = read_sidecar(self.folder.fs, sidecar)
         if there is not None:
-            self.refuse_foreign(there, index, sidecar)
+            self.refuse_foreign(there, index, sidecar, link)
         elif self.folder.fs.exists(sidecar) and not self._is_empty_file(sidecar):
             raise KlingNameTakenError(
                 f"{self.folder.url(sidecar)} is there already, and it is not the description of a file. {self.way_out}"

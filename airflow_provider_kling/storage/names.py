@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.media.measure import extensions
 from airflow_provider_kling.segmind.errors import SegmindInputError
 
 if TYPE_CHECKING:
@@ -88,6 +89,21 @@ def check_template(template: str) -> None:
     if len(template) > LONGEST_NAME:
         raise SegmindInputError(f"name: has {len(template)} characters, at most {LONGEST_NAME} are allowed.")
     _check(_JINJA.sub("x", template), template)
+
+
+def check_name_from_data(template: str) -> None:
+    """
+    Refuse a name that data chose if it could make a program or a page of a picture.
+
+    :raises SegmindInputError: it ends neither in ``{ext}`` nor in the extension of a picture, video or sound.
+    """
+    last = template.rpartition("/")[2]
+    if template.endswith(_ENDING) or last.rpartition(".")[2].lower() in {*extensions(None), "jpeg"}:
+        return
+    raise SegmindInputError(
+        f"name: {template!r} came as data, and must end in {{ext}} or in the extension of a picture, video or sound. "
+        "Correct it, or let the DAG's author write the name."
+    )
 
 
 def render(template: str, values: Mapping[str, str | int]) -> Name:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindInputError
 from airflow_provider_kling.storage.allowed_paths import STORE_ALLOWED_PATHS, Named, connection_of, plain
-from airflow_provider_kling.storage.names import DEFAULT_NAME, check_template
+from airflow_provider_kling.storage.names import DEFAULT_NAME, check_name_from_data, check_template
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -70,11 +70,13 @@ class Store:
         """
         Return it, with its templates already rendered, if results may be saved in it.
 
-        :param written: the destination as the author wrote it; None if it was filled in.
+        :param written: the destination as the author wrote it; None if it was filled in, the name too.
         :param written_conn_id: the storage connection, likewise.
         :raises SegmindInputError: nothing may be saved there.
         """
         _check_destination(self.destination)
+        if written is None:
+            check_name_from_data(self.name)
         named = Named(self.destination, self.storage_conn_id)
         if reason := named.refusal(Named(written, written_conn_id), STORE_ALLOWED_PATHS):
             raise SegmindInputError(f"destination: nothing may be saved in {self.destination!r}: {reason}.")

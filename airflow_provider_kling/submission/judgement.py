@@ -11,7 +11,7 @@ from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.placeholders import filled_in
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.history_match import Sent, matches
-from airflow_provider_kling.submission.policy import searched_for
+from airflow_provider_kling.submission.policy import MOST_LOST, searched_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,6 +106,8 @@ def _judge_possible(
         return NotYet(messages.unresolved(intent, possible))
     if submission.on_orphaned_intent == "fail":
         raise messages.orphaned(submission, intent)
+    if intent.lost + 1 >= MOST_LOST and intent.try_number == submission.try_number:
+        raise messages.lost(submission, intent)
     return Absent()
 
 

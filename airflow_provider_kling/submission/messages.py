@@ -97,6 +97,16 @@ def orphaned(submission: Submission, intent: Record) -> SegmindUnresolvedSubmitE
     )
 
 
+def lost(submission: Submission, intent: Record) -> SegmindUnresolvedSubmitError:
+    """Return the error for one submit without an answer too many."""
+    return SegmindUnresolvedSubmitError(
+        f"{_what(intent)}: {intent.lost + 1} submits in a row had no answer, and Segmind's request history shows no "
+        f"job of this one after {_minutes(submission)}. Something between here and Segmind loses answers, so that each "
+        "of them may be billed all the same: look at the balance and at Segmind's own pages. Then clear the task to "
+        "submit again, or set adopt_request_id to take a job you found."
+    )
+
+
 def unrecorded(request_id: str, reason: Exception) -> SegmindAmbiguousSubmitError:
     """Return the error for an accepted job with an id that Airflow did not save."""
     return SegmindAmbiguousSubmitError(

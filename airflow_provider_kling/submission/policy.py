@@ -29,6 +29,9 @@ SWAPS = timedelta(days=1)
 #: A gateway that refuses an accepted submit may do so each time. The first submit refused so is searched for once
 #: before the next one; the second for this long, and then for twice as long each time, up to the grace.
 REFUSED_TWICE = timedelta(seconds=75)
+#: After so many submits in one try that had no answer, and of which the history shows nothing, a person decides:
+#: whoever loses answers and rows may still pass the submits on.
+MOST_LOST = 3
 #: What has just failed is not repeated sooner, whatever the grace.
 SHORTEST_DELAY = timedelta(seconds=5)
 #: Tasks that reached the same rate limit resume spread over this time.

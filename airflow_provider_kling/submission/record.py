@@ -41,6 +41,7 @@ class Record(BaseModel):
     :param refused: whether it was refused by an answer that a gateway may give for a request that it has passed on.
     :param void: whether it is known to have led to no job; only claims show that, to the siblings.
     :param refusals: how many submits in a row were refused so before it.
+    :param lost: how many submits in a row had no answer and led to no job before it, in the try ``try_number``.
     :param request_id: the accepted job.
     :param found: whether the job was found in the request history, so that it may be the one that a sibling has sent.
     :param accepted_at: when it was accepted.
@@ -67,6 +68,8 @@ class Record(BaseModel):
     unclear: bool = False
     refused: bool = False
     refusals: int = Field(default=0, ge=0, le=MOST_REFUSALS)
+    lost: int = Field(default=0, ge=0, le=MOST_REFUSALS)
+    try_number: int = 0
     may_run: bool = False
     void: bool = False
     request_id: Text | None = None

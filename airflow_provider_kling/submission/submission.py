@@ -38,6 +38,7 @@ class Submission:
     :param on_orphaned_intent: what to do when the history shows no job after the grace period.
     :param history_timeout: see :data:`HISTORY_TIMEOUT`.
     :param forgotten: whether the task may have had jobs without a record: it was cleared, its state deleted.
+    :param try_number: Airflow's number of this try; lost submits are counted in each.
     :param adopt: a request id that is taken whatever the record says; nothing is sent.
     :param instead_of: this task's own job that is known to have FAILED at no cost; a new one is sent in its place.
     """
@@ -57,6 +58,7 @@ class Submission:
     on_orphaned_intent: OnOrphanedIntent = "submit"
     history_timeout: timedelta = HISTORY_TIMEOUT
     forgotten: bool = False
+    try_number: int = 0
     adopt: str | None = None
     instead_of: str | None = None
 
@@ -74,6 +76,7 @@ class Submission:
             intended_at=self.clock(),
             price=self.price,
             high=self.high,
+            try_number=self.try_number,
             **more,
         )
 

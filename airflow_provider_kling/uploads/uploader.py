@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_kling.segmind.sanitize import shortened
 from airflow_provider_kling.storage.sidecar import beside
 from airflow_provider_kling.versions import task_state_store
 from airflow_provider_kling.xcoms import FILES_KEY, Uploader, published, siblings
@@ -71,12 +72,12 @@ class Uploads:
                 if sha256 not in own:
                     with file.content() as content:
                         own[sha256] = self._hook.upload_file(content, file.type.mime)
-                    told = (file.source, file.type.mime, file.size, own[sha256])
+                    told = (file.source, file.type.mime, file.size, shortened(own[sha256]))
                     self._log.info("Uploaded %s (%s, %d bytes): %s", *told)
                     if number % KEPT_EVERY == 0:
                         self._keep(kept)
                 else:
-                    self._log.info("%s is uploaded already: %s", file.source, own[sha256])
+                    self._log.info("%s is uploaded already: %s", file.source, shortened(own[sha256]))
         finally:
             self._keep(kept)
         # By this, the description of a result made from these files leads back to them.

@@ -24,7 +24,7 @@ KEEP = """
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # a worker may leave this module and come back to it
 def endpoint():
     """Yield the address of an S3; one for all tests, because Airflow keeps a store once it is attached."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
