@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: Either gzip or zlib, detected by its header.
 _ANY_ZLIB = 32 + zlib.MAX_WBITS
+#: Bytes of a compressed answer, as it is decompressed; only lists are as long.
+LARGEST_COMPRESSED = 8 * 1024**2
 
 
 class BodyError(Exception):
@@ -34,6 +36,8 @@ class Body:
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
             raise BodyError(f"it is compressed as {hide(encoding)[:30]!r}, which was not asked for")
+        if encoding not in {"", "identity"}:  # nobody asked for that
+            self._largest = min(largest, LARGEST_COMPRESSED)
         self._inflate = None if encoding in {"", "identity"} else zlib.decompressobj(_ANY_ZLIB)
 
     def add(self, chunk: bytes) -> None:

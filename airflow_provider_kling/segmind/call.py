@@ -109,6 +109,8 @@ class Call(Generic[T]):
         :raises SegmindError: any other answer than a good one; the class is from the error table.
         """
         fit_headers = {name.lower(): fit_text(value) for name, value in headers.items()}
+        if status_code >= HTTPStatus.MULTIPLE_CHOICES:  # no error has more to say, whatever a good answer may have
+            body = body[:LARGEST_ANSWER]
         answer = Answer(status_code, fit_headers, fit_body(body))
         if self.fresh and (age := cached_for(answer)) > OLDEST_ANSWER:
             raise cached(self.question, age)

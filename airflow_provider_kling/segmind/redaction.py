@@ -12,6 +12,7 @@ import base64
 import re
 import threading
 from contextlib import suppress
+from html.entities import html5
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ HIDDEN = "***"
 #: A shorter secret would be found in ordinary words, and can be guessed anyway.
 SHORTEST = 6
 _URLSAFE = {"+": "-", "/": "_"}
-#: The HTML and XML entities of these characters.
-_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+#: The names that HTML has for characters, without their ``&`` and ``;``.
+_ENTITIES: dict[str, list[str]] = {}
+for _name, _char in html5.items():
+    _ENTITIES.setdefault(_char, []).append(_name.rstrip(";"))
 
 _adding = threading.Lock()
 _known: dict[str, None] = {}
@@ -118,7 +121,8 @@ def _ways(pair: tuple[str, str], escape: str, quoted: str) -> str:
     for char in dict.fromkeys(pair):
         before = quoted if char in "\"'/" else ""
         if char in _ENTITIES:
-            ways.append(f"&(?:amp;){{0,4}}{_ENTITIES[char]};")
+            names = "|".join(sorted({re.escape(name) for name in _ENTITIES[char]}))
+            ways.append(f"&(?:amp;){{0,4}}(?:{names});")
         ways.append(r"\\{1,8}" if quoted and char == "\\" else before + re.escape(char))
         code = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(char):02x}")
         ways += [

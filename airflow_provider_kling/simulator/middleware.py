@@ -39,7 +39,8 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path == "/" or request.path.startswith("/simulator/"):
         return await _errors_as_answers(request, handler)
     entry = _entry(request, service)
-    service.journal.note(entry, download=request.path.startswith(PUBLIC_FILES))
+    if not is_of_another_page(request):  # a page may show a result, and is no program that is tested
+        service.journal.note(entry, download=request.path.startswith(PUBLIC_FILES))
 
     async def proceed() -> web.StreamResponse:
         return await _checked(request, handler, entry.key)

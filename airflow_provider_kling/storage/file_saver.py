@@ -10,6 +10,7 @@ What must not be relaxed:
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -100,7 +101,7 @@ class FileSaver:
         self.folder = Folder.of(store)
         self.fs = self.folder.fs
         self.owner = Owner.of(context)
-        self._downloads = OutputDownloads(self.request_id, store, hook, self.fs, log)
+        self._downloads = OutputDownloads(self.request_id, self.owner, store, hook, self.fs, log)
         self._claim = NameClaim(self.folder, self.owner, self.request_id, "" if is_own_job else self._way_out())
 
     def save(self, index: int, link: str) -> SavedFile:
@@ -129,7 +130,12 @@ class FileSaver:
                     raise
                 beside = f"{self.folder.url(self.folder.root)}/{other.stem}"
                 self.log.warning("%s The file is saved beside it, as %r.", str(error).strip(), beside)
-        return self._save_as(last, index, link)
+        try:
+            return self._save_as(last, index, link)
+        except KlingNameTakenError as error:  # somebody has taken every name that could be known in advance
+            other = Name.of(f"{last.stem}-{secrets.token_hex(4)}")
+            self.log.warning("%s The file is saved as %r.", str(error).strip(), other.stem)
+            return self._save_as(other, index, link)
 
     def _save_as(self, name: Name, index: int, link: str) -> SavedFile:
         sidecar = self.folder.path(name.sidecar)

@@ -91,14 +91,19 @@ def check_template(template: str) -> None:
     _check(_JINJA.sub("x", template), template)
 
 
+def is_end_written(template: str | None) -> bool:
+    """Whether the extension in a name's template is the author's own, and not what a template renders to."""
+    return template is None or "." in template.rpartition("}}")[2]
+
+
 def check_name_from_data(template: str) -> None:
     """
     Refuse a name that data chose if it could make a program or a page of a picture.
 
-    :raises SegmindInputError: it ends neither in ``{ext}`` nor in the extension of a picture, video or sound.
+    :raises SegmindInputError: it ends in an extension other than ``{ext}`` or that of a picture, video or sound.
     """
     last = template.rpartition("/")[2]
-    if template.endswith(_ENDING) or last.rpartition(".")[2].lower() in {*extensions(None), "jpeg"}:
+    if "." not in last or last.rpartition(".")[2].lower() in {*extensions(None), "jpeg", "{ext}"}:
         return
     raise SegmindInputError(
         f"name: {template!r} came as data, and must end in {{ext}} or in the extension of a picture, video or sound. "

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.media.measure import MediaType
     from airflow_provider_kling.segmind.history import HistoryRow
+    from airflow_provider_kling.storage.name_claim import Owner
     from airflow_provider_kling.storage.partial_file import Part
     from airflow_provider_kling.storage.store import Store
 
@@ -42,12 +43,14 @@ class OutputDownloads:
     Downloads the outputs of one job.
 
     :param request_id: the job.
+    :param owner: the task that saves them: what it has left of a download is continued.
     :param store: where the files go, and how large they may be.
     :param fs: the filesystem of the store.
     """
 
-    def __init__(self, request_id: str, store: Store, hook: SegmindHook, fs: Any, log: Any) -> None:
+    def __init__(self, request_id: str, owner: Owner, store: Store, hook: SegmindHook, fs: Any, log: Any) -> None:
         self._request_id = request_id
+        self._owner = owner
         self._store = store
         self._hook = hook
         self._fs = fs
@@ -133,7 +136,8 @@ class OutputDownloads:
         from airflow_provider_kling.storage.download_hosts import Hosts
         from airflow_provider_kling.storage.partial_file import Part
 
-        whose = hashlib.sha256(f"{sidecar} {self._request_id} {index}".encode()).hexdigest()[:16]
+        # What another task has left of a download is no part of this one: a request id may be anybody's.
+        whose = hashlib.sha256(f"{sidecar} {self._request_id} {index} {self._owner}".encode()).hexdigest()[:16]
         return Download(
             link,
             lambda version: Part.begin(self._fs, sidecar.rpartition("/")[0], f"kling-{whose}", version),

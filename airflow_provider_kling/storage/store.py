@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from airflow_provider_kling.payloads.templates import is_template, renders_to_nothing
 from airflow_provider_kling.segmind.errors import KlingStorageError, SegmindInputError
 from airflow_provider_kling.storage.allowed_paths import STORE_ALLOWED_PATHS, Named, connection_of, plain
-from airflow_provider_kling.storage.names import DEFAULT_NAME, check_name_from_data, check_template
+from airflow_provider_kling.storage.names import DEFAULT_NAME, check_name_from_data, check_template, is_end_written
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -21,6 +21,10 @@ __all__ = ["Store"]
 DEFAULT_MAX_BYTES = 2 * 1024**3
 
 _NO_FOLDER = re.compile(r"[*?\[\]\\]|::")
+
+
+#: Characters of a folder's URL: as many as a path has.
+LONGEST_DESTINATION = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Store:
         rendered = {name: render(getattr(self, name), context) for name in ("destination", "name", "storage_conn_id")}
         if renders_to_nothing(rendered["storage_conn_id"]):
             rendered["storage_conn_id"] = None
+        if not is_end_written(self.name):
+            check_name_from_data(rendered["name"])
         return replace(self, **rendered).checked(self.destination, self.storage_conn_id)
 
     def checked(self, written: Any, written_conn_id: Any) -> Store:
@@ -117,6 +123,10 @@ def as_store(store: Store | str | None) -> Store | None:
 def _check_destination(destination: str) -> None:
     if not isinstance(destination, str) or not destination.strip():
         raise SegmindInputError(f"destination: {destination!r} is not the URL of a folder such as s3://bucket/prefix.")
+    if len(destination) > LONGEST_DESTINATION:  # urlsplit takes minutes for some
+        raise SegmindInputError(
+            f"destination: has {len(destination)} characters, at most {LONGEST_DESTINATION} are allowed."
+        )
     parts = urlsplit(destination)
     if not parts.scheme and not destination.startswith("/"):
         raise SegmindInputError(

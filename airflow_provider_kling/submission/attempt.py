@@ -169,8 +169,8 @@ def _post(
     intent = submission.intent(former=jobs, former_cost=cost, seen=seen, ordered=ordered)
     if previous is not None and previous.refused:
         intent = intent.model_copy(update={"refusals": min(previous.refusals + 1, MOST_REFUSALS)})
-    elif previous is not None and gone and previous.try_number == submission.try_number:
-        intent = intent.model_copy(update={"lost": min(previous.lost + 1, MOST_REFUSALS)})
+    if previous is not None and gone and previous.try_number == submission.try_number:
+        intent = intent.model_copy(update={"lost": min(previous.lost + (not previous.refused), MOST_REFUSALS)})
     release = _release(submission, previous, gone=gone)
     # Siblings see the intent before the job can exist, so none takes the job for its own.
     yield Publish(submission.claim(intent))

@@ -12,7 +12,7 @@ from airflow_provider_kling.operators.failure import fail
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.storage.asset_events import check_assets, outlets_for
-from airflow_provider_kling.storage.names import DEFAULT_NAME, check_name_from_data
+from airflow_provider_kling.storage.names import DEFAULT_NAME, check_name_from_data, is_end_written
 from airflow_provider_kling.storage.store import DEFAULT_MAX_BYTES, Store
 from airflow_provider_kling.xcoms import Traceable
 
@@ -98,7 +98,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
         from airflow_provider_kling.storage.save import save_outputs
 
         try:
-            if "name" in self.filled_in:
+            if "name" in self.filled_in or not is_end_written(self.written.get("name")):
                 check_name_from_data(self.name)
             store = self._store().checked(self.written.get("destination"), self.written.get("storage_conn_id"))
             check_assets(context, store)

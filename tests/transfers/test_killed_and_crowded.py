@@ -26,7 +26,7 @@ KEEP = """
 @pytest.fixture
 def keep(run_dag):
     """Return a function that keeps a file in this process, which has Airflow loaded already."""
-    return lambda **arguments: run_dag(KEEP.format(arguments=arguments))
+    return lambda again=None, **arguments: run_dag(KEEP.format(arguments=arguments), again=again)
 
 
 def files(folder: Path) -> list[str]:
@@ -46,7 +46,7 @@ def test_a_killed_worker_leaves_nothing_under_the_name_and_its_retry_fetches_onl
     folder = tmp_path / "kept"
     arguments = {"result": result_of(host), "destination": str(folder), "name": "film.{ext}"}
     host.holds_at = len(film) // 2
-    killed = start(**arguments)
+    killed = start(again="killed", **arguments)
     until(lambda: folder.exists() and sum(file.stat().st_size for file in folder.iterdir()) > len(film) // 3)
     killed.kill()
     killed.wait()
@@ -57,7 +57,7 @@ def test_a_killed_worker_leaves_nothing_under_the_name_and_its_retry_fetches_onl
     host.go.set()
     host.holds_at = None
     host.asked.clear()
-    assert keep(**arguments).state == "success"
+    assert keep(again="killed", **arguments).state == "success"
     assert files(folder) == ["film.json", "film.mp4"]
     assert (folder / "film.mp4").read_bytes() == film
     assert host.asked == [None, f"bytes={come}-"]
