@@ -15,6 +15,9 @@ DEFAULT_CONN_ID = "segmind_default"
 CONFIG_SECTION = "kling"
 UPLOAD_ALLOWED_PATHS = "upload_allowed_paths"
 STORE_ALLOWED_PATHS = "store_allowed_paths"
+LEDGER_CONN_ID = "ledger_conn_id"
+DEPLOYMENT = "deployment"
+STORE_PAYLOAD = "store_payload"
 
 #: Fields that are stored in the connection's extra, as JSON schema.
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
@@ -64,7 +67,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 #: What may be set in Airflow's config.
 CONFIG: dict[str, Any] = {
     CONFIG_SECTION: {
-        "description": "Paths that come from outside the DAG file: from a run's parameters, XComs or file names.",
+        "description": "Where files may come from and go to, and the ledger of what was sent, paid and made.",
         "options": {
             UPLOAD_ALLOWED_PATHS: {
                 "description": (
@@ -86,6 +89,30 @@ CONFIG: dict[str, Any] = {
                 "type": "string",
                 "example": "/data/videos, s3://my_aws@bucket/videos",
                 "default": "",
+            },
+            LEDGER_CONN_ID: {
+                "description": (
+                    "The connection to the ledger's database: PostgreSQL, MySQL, MariaDB, or SQLite for one machine. "
+                    "`airflow kling ledger migrate` makes its tables. Empty: no ledger."
+                ),
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": "kling_ledger",
+                "default": "",
+            },
+            DEPLOYMENT: {
+                "description": "The label of this Airflow, if several share a ledger: each needs another one.",
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": "production",
+                "default": "",
+            },
+            STORE_PAYLOAD: {
+                "description": "Whether the ledger holds what was sent; if not, only a digest of it.",
+                "version_added": "0.2.0",
+                "type": "boolean",
+                "example": None,
+                "default": "True",
             },
         },
     },

@@ -209,6 +209,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
                 payload=self._sent_without_files(),
                 is_own_job=True,
             )
+            if (ledger := self._ledger(context)) is not None:
+                ledger.saved(whole["files"])
         conclude_when_counted(context, self.log, cost=result.metrics.cost)
         return whole
 

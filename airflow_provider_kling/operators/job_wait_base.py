@@ -26,6 +26,7 @@ from airflow_provider_kling.xcoms import TellsCost, Traceable
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kling.ledger.results import JobLedger
     from airflow_provider_kling.polling.job_wait import JobWait
     from airflow_provider_kling.segmind.schemas import Result
     from airflow_provider_kling.triggers.kling import KlingTrigger
@@ -63,6 +64,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
     output_url: str | None = None
 
     do_xcom_push: bool
+    ledger_conn_id: str | None
     poll_interval: float | None
 
     @property
@@ -156,6 +158,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
             "usual_latency": job.usual_latency,
             "end_from_trigger": self.end_from_trigger,
             "push_result": self.do_xcom_push,
+            "ledger_conn_id": self.ledger_conn_id,
         }
 
     def _deliver(self, context: Context, result: Result) -> Any:
@@ -168,6 +171,8 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         self.output_url = result.url
         level = logging.INFO if result.url else logging.WARNING
         self.log.log(level, "%s", summary(job.request_id, result))
+        if (ledger := self._ledger(context)) is not None:
+            ledger.completed(result)
         whole: dict[str, Any] = handed_on.pop("return_value")
         for key, value in handed_on.items():
             context["ti"].xcom_push(key=key, value=value)
@@ -184,8 +189,25 @@ class WaitsForJob(Waits, TellsCost, Traceable):
             self._push_bill(context, error)
         super()._end_with(context, error)
 
+    def _ledger(self, context: Context) -> JobLedger | None:
+        """Return the ledger, for the end of the job; None without one."""
+        from airflow_provider_kling.ledger.configured import ledger_database
+
+        try:
+            database = ledger_database(self.ledger_conn_id)
+        except SegmindError as error:
+            self.log.warning("%s", error)
+            return None
+        if database is None:
+            return None
+        from airflow_provider_kling.ledger.results import JobLedger
+
+        return JobLedger(database, self.hook.settings.host, self._job(context).request_id, self.log)
+
     def _push_bill(self, context: Context, error: KlingGenerationFailedError) -> None:
         from airflow_provider_kling.xcoms import BILL_KEY, bill_of_failure
 
+        if (ledger := self._ledger(context)) is not None:
+            ledger.failed(float((error.metrics or {}).get("cost") or 0.0))
         bill = bill_of_failure(error, self._traced(context, self._job(context)).model)
         context["ti"].xcom_push(key=BILL_KEY, value=bill)

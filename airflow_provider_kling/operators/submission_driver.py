@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import bill_of
 from airflow_provider_kling.budget.guard import BatchBalance
+from airflow_provider_kling.ledger.configured import stores_payloads
+from airflow_provider_kling.ledger.owner import Wanted
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
@@ -17,8 +20,10 @@ from airflow_provider_kling.segmind.errors import (
 from airflow_provider_kling.segmind.placeholders import filled_in
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.submission import messages, steps
-from airflow_provider_kling.submission.record import withdrawn
-from airflow_provider_kling.submission.record_store import record_store
+from airflow_provider_kling.submission.policy import SWAPS
+from airflow_provider_kling.submission.record import read_record, withdrawn
+from airflow_provider_kling.submission.record_store import record_store, task_ledger
+from airflow_provider_kling.submission.submission import fingerprint
 from airflow_provider_kling.uploads.uploader import Uploads
 from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
 from airflow_provider_kling.xcoms import (
@@ -39,9 +44,28 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.ledger.generations import TaskLedger
     from airflow_provider_kling.payloads.request import Request
     from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.uploads.source_files import Staged
+
+
+def _wanted(hook: SegmindHook, request: Request) -> Wanted:
+    """Return what is wanted, for the ledger."""
+    return Wanted(
+        host=hook.settings.host,
+        model=request.model,
+        content=fingerprint(request.model, request.parameters),
+        payload=json.dumps(request.parameters) if stores_payloads() else None,
+    )
+
+
+def _intended_at(stored: Any) -> datetime:
+    """Return when a record's POST was about to be sent; now where there is no record that can be read."""
+    with suppress(SegmindError):
+        if (record := read_record(stored)) is not None:
+            return record.intended_at
+    return datetime.now(tz=UTC)
 
 
 def conclude_when_counted(context: Context, log: Any, *, cost: float | None = None) -> None:
@@ -97,7 +121,9 @@ class SubmissionDriver:
     ) -> None:
         self.context = context
         self.ti = context["ti"]
-        self.records = record_store(context)
+        wanted = _wanted(hook, request)
+        self.ledger = task_ledger(context, wanted)
+        self.records = record_store(context, wanted, log)
         self.hook = hook
         self.request = request
         self.siblings = siblings(dag, Submitter)
@@ -177,15 +203,32 @@ class SubmissionDriver:
     def _carry_out_on_airflow(self, step: steps.Step) -> Any:
         match step:
             case steps.LoadRecord():
-                return self.records.load()
+                stored = self.records.load()
+                self._since = _intended_at(stored) - SWAPS
+                return stored
             case steps.SaveRecord(record=record):
                 self.records.save(record)
             case steps.DeleteRecord():
                 self.records.delete()
             case steps.Publish(claim=claim):
                 self._push(RECORD_KEY, claim.model_dump(mode="json"))
+                if self.ledger is not None:
+                    self.ledger.show(claim)
             case steps.Withdraw():
                 self._push(RECORD_KEY, withdrawn(instance_name(self.context), str(self.ti.run_id)))
+                if self.ledger is not None:
+                    self.ledger.show(None)
+            case steps.AskSiblings() | steps.AskRunning() | steps.AskOtherRuns() | steps.AskBills():
+                return self._ask_others(step) if self.ledger is None else self._ask_ledger(self.ledger, step)
+            case steps.Deliver(claim=claim, submitted_at=submitted_at):
+                self._push(RECORD_KEY, claim.model_dump(mode="json"))
+                self._push("model", self.request.model)
+                self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
+        return None
+
+    def _ask_others(self, step: steps.Step) -> Any:
+        """Ask what other tasks show by XCom."""
+        match step:
             case steps.AskSiblings():
                 return [*self.earlier.claims, *published(self.ti, self.siblings, RECORD_KEY)]
             case steps.AskRunning(retried=retried):
@@ -194,11 +237,18 @@ class SubmissionDriver:
                 return self.other_runs.claims(leave_out=leave_out)
             case steps.AskBills():
                 return [*self.earlier.bills, *published(self.ti, self.cost_tellers, BILL_KEY)]
-            case steps.Deliver(claim=claim, submitted_at=submitted_at):
-                self._push(RECORD_KEY, claim.model_dump(mode="json"))
-                self._push("model", self.request.model)
-                self._push("submitted_at", submitted_at.astimezone(UTC).isoformat())
-        return None
+
+    def _ask_ledger(self, ledger: TaskLedger, step: steps.Step) -> Any:
+        """Ask the ledger, which shows at once, and for good, what every task has."""
+        match step:
+            case steps.AskSiblings():
+                return ledger.claims_of_run()
+            case steps.AskRunning():  # nothing of theirs is hidden
+                return []
+            case steps.AskOtherRuns():
+                return ledger.claims_elsewhere(self._since)
+            case steps.AskBills():
+                return ledger.bills_of_run()
 
     def _model_of(self, request_id: str) -> str | None:
         try:

@@ -89,6 +89,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
     :param max_cost: US dollars that the job may cost. If its estimate's high figure exceeds that, nothing is sent and
         the task fails; if the price is known when the DAG file is parsed, parsing fails. (templated)
     :param budget: what all jobs of the run may cost; share one among its tasks.
+    :param ledger_conn_id: the ledger's connection, in place of the one in Airflow's config, ``[kling] ledger_conn_id``.
     :raises KlingBudgetExceededError: the job may cost more than ``max_cost`` or the budget leaves; nothing was sent.
     :raises KlingPayloadError: at parsing or before sending, naming the field and what to change.
     :raises SegmindAmbiguousSubmitError: it is not known yet whether a job runs; a retry searches again.
@@ -115,11 +116,13 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         adopt_request_id: str | None = None,
         max_cost: float | str | None = None,
         budget: KlingBudget | None = None,
+        ledger_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.payload, self.model = check_unrendered(payload, model)
         self.segmind_conn_id = segmind_conn_id
+        self.ledger_conn_id = ledger_conn_id
         self.orphan_grace = as_span("orphan_grace", orphan_grace)
         if on_orphaned_intent not in get_args(OnOrphanedIntent):
             raise SegmindInputError(f'on_orphaned_intent: {on_orphaned_intent!r} is neither "submit" nor "fail".')
@@ -190,14 +193,24 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
                 check_place=lambda: self._check_place(context, request.model),
             )
             request_id = driver.run(
-                attempt(self._submission(context, wanted, instead_of, blind=not driver.earlier.known))
+                attempt(
+                    self._submission(
+                        context,
+                        wanted,
+                        instead_of,
+                        blind=driver.ledger is None and not driver.earlier.known,
+                        forgotten=driver.ledger is None and not STATE_OUTLIVES_A_CLEAR,
+                    )
+                )
             )
             return Submitted(request_id, sent=driver.sent)
 
     def _check_place(self, context: Context, model: str) -> None:
         """Refuse to submit a job that could not be saved; this operator saves nothing."""
 
-    def _submission(self, context: Context, request: Request, instead_of: str | None, *, blind: bool) -> Submission:
+    def _submission(
+        self, context: Context, request: Request, instead_of: str | None, *, blind: bool, forgotten: bool
+    ) -> Submission:
         from airflow_provider_kling.budget.task_limits import guard_for, refusing_guard
         from airflow_provider_kling.submission.earlier_attempt import is_submitted
         from airflow_provider_kling.submission.submission import Submission, account, fingerprint
@@ -228,7 +241,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             account=account(self.hook.settings.host, self.hook.settings.api_key),
             task=instance_name(context),
             run=str(context["ti"].run_id),
-            forgotten=context["ti"].try_number > 1 and not STATE_OUTLIVES_A_CLEAR,
+            forgotten=forgotten and context["ti"].try_number > 1,
             try_number=context["ti"].try_number,
             clock=lambda: datetime.now(tz=UTC),
             price=price,

@@ -7,6 +7,7 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
       * SegmindConnectionMissingError Airflow does not find it, or could not read it
     - KlingPayloadError               the payload
     - KlingBudgetExceededError        what the job may cost
+    - KlingLedgerSettingsError        the ledger: its connection, its tables
   + SegmindBadRequestError            400, 405, 406 with a refused value or content type
   + SegmindAuthenticationError        401
   + SegmindPermissionError            403
@@ -28,6 +29,7 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
     - KlingFileExpiredError +         its link is dead, and the request history has no other
   * KlingStorageError                 the file could not be saved at its destination
     - KlingNameTakenError +           another job's file has the name
+  * KlingLedgerError                  the ledger's database does not answer
 
 ``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload.
 None here derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip; how one fails a
@@ -145,6 +147,10 @@ class KlingBudgetExceededError(SegmindInputError):
     in_flight: float | None
     in_flight_jobs: int | None
     estimate: float | None
+
+
+class KlingLedgerSettingsError(SegmindInputError):
+    """The ledger cannot work as it is: its connection, its tables or what may be done with them."""
 
 
 class SegmindBadRequestError(SegmindError):
@@ -290,6 +296,10 @@ class KlingNameTakenError(KlingStorageError):
     """The file of another task, another run or a person has the name already; it is left as it is."""
 
     retryable = False
+
+
+class KlingLedgerError(SegmindError):
+    """The ledger's database does not answer; a retry may help."""
 
 
 def _all_classes(root: type[SegmindError]) -> dict[str, type[SegmindError]]:

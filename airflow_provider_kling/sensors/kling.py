@@ -71,6 +71,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     :param start_from_trigger: on Airflow 3.3+ start in the triggerer, without a worker, where possible: not for mapped
         tasks, nor in a DAG of more than 25 tasks.
     :param end_from_trigger: on Airflow 3.3+ end a job that is COMPLETED in the triggerer too.
+    :param ledger_conn_id: the ledger's connection, in place of the one in Airflow's config, ``[kling] ledger_conn_id``.
     :raises KlingGenerationFailedError: the job FAILED; the task fails at once.
     :raises KlingGenerationTimeoutError: the deadline passed; a retry continues the wait.
     """
@@ -93,6 +94,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         submitted_at: str | None = None,
         start_from_trigger: bool = True,
         end_from_trigger: bool = True,
+        ledger_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         fixed = kwargs.pop("poke_interval", None) if poll_interval is None else poll_interval
@@ -107,6 +109,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
         self.request_id = request_id
         self.model = model
         self.segmind_conn_id = segmind_conn_id
+        self.ledger_conn_id = ledger_conn_id
         self.deferrable = mode is None if deferrable is None else deferrable
         self.submitted_at = submitted_at
         self._end_from_trigger = end_from_trigger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ UNPRIVILEGED = "nobody"
 def postgres() -> Iterator[str]:
     """Yield the address of an empty database."""
     programs = found_or_installed(
-        _found,
+        found,
         "postgresql",
         "PostgreSQL's programs (initdb, postgres) are not on this machine; install PostgreSQL 13 or later.",
     )
@@ -35,7 +36,7 @@ def postgres() -> Iterator[str]:
     port = free_port()
     data = folder / "data"
     log = (folder / "log").open("wb")
-    _run([programs / "initdb", "-D", data, "-U", "airflow", "--auth=trust", "--no-sync", "-E", "UTF8"], as_whom)
+    run([programs / "initdb", "-D", data, "-U", "airflow", "--auth=trust", "--no-sync", "-E", "UTF8"], as_whom)
     server = subprocess.Popen(  # noqa: S603 the server that was found or installed
         [
             programs / "postgres",
@@ -56,11 +57,11 @@ def postgres() -> Iterator[str]:
         **as_whom,
     )
     try:
-        _run([programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)], as_whom, tries=100)
-        _run([programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", "airflow"], as_whom)
+        run([programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)], as_whom, tries=100)
+        run([programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", "airflow"], as_whom)
         yield f"127.0.0.1:{port}/airflow"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # which does not wait for those that are still connected
         server.wait(30)
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -73,7 +74,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _found() -> Path | None:
+def found() -> Path | None:
+    """Return the folder of PostgreSQL's programs, if they are on this machine."""
     folders = [Path(folder) for folder in os.get_exec_path()]
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     folders += sorted(Path("/usr").glob("pgsql-*/bin"), reverse=True)
@@ -85,7 +87,8 @@ def _found() -> Path | None:
     return None
 
 
-def _run(command: list[object], as_whom: dict[str, str], tries: int = 1) -> None:
+def run(command: list[object], as_whom: dict[str, str], tries: int = 1) -> None:
+    """Run a program to its end, a few times if it fails."""
     for attempt in range(tries):
         done = subprocess.run(  # noqa: S603 the programs that were found or installed
             [str(part) for part in command], capture_output=True, text=True, cwd="/", **as_whom, check=False

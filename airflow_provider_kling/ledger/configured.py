@@ -1,0 +1,51 @@
+"""The ledger that Airflow's config or a task names, if one does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.configuration import conf
+
+from airflow_provider_kling.get_provider_info import CONFIG_SECTION, DEPLOYMENT, LEDGER_CONN_ID, STORE_PAYLOAD
+from airflow_provider_kling.segmind.errors import KlingLedgerSettingsError
+
+if TYPE_CHECKING:
+    from airflow_provider_kling.ledger.database import Database
+
+
+def ledger_conn_id(named: str | None = None) -> str | None:
+    """Return the id of the ledger's connection: the one that a task names, else the config's; None without a ledger."""
+    return named or conf.get(CONFIG_SECTION, LEDGER_CONN_ID, fallback="") or None
+
+
+def deployment() -> str:
+    """Return the label of this Airflow among those that share the ledger."""
+    return conf.get(CONFIG_SECTION, DEPLOYMENT, fallback="") or ""
+
+
+def stores_payloads() -> bool:
+    """Whether the ledger may hold what was sent, and not only a digest of it."""
+    return conf.getboolean(CONFIG_SECTION, STORE_PAYLOAD, fallback=True)
+
+
+def ledger_database(named: str | None = None) -> Database | None:
+    """
+    Return the ledger's database; None without a ledger.
+
+    :raises KlingLedgerSettingsError: the connection does not exist, or cannot hold a ledger.
+    """
+    conn_id = ledger_conn_id(named)
+    if conn_id is None:
+        return None
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+    from airflow_provider_kling.ledger.database import database_of
+
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as exc:
+        raise KlingLedgerSettingsError(
+            f"ledger_conn_id: connection {conn_id!r} does not exist, or what holds it did not answer. Add it, or leave "
+            f"[{CONFIG_SECTION}] {LEDGER_CONN_ID} empty. Nothing was sent."
+        ) from exc
+    return database_of(connection)

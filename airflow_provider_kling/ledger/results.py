@@ -1,0 +1,71 @@
+"""What became of jobs: their end, their cost, their files. Written by whoever waits for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import update
+
+from airflow_provider_kling.ledger.generations import COMPLETED, FAILED
+from airflow_provider_kling.ledger.schema import check
+from airflow_provider_kling.ledger.tables import generations
+from airflow_provider_kling.segmind.errors import SegmindError
+from airflow_provider_kling.segmind.identifiers import canonical_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_kling.ledger.database import Database
+    from airflow_provider_kling.segmind.schemas import Result
+
+_t = generations.c
+
+
+@dataclass(frozen=True, slots=True)
+class JobLedger:
+    """
+    The ledger, as whoever waits for one job uses it.
+
+    What it cannot write costs nothing, and is a line of the log: ``airflow kling ledger reconcile`` adds it.
+
+    :param host: of the API.
+    :param log: the task's logger.
+    """
+
+    database: Database
+    host: str
+    request_id: str
+    log: Any
+
+    def completed(self, result: Result) -> None:
+        """Note that it is COMPLETED, its cost, and its output."""
+        output = result.model_dump(mode="json", exclude_none=True)
+        self._write(state=COMPLETED, cost=result.metrics.cost, output=json.dumps(output), ended_at=_now())
+
+    def failed(self, cost: float) -> None:
+        """Note that it FAILED, and what it cost all the same."""
+        self._write(state=FAILED, cost=cost, ended_at=_now())
+
+    def saved(self, files: Sequence[Mapping[str, Any]]) -> None:
+        """Note where its files were saved."""
+        self._write(files=json.dumps(list(files)))
+
+    def _write(self, **values: Any) -> None:
+        known = {name: value for name, value in values.items() if value is not None}
+        try:
+            check(self.database)
+            with self.database.changing() as connection:
+                connection.execute(
+                    update(generations)
+                    .where(_t.host == self.host, _t.request_id == canonical_id(self.request_id))
+                    .values(**known)
+                )
+        except SegmindError as error:
+            self.log.warning("The ledger does not know the end of request %s yet: %s", self.request_id, error)
+
+
+def _now() -> datetime:
+    return datetime.now(tz=UTC)
