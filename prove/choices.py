@@ -48,6 +48,8 @@ class Choices(State):
             return not self._has_others(task, same_run=False)
         if isinstance(step, steps.Publish) and not self.may("linger"):
             return bool(task.xcom == step.claim.model_dump(mode="json"))  # it stands there already
+        if self.scenario.airflow == "ledger" and isinstance(step, steps.SaveRecord | steps.DeleteRecord):
+            return len(self.tasks) == 1  # the others read it there
         return isinstance(step, _LOCAL)
 
     def _has_others(self, task: Task, *, same_run: bool) -> bool:
@@ -103,7 +105,7 @@ class Choices(State):
         if isinstance(step, steps.Pause):
             return [*(["go"] if (task.wake or 0) <= self.now else []), *self._faults(die=["die"])]
         writes = isinstance(step, _WRITES)
-        two = self.scenario.airflow == "3.4" and isinstance(step, steps.SaveRecord | steps.DeleteRecord)
+        two = self.scenario.airflow in {"3.4", "ledger"} and isinstance(step, steps.SaveRecord | steps.DeleteRecord)
         found = ["go", *self._faults(die=["die", *(["die_after"] if writes else []), *(["die_half"] if two else [])])]
         if writes or (isinstance(step, _READS) and not getattr(step, "leave_out", False)):
             found += self._faults(down=["down", *(["down_after"] if writes else [])])

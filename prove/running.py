@@ -14,6 +14,7 @@ from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.submission import steps
 from airflow_provider_kling.submission.policy import resumes_at
 from airflow_provider_kling.submission.record import Claim, withdrawn
+from airflow_provider_kling.submission.steps import TakenError
 from airflow_provider_kling.submission.submission import Submission, account, fingerprint
 from prove import history
 from prove.assumptions import (
@@ -28,11 +29,11 @@ from prove.assumptions import (
     moment,
     since_start,
 )
-from prove.attempts import Attempt
+from prove.attempts import Attempt, Throw
 from prove.choices import Choices
 from prove.naming import lost_submits, short
 from prove.state import Violation
-from prove.tasks import IDLE, RETURNED, RUNNING, STUCK, WAITING, AirflowDownError, Task, store
+from prove.tasks import IDLE, RETURNED, RUNNING, STUCK, WAITING, AirflowDownError, Task, in_ledger, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -90,7 +91,7 @@ class Running(Choices):
             "account": account("https://api.segmind.com", _KEYS[self.key_in_use]),
             "task": f"submit[{task.number}]",
             "run": wish.run,
-            "forgotten": task.tries > 1 and self.scenario.airflow != "3.3",
+            "forgotten": task.tries > 1 and self.scenario.airflow not in {"3.3", "ledger"},
             "try_number": task.tries % 2,  # a try is another one than that before it, and nothing else counts
             "grace": timedelta(microseconds=GRACE),
             "history_timeout": timedelta(seconds=self.scenario.looks_for),
@@ -166,7 +167,11 @@ class Running(Choices):
         task.accepted = task.intended = task.wake = task.returns = None
 
     def _go(self, task: Task) -> None:
-        self._answer(task, self._carry_out(task))
+        try:
+            answer = self._carry_out(task)
+        except TakenError:
+            answer = Throw(_taken)
+        self._answer(task, answer)
 
     def _carry_out(self, task: Task, writes: int = 9) -> Any:  # noqa: C901, PLR0911, PLR0912 a case for each step
         """Do what a step asks for, with so many writes of the record at the most."""
@@ -177,13 +182,18 @@ class Running(Choices):
             case steps.LoadRecord():
                 return store(task, airflow).load()
             case steps.SaveRecord(record=kept):
-                store(task, airflow, writes).save(kept)
+                store(task, airflow, writes, others=self.tasks).save(kept)
             case steps.DeleteRecord():
                 store(task, airflow, writes).delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
                 task.xcom = claim.model_dump(mode="json")
+                if not isinstance(step, steps.Deliver):
+                    self._show(task)
             case steps.Withdraw():
                 task.xcom = withdrawn(f"submit[{task.number}]", wish.run)
+                self._show(task)
+            case steps.AskRunning() if airflow == "ledger":  # nothing of theirs is hidden
+                return []
             case steps.AskRunning(retried=retried):
                 return [
                     f"submit[{other.number}]"
@@ -219,7 +229,17 @@ class Running(Choices):
                 raise RuntimeError(f"the model does not know the step {step}")
         return None
 
+    def _show(self, task: Task) -> None:
+        if self.scenario.airflow == "ledger" and task.row is not None:
+            task.shown = task.xcom
+
     def _claims(self, of: Callable[[str], bool]) -> list[Any]:
+        if self.scenario.airflow == "ledger":
+            return [
+                _read(shown)
+                for task, wish in zip(self.tasks, self.scenario.tasks, strict=True)
+                if (shown := in_ledger(task, wish.run)) is not None and of(wish.run)
+            ]
         return [
             _read(task.xcom)
             for task, wish in zip(self.tasks, self.scenario.tasks, strict=True)
@@ -244,6 +264,10 @@ _CLAIMS_AT_MOST = 50_000
 
 def _attempt(protocol: Protocol, settings: dict[str, Any], clock: Clock) -> Generator[steps.Step, Any, Record]:
     return protocol(Submission(clock=clock.read, **settings))
+
+
+def _taken() -> TakenError:
+    return TakenError("another task has the job")
 
 
 def _half() -> float:

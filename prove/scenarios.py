@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 #: 3.3 keeps a task's state when it is cleared, 3.4 drops it, 3.2 and 2.11 have none; these three have the Variable, and
 #: 2.11 tells of what was delivered in its audit log.
-Airflow = Literal["3.3", "3.4", "3.2", "2.11"]
+#: "ledger" is 3.4, which forgets most, with a ledger, which outlives everything, and in which a job is one task's.
+Airflow = Literal["3.3", "3.4", "3.2", "2.11", "ledger"]
 
 #: Longer than what a history cuts, with signs and spaces that it may even out.
 FOX = "a fox in the snow at dawn, watching its breath's  slow white cloud"
@@ -93,7 +94,7 @@ _TWO_RUNS = (Wish(), Wish(run="two"))
 _CRASHES = {"die": 2, "lose": 2, "vanish": 2, "late": 2}
 #: Everything but an answer 500 or 429 to what was accepted, and what concerns several tasks or another account.
 _ANY = {**_CRASHES, "refuse": 2, "down": 2, "unread": 1, "post_execute": 1, "clear": 1, "change": 1, "rotate": 1}
-_AIRFLOWS: tuple[Airflow, ...] = ("3.3", "3.4", "3.2", "2.11")
+_AIRFLOWS: tuple[Airflow, ...] = ("3.3", "3.4", "3.2", "2.11", "ledger")
 _HABITS: dict[str, Habits] = {
     "numbers as texts": Habits(form="as text"),
     "defaults written out": Habits(form="with defaults"),

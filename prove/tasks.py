@@ -6,11 +6,16 @@ import marshal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.submission.audit_log import Conclusion
 from airflow_provider_kling.submission.record import read_record
+from airflow_provider_kling.submission.record_and_ledger import RecordAndLedger
 from airflow_provider_kling.submission.record_store import RecordStore
+from airflow_provider_kling.submission.steps import TakenError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_kling.submission.record import Record
     from prove.attempts import Attempt
 
@@ -29,6 +34,7 @@ class Task:
     :param prompt: what it wants now.
     :param phase: whether it may be started, runs, waits in the triggerer, has returned, is done, or needs a person.
     :param state: what Airflow keeps as its state; :param variable: and as a Variable.
+    :param row: what the ledger keeps as its record; :param shown: what it shows others there in its place.
     :param concluded: what Airflow 2's audit log tells of its last job of which nothing more was wanted.
     :param success_cleared: whether its success was cleared after that.
     :param xcom: the claim that it shows, as JSON; :param before: what it showed before this start.
@@ -66,7 +72,9 @@ class Task:
         "phase",
         "prompt",
         "returns",
+        "row",
         "sent",
+        "shown",
         "state",
         "success_cleared",
         "tries",
@@ -83,6 +91,8 @@ class Task:
         self.phase = IDLE
         self.state: Any = None
         self.variable: Any = None
+        self.row: Any = None
+        self.shown: Any = None
         self.concluded: str | None = None
         self.success_cleared = False
         self.xcom: Any = None
@@ -127,6 +137,8 @@ class Task:
             self.prompt,
             _stored(self.state),
             _stored(self.variable),
+            _stored(self.row),
+            _stored(self.shown),
             self.concluded,
             self.success_cleared,
             _stored(self.xcom),
@@ -192,9 +204,59 @@ class AuditLog:
         return None if self.task.concluded is None else Conclusion(self.task.concluded, self.task.success_cleared)
 
 
-def store(task: Task, airflow: str, writes: int = 9) -> RecordStore:
+@dataclass(slots=True)
+class Ledger:
+    """
+    The ledger, as one task uses it.
+
+    :param others: the other tasks of the model.
+    """
+
+    task: Task
+    others: Sequence[Task]
+    writes: list[int]
+
+    def load(self) -> Any:
+        """Return the record."""
+        return self.task.row
+
+    def save(self, record: Record) -> None:
+        """Store the record, unless another task has its job."""
+        job = None if record.request_id is None else canonical_id(record.request_id)
+        if any(job is not None and job in jobs_of(other.row) for other in self.others) and job not in record.ordered:
+            raise TakenError("another task has the job")
+        self._write(record.model_dump(mode="json"))
+
+    def delete(self) -> None:
+        """Delete the record."""
+        self._write(None)
+
+    def _write(self, value: Any) -> None:
+        if not self.writes[0]:
+            raise AirflowDownError
+        self.writes[0] -= 1
+        self.task.row, self.task.shown = value, None
+
+
+def in_ledger(task: Task, run: str) -> Any:
+    """Return what the ledger shows others of a task, as JSON; None for nothing."""
+    if task.shown is not None or task.row is None:
+        return task.shown
+    return {"task": f"submit[{task.number}]", "run": run, "record": task.row}
+
+
+def jobs_of(row: Any) -> set[str]:
+    """Return the jobs in a record, as JSON."""
+    found = read_record(row)
+    return set() if found is None else set(found.jobs)
+
+
+def store(task: Task, airflow: str, writes: int = 9, *, others: Sequence[Task] = ()) -> RecordStore | RecordAndLedger:
     """Return the provider's own store of the task's record, as this Airflow keeps it."""
     left = [writes]
+    if airflow == "ledger":
+        beside = RecordStore(Shelf(task, "state", left), Shelf(task, "variable", left))
+        return RecordAndLedger(beside, Ledger(task, [other for other in others if other is not task], left))
     state: Any = None if airflow in {"3.2", "2.11"} else Shelf(task, "state", left)
     variable: Any = None if airflow == "3.3" else Shelf(task, "variable", left)
     return RecordStore(state, variable, AuditLog(task) if airflow == "2.11" else None)

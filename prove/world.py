@@ -203,7 +203,7 @@ class World(Running):
         task.owns = None
         task.cleared = True
         task.waits = 0
-        if self.scenario.airflow == "3.4":
+        if self.scenario.airflow in {"3.4", "ledger"}:
             task.state = task.xcom = None
 
     def _change(self, task: Task) -> None:

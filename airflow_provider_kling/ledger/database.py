@@ -6,6 +6,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, select
@@ -139,7 +140,7 @@ def database_of(connection: AirflowConnection) -> Database:
 def _path(connection: AirflowConnection) -> str:
     """Return the file of an SQLite connection: its host, as Airflow's own provider has it, or its schema."""
     path = str(connection.host or connection.schema or "")
-    if not os.path.isabs(path):
+    if not Path(path).is_absolute():
         raise KlingLedgerSettingsError(
             f"ledger_conn_id: the host of connection {connection.conn_id!r} must be the absolute path of the SQLite "
             f"file, and not {path!r}. Nothing was sent."

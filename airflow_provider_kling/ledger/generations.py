@@ -10,13 +10,13 @@ from sqlalchemy import and_, delete, insert, not_, select, update
 
 from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import NAME, SHORT, generations
-from airflow_provider_kling.segmind.errors import SegmindInputError
 from airflow_provider_kling.segmind.identifiers import canonical_id
+from airflow_provider_kling.submission.steps import TakenError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Connection
 
     from airflow_provider_kling.ledger.database import Database
     from airflow_provider_kling.ledger.owner import Owner, Wanted
@@ -36,10 +36,6 @@ SENDING, UNCLEAR, REFUSED, ACCEPTED, COMPLETED, FAILED, REUSED = STATES = (
 OVER = (COMPLETED, FAILED)
 
 _t = generations.c
-
-
-class TakenError(SegmindInputError):
-    """Another task has the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +132,7 @@ class TaskLedger:
             for row in {row.task_key: row for row in rows}.values()
         ]
 
-    def _run_of(self, row: Row[Any]) -> str:
+    def _run_of(self, row: Any) -> str:
         """Return a run's name: one of another DAG may have the same."""
         own = (row.deployment, row.dag_id) == (self.owner.deployment[:SHORT], self.owner.dag_id)
         return str(row.run_id) if own else f"{row.deployment}/{row.dag_id}/{row.run_id}"
@@ -155,18 +151,19 @@ def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: R
         if intent is not None and job not in jobs:
             connection.execute(update(generations).where(_t.id == intent.id).values(request_id=job, state=ACCEPTED))
             intent = None
-    job = None if record.request_id is None else canonical_id(record.request_id)
-    target = jobs.get(job) or intent
+    wished = None if record.request_id is None else canonical_id(record.request_id)
+    target = jobs.get(wished) or intent
     if intent is not None and target is not intent:  # it is given up
         connection.execute(delete(generations).where(_t.id == intent.id))
     values = _values(record, target) | {"revision": 1 + max((row.revision for row in rows), default=0), "shown": None}
-    if job is not None and _is_of_another(connection, owner, job):
-        if job not in record.ordered:
+    if wished is not None and _is_of_another(connection, owner, wished):
+        if wished not in record.ordered:
             raise TakenError(
-                f"Request {job} is another task's job, as the ledger shows; it was not taken again.", request_id=job
+                f"Request {wished} is another task's job, as the ledger shows; it was not taken again.",
+                request_id=wished,
             )
         # Its own row has what it cost.
-        values |= {"request_id": None, "reused_from": job, "state": REUSED, "cost": 0.0}
+        values |= {"request_id": None, "reused_from": wished, "state": REUSED, "cost": 0.0}
     if target is not None:
         connection.execute(update(generations).where(_t.id == target.id).values(**values))
         return
@@ -181,7 +178,7 @@ def _is_of_another(connection: Connection, owner: Owner, job: str) -> bool:
     return connection.execute(found).first() is not None
 
 
-def _values(record: Record, target: Row[Any] | None) -> dict[str, Any]:
+def _values(record: Record, target: Any) -> dict[str, Any]:
     values = {
         "model": record.model[:NAME],
         "account": record.account,
@@ -211,14 +208,14 @@ def _identity(owner: Owner, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _state(record: Record, target: Row[Any] | None) -> str:
+def _state(record: Record, target: Any) -> str:
     """Return the state that a record tells; the end of a job is told by whoever waits for it."""
     if record.request_id is None:
         return REFUSED if record.has_no_job else UNCLEAR if record.unclear else SENDING
     return str(target.state) if target is not None and target.state in OVER else ACCEPTED
 
 
-def _last(connection: Connection, owner: Owner) -> Row[Any] | None:
+def _last(connection: Connection, owner: Owner) -> Any:
     saved = select(generations).where(_t.task_key == owner.key).order_by(_t.revision.desc()).limit(1)
     return connection.execute(saved).first()
 

@@ -55,7 +55,7 @@ class Moment(TypeDecorator[datetime]):
 #: SQLite numbers the rows itself only if their key is an INTEGER.
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 _LONG = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
-_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 metadata = MetaData()
 

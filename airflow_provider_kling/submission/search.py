@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from airflow_provider_kling.submission.steps import (
     SaveRecord,
     SearchHistory,
     Step,
+    TakenError,
 )
 
 if TYPE_CHECKING:
@@ -60,9 +62,10 @@ def search(submission: Submission, intent: Record) -> Generator[Step, Any, Recor
                 found = _adopted(submission, intent, finding.row)
                 yield Publish(submission.claim(found))
                 if (yield from _takes_alone(submission, found, leave_out=leave_out)):
-                    yield SaveRecord(found)
-                    yield Log("info", messages.found(found, finding.row))
-                    return found
+                    with suppress(TakenError):
+                        yield SaveRecord(found)
+                        yield Log("info", messages.found(found, finding.row))
+                        return found
                 yield Publish(submission.claim(waiting))
                 finding = _soon(submission, intent, wanting, "another task takes the same job")
         except OtherRunsUnreadError as unread:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_kling.segmind.errors import SegmindInputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from airflow_provider_kling.submission.record import Claim, Record
+
+
+class TakenError(SegmindInputError):
+    """Another task has the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class CheckPlace:
 
 @dataclass(frozen=True, slots=True)
 class SaveRecord:
-    """Store the record, so that it outlives the attempt."""
+    """Store the record, so that it outlives the attempt; throw :class:`TakenError` if another task has its job."""
 
     record: Record
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from airflow_provider_kling.ledger.generations import TakenError, TaskLedger
+from airflow_provider_kling.ledger.generations import TaskLedger
 from airflow_provider_kling.ledger.owner import Owner, Wanted
 from airflow_provider_kling.ledger.results import JobLedger
 from airflow_provider_kling.ledger.tables import generations
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.submission.record import Claim, Record, read_record
+from airflow_provider_kling.submission.steps import TakenError
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, 123456, tzinfo=UTC)
 WANTED = Wanted(host="https://api.segmind.com", model="kling-o1", content="c" * 64, payload='{"prompt": "🦊"}')
