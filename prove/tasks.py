@@ -16,6 +16,7 @@ from airflow_provider_kling.submission.steps import TakenError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_kling.ledger.period_budget import Crossed
     from airflow_provider_kling.submission.record import Record
     from prove.attempts import Attempt
 
@@ -220,12 +221,13 @@ class Ledger:
         """Return the record."""
         return self.task.row
 
-    def save(self, record: Record) -> None:
+    def save(self, record: Record, periods: Sequence[object] = ()) -> list[Crossed]:  # noqa: ARG002 it has no money
         """Store the record, unless another task has its job."""
         job = None if record.request_id is None else canonical_id(record.request_id)
         if any(job is not None and job in jobs_of(other.row) for other in self.others) and job not in record.ordered:
             raise TakenError("another task has the job")
         self._write(record.model_dump(mode="json"))
+        return []
 
     def delete(self) -> None:
         """Delete the record."""

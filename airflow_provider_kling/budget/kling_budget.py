@@ -1,40 +1,128 @@
-"""A limit on what the jobs of one DAG run cost."""
+"""Limits on what jobs cost: those of one DAG run, and with a ledger those of a day or a month."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindInputError
 from airflow_provider_kling.segmind.money import dollars
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+#: Characters of a project's name.
+LONGEST_PROJECT = 250
 
 
 @dataclass(frozen=True, slots=True)
 class KlingBudget:
     """
-    What all Kling jobs of one DAG run may cost; share it as ``budget=``, or in the DAG's ``default_args``.
+    What Kling jobs may cost; share it as ``budget=``, or in the DAG's ``default_args``.
 
-    Before it submits, a task adds up what the run was billed, what its jobs in flight may cost at most, and its own
-    job; if the sum exceeds the limit, it fails and sends nothing. A job counts at its estimate's high figure until a
-    sensor reports its bill; a FAILED job costs nothing.
+    Before it submits, a task adds up what was billed, what the jobs in flight may cost at most, and its own job; if the
+    sum exceeds a limit, it fails and sends nothing. A job counts at its estimate's high figure until a sensor reports
+    its bill; a FAILED job costs nothing.
 
-    :param max_cost_per_dag_run: US dollars.
+    :param max_cost_per_dag_run: US dollars for all jobs of one DAG run.
+    :param max_cost_per_day: US dollars for the jobs of the project from one midnight to the next, in UTC. Needs the
+        ledger.
+    :param max_cost_per_month: the same for a calendar month. Needs the ledger.
+    :param project: whose money it is: the DAGs with the same project share its limits of a day and a month. By default
+        each DAG is a project of its own.
+    :param warn_at: the share of a day's or a month's limit from which on ``notifier`` is called, once in that time.
+    :param notifier: is called with the task's context, in which ``kling_budget`` has ``limit``, ``spent`` and ``what``;
+        any of Airflow's notifiers, or a function.
     :param prices: US dollars that one job costs at most, by the model's slug: for models without a published price, or
         in place of a published one.
     :raises SegmindInputError: a figure is not above 0.
     """
 
-    max_cost_per_dag_run: float
+    max_cost_per_dag_run: float | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
+    _: KW_ONLY
+    max_cost_per_day: float | None = None
+    max_cost_per_month: float | None = None
+    project: str | None = None
+    warn_at: float | None = None
+    notifier: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        checked_cost("max_cost_per_dag_run", self.max_cost_per_dag_run)
+        limits = ("max_cost_per_dag_run", "max_cost_per_day", "max_cost_per_month")
+        given = [name for name in limits if getattr(self, name) is not None]
+        if not given:
+            raise SegmindInputError(f"KlingBudget: give at least one of {', '.join(limits)}.")
+        for name in given:
+            checked_cost(name, getattr(self, name))
+        if self.warn_at is not None and not (self.needs_ledger and 0 < self.warn_at <= 1 and self.notifier):
+            raise SegmindInputError(
+                f"warn_at: {self.warn_at!r} is a share above 0 and up to 1 of max_cost_per_day or max_cost_per_month, "
+                "with a notifier to call."
+            )
+        if self.project is not None and not (
+            isinstance(self.project, str) and 0 < len(self.project) <= LONGEST_PROJECT
+        ):
+            raise SegmindInputError(f"project: {self.project!r} is no name of up to {LONGEST_PROJECT} characters.")
         for slug, price in self.prices.items():
             checked_cost(f"prices[{slug!r}]", price)
+
+    @property
+    def needs_ledger(self) -> bool:
+        """Whether it has limits that outlive a run."""
+        return self.max_cost_per_day is not None or self.max_cost_per_month is not None
+
+    def periods(self, now: datetime) -> list[Period]:
+        """
+        Return its limits that outlive a run.
+
+        :param now: with its time zone.
+        """
+        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        month = day.replace(day=1)
+        found = [
+            ("max_cost_per_day", f"{day:%d %B %Y}", self.max_cost_per_day, day),
+            ("max_cost_per_month", f"{month:%B %Y}", self.max_cost_per_month, month),
+        ]
+        return [
+            Period(argument, name, amount, since, None if self.warn_at is None else self.warn_at * amount)
+            for argument, name, amount, since in found
+            if amount is not None
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """
+    A limit of a day or a month, in US dollars.
+
+    :param argument: of :class:`KlingBudget`.
+    :param name: of the time.
+    :param since: its first moment.
+    :param warn_from: what is spent when the author is warned.
+    """
+
+    argument: str
+    name: str
+    limit: float
+    since: datetime
+    warn_from: float | None = None
+
+    def exceeded(
+        self, project: str, model: str, own: float, billed: float, in_flight: float
+    ) -> KlingBudgetExceededError:
+        """Return the error for a job that does not fit."""
+        much = billed + in_flight + own - self.limit
+        return KlingBudgetExceededError(
+            f"The budget of {project!r} for {self.name} (UTC) is {dollars(self.limit)}: {dollars(billed)} is billed, "
+            f"up to {dollars(in_flight)} is in flight, and this job ({model}) may cost up to {dollars(own)}, which is "
+            f"{dollars(much)} too much. Nothing was sent. Raise {self.argument}, or clear this task once it is over.",
+            limit=self.limit,
+            billed=round(billed, 6),
+            in_flight=round(in_flight, 6),
+            estimate=own,
+        )
 
 
 def checked_cost(name: str, value: object) -> float:

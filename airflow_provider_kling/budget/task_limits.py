@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,7 @@ def budgets(dag: DAG) -> list[KlingBudget]:
         budget = getattr(task, "budget", None) or getattr(task, "partial_kwargs", {}).get("budget")
         if isinstance(budget, KlingBudget):
             found.append(budget)
-    return sorted(found, key=lambda budget: budget.max_cost_per_dag_run)
+    return sorted(found, key=lambda budget: budget.max_cost_per_dag_run or math.inf)
 
 
 def _high(model: str, estimate: Estimate | None, budget: KlingBudget | None) -> float | None:

@@ -47,14 +47,14 @@ def list_models(_: argparse.Namespace) -> int:
             )
         )
     # A line is a model whatever the terminal's width, so that grep and cut can be used on it.
-    _print_table(("model", "class", "makes", "usually", "price"), rows, kept=(0, 1, 2, 3, 4), least_width=PIPE_WIDTH)
+    print_table(("model", "class", "makes", "usually", "price"), rows, kept=(0, 1, 2, 3, 4), least_width=PIPE_WIDTH)
     return 0
 
 
 def show_model(args: argparse.Namespace) -> int:
     """Print all that is known of a model."""
     if get_payload_class(args.slug) is None:
-        return _complain(_unknown(args.slug))
+        return complain(_unknown(args.slug))
     payload_class = _class(args.slug)
     first_line = next(line.strip() for line in (payload_class.__doc__ or "").splitlines() if line.strip())
     known = "complete" if payload_class.is_complete else "not seen whole: others are sent unchecked, with a warning"
@@ -88,13 +88,13 @@ def validate_payload(args: argparse.Namespace) -> int:
         text = sys.stdin.read() if args.payload == "-" else Path(args.payload).read_text("utf-8")
         payload = json.loads(text)
     except (OSError, ValueError) as exc:
-        return _complain(f"{args.payload}: no JSON can be read from it ({exc})", code=2)
+        return complain(f"{args.payload}: no JSON can be read from it ({exc})", code=2)
     try:
         request = check_rendered(payload, args.slug)
     except SegmindError as error:
-        return _complain(str(error))
+        return complain(str(error))
     if request.payload is None:
-        return _complain(f"{_unknown(args.slug)} Its parameters cannot be checked; they would be sent as they are.")
+        return complain(f"{_unknown(args.slug)} Its parameters cannot be checked; they would be sent as they are.")
     if warning := request.payload.unknown_parameters():
         print(f"warning: {warning}", file=sys.stderr)
     print(f"valid. Price: {request.payload.estimate()}")
@@ -108,7 +108,7 @@ def diff_models(args: argparse.Namespace) -> int:
     try:
         listed = SegmindHook(args.conn_id).list_models()
     except SegmindError as error:
-        return _complain(str(error), code=2)
+        return complain(str(error), code=2)
     differences = compare(listed)
     for line in differences or ["The classes and the live list agree."]:
         print(line)
@@ -157,10 +157,10 @@ def _print_parameters(rows: Sequence[Parameter], seen: Seen) -> None:
     header = ["parameter", "", "takes", "default", "what it is", "read on"]
     if all(row.seen is seen for row in rows):
         header, cells = header[:-1], [line[:-1] for line in cells]
-    _print_table(header, cells, kept=(0, 1))
+    print_table(header, cells, kept=(0, 1))
 
 
-def _print_table(
+def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int], least_width: int = 0
 ) -> None:
     """Print columns; those in ``kept`` are not wrapped."""
@@ -185,6 +185,7 @@ def _unknown(slug: str) -> str:
     return f"{slug!r} has no payload class" + (f"; did you mean {meant!r}?" if meant else ".")
 
 
-def _complain(line: Any, code: int = 1) -> int:
+def complain(line: Any, code: int = 1) -> int:
+    """Say what is wrong; return the exit code."""
     print(line, file=sys.stderr)
     return code

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-GROUP_HELP = "Kling models: what there is, what they take and cost"
-
 
 @dataclass(frozen=True)
 class Argument:
@@ -29,7 +27,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """One command; ``function`` in :mod:`airflow_provider_kling.cli.commands` returns its exit code."""
+    """One command; ``function`` returns its exit code."""
 
     name: str
     help: str
@@ -38,45 +36,70 @@ class Command:
 
     def run(self, args: argparse.Namespace) -> int:
         """Carry it out."""
-        commands = import_module("airflow_provider_kling.cli.commands")
-        code: int = getattr(commands, self.function)(args)
+        module, _, function = self.function.rpartition(".")
+        code: int = getattr(import_module(f"airflow_provider_kling.cli.{module}"), function)(args)
         return code
 
 
 _SLUG = Argument(("slug",), {"help": "the model, such as kling-o1"})
-COMMANDS = (
-    Command("list", "List the models that have a payload class", "list_models"),
-    Command("show", "Show what a model takes, how long it runs and what it costs", "show_model", (_SLUG,)),
+_MODELS = (
+    Command("list", "List the models that have a payload class", "commands.list_models"),
+    Command("show", "Show what a model takes, how long it runs and what it costs", "commands.show_model", (_SLUG,)),
     Command(
         "validate",
         "Check a payload as the operator does, and estimate its price; sends nothing",
-        "validate_payload",
+        "commands.validate_payload",
         (_SLUG, Argument(("payload",), {"help": "a JSON file with the parameters, or - for standard input"})),
     ),
     Command(
         "diff",
         "Compare the classes with Segmind's live model list; exits with 1 where they differ",
-        "diff_models",
+        "commands.diff_models",
         (Argument(("--conn-id",), {"default": "segmind_default", "help": "the connection to ask with"}),),
     ),
+)
+_LEDGER_ID = Argument(("--ledger-conn-id",), {"help": "the ledger's connection (default: [kling] ledger_conn_id)"})
+_LEDGER = (
+    Command("migrate", "Make the ledger's tables, or bring them up to date", "ledger.migrate_ledger", (_LEDGER_ID,)),
+)
+#: The commands of no group.
+COMMANDS = (
+    Command(
+        "costs",
+        "Add up what jobs cost",
+        "ledger.show_costs",
+        (
+            Argument(("--month",), {"help": "such as 2026-11 (default: this month; times are UTC)"}),
+            Argument(("--by",), {"default": "dag,model", "help": "of dag, model, project, task, run, deployment"}),
+            Argument(("--format",), {"default": "table", "choices": ["table", "csv", "json"], "help": "of the answer"}),
+            _LEDGER_ID,
+        ),
+    ),
+)
+#: The groups of commands, with what they are for.
+GROUPS: tuple[tuple[str, str, tuple[Command, ...]], ...] = (
+    ("models", "Kling models: what there is, what they take and cost", _MODELS),
+    ("ledger", "The ledger: what was sent, paid and made", _LEDGER),
 )
 
 
 def get_airflow_commands() -> list[Any]:
-    """Return the commands for Airflow's own command line: ``airflow kling models …`` (from 3.2 on)."""
+    """Return the commands for Airflow's own command line: ``airflow kling …`` (from 3.2 on)."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
-    actions = [
-        ActionCommand(
-            name=command.name,
-            help=command.help,
-            func=partial(_run_and_exit, command.run),
-            args=[Arg(argument.flags, **argument.options) for argument in command.arguments],
-        )
-        for command in COMMANDS
-    ]
-    models = GroupCommand(name="models", help=GROUP_HELP, subcommands=actions)
-    return [GroupCommand(name="kling", help="Kling on Segmind", subcommands=[models])]
+    def actions(commands: tuple[Command, ...]) -> list[Any]:
+        return [
+            ActionCommand(
+                name=command.name,
+                help=command.help,
+                func=partial(_run_and_exit, command.run),
+                args=[Arg(argument.flags, **argument.options) for argument in command.arguments],
+            )
+            for command in commands
+        ]
+
+    groups = [GroupCommand(name=name, help=text, subcommands=actions(commands)) for name, text, commands in GROUPS]
+    return [GroupCommand(name="kling", help="Kling on Segmind", subcommands=[*groups, *actions(COMMANDS)])]
 
 
 def _run_and_exit(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> None:

@@ -38,6 +38,7 @@ class Wanted:
     :param host: of the API: results of a simulator are not results of Segmind.
     :param content: a digest of the model, its parameters and the files behind them.
     :param variant: tells apart wanted repetitions of the same content.
+    :param low: US dollars that its published price begins with; None if there is none.
     :param payload: the parameters, as JSON; None where only digests are stored.
     """
 
@@ -45,4 +46,5 @@ class Wanted:
     model: str
     content: str
     variant: str = ""
+    low: float | None = None
     payload: str | None = None

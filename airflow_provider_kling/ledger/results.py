@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
+from airflow_provider_kling.ledger.configured import stores_payloads
 from airflow_provider_kling.ledger.generations import COMPLETED, FAILED
 from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import generations
@@ -43,6 +44,8 @@ class JobLedger:
     def completed(self, result: Result) -> None:
         """Note that it is COMPLETED, its cost, and its output."""
         output = result.model_dump(mode="json", exclude_none=True)
+        if not stores_payloads():  # the answer may repeat it
+            output = {name: output[name] for name in ("status", "urls", "metrics") if name in output}
         self._write(state=COMPLETED, cost=result.metrics.cost, output=json.dumps(output), ended_at=_now())
 
     def failed(self, cost: float) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import column, inspect, select, table
 
 from airflow_provider_kling.segmind.errors import KlingLedgerSettingsError
 
@@ -62,12 +62,12 @@ def newest() -> str:
 
 
 def _version(database: Database) -> str | None:
+    """Return the version of the tables; None without any. Alembic's own way writes two lines into each task's log."""
     with database.reading() as connection:
-        return _context(connection).get_current_revision()
-
-
-def _context(connection: Any) -> MigrationContext:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return None
+        found = connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+        return None if found is None else str(found)
 
 
 def _refuse_newer(database: Database, version: str | None) -> None:

@@ -79,7 +79,6 @@ generations = Table(
     Column("model", String(NAME), nullable=False),
     Column("content", String(64), nullable=False),
     Column("variant", String(SHORT), nullable=False),
-    Column("payload", _LONG),  # JSON, unless only digests are to be stored
     # What came of it.
     Column("state", String(20), nullable=False),
     Column("request_id", String(REQUEST_ID)),
@@ -87,9 +86,12 @@ generations = Table(
     Column("intended_at", Moment, nullable=False),
     Column("accepted_at", Moment),
     Column("ended_at", Moment),
+    Column("low", Float),  # US dollars that its published price begins with
     Column("high", Float),  # US dollars that it costs at most
     Column("cost", Float),
     Column("used", Boolean, nullable=False),
+    # The long ones last: SQLite need not read them where only those before them are wanted.
+    Column("payload", _LONG),  # JSON, unless only digests are to be stored
     Column("output", _LONG),  # the result, as JSON
     Column("files", _LONG),  # where it was saved, as JSON
     Column("record", _LONG),  # of the submission, as JSON
@@ -109,6 +111,15 @@ locks = Table(
     "kling_lock",
     metadata,
     Column("name", String(50), primary_key=True),
+    **_MYSQL,
+)
+
+#: The budgets of which the author was warned.
+warnings = Table(
+    "kling_budget_warning",
+    metadata,
+    Column("name", String(64), primary_key=True),  # a digest of the project, the limit and the time
+    Column("warned_at", Moment, nullable=False),
     **_MYSQL,
 )
 

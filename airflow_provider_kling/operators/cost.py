@@ -76,7 +76,7 @@ class KlingRunCostOperator(RendersAuthorsTemplates, BaseOperator):
                 bill = None if silent else self._look_up(request_id, model)
                 silent = silent or bill is None
                 bills[request_id] = bill or Bill(request_id=request_id, model=model)
-        limits = [budget.max_cost_per_dag_run for budget in budgets(self.dag)]
+        limits = [budget.max_cost_per_dag_run for budget in budgets(self.dag) if budget.max_cost_per_dag_run]
         reckoning = run_cost(claims, bills, limit=limits[0] if limits else None)
         for line in reckoning.lines():
             self.log.info("%s", one_paragraph(line))

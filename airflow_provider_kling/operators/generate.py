@@ -169,7 +169,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     def _job(self, context: Context) -> JobReference:
         if self._known_job is None:
             from airflow_provider_kling.submission.record import awaited_record
-            from airflow_provider_kling.submission.record_store import record_store
+            from airflow_provider_kling.submission.record_and_ledger import record_store
 
             ti = context["ti"]
             record = awaited_record(

@@ -22,7 +22,7 @@ from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.submission import messages, steps
 from airflow_provider_kling.submission.policy import SWAPS
 from airflow_provider_kling.submission.record import read_record, withdrawn
-from airflow_provider_kling.submission.record_store import record_store, task_ledger
+from airflow_provider_kling.submission.record_and_ledger import record_store, task_ledger
 from airflow_provider_kling.submission.submission import fingerprint
 from airflow_provider_kling.uploads.uploader import Uploads
 from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
-    from airflow_provider_kling.ledger.generations import TaskLedger
+    from airflow_provider_kling.ledger.task_ledger import TaskLedger
     from airflow_provider_kling.payloads.request import Request
     from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.uploads.source_files import Staged
@@ -56,6 +56,7 @@ def _wanted(hook: SegmindHook, request: Request) -> Wanted:
         host=hook.settings.host,
         model=request.model,
         content=fingerprint(request.model, request.parameters),
+        low=request.payload.estimate().low if request.payload else None,
         payload=json.dumps(request.parameters) if stores_payloads() else None,
     )
 
@@ -206,8 +207,8 @@ class SubmissionDriver:
                 stored = self.records.load()
                 self._since = _intended_at(stored) - SWAPS
                 return stored
-            case steps.SaveRecord(record=record):
-                self.records.save(record)
+            case steps.SaveRecord(record=record, before_post=before_post):
+                self.records.save(record, before_post=before_post)
             case steps.DeleteRecord():
                 self.records.delete()
             case steps.Publish(claim=claim):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
+from airflow_provider_kling.ledger.configured import ledger_conn_id as configured_ledger
 from airflow_provider_kling.operators.deferral import Postpones
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
@@ -182,6 +183,11 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         from airflow_provider_kling.uploads.payload_files import read_files
 
         required = renders_to_nothing(self.adopt_request_id)
+        if self.budget is not None and self.budget.needs_ledger and configured_ledger(self.ledger_conn_id) is None:
+            raise SegmindInputError(
+                "budget: a limit of a day or a month needs the ledger, and there is none: set [kling] ledger_conn_id "
+                "in Airflow's config. Nothing was sent."
+            )
         with read_files(request, self.written.get("payload"), required=required) as (wanted, files):
             driver = SubmissionDriver(
                 context,

@@ -31,9 +31,8 @@ Everything that can go wrong between a DAG and a Kling job, one class for each.
     - KlingNameTakenError +           another job's file has the name
   * KlingLedgerError                  the ledger's database does not answer
 
-``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload.
-None here derives from ``AirflowException``, which a sensor with ``soft_fail`` would turn into a skip; how one fails a
-task for good is in :mod:`airflow_provider_kling.operators.failure`.
+``*`` a retry may help, ``+`` it cannot: what has to change is the key, the balance, the payload. None derives from
+``AirflowException``, which ``soft_fail`` would turn into a skip.
 """
 
 from __future__ import annotations
@@ -190,11 +189,7 @@ class SegmindRequestNotFoundError(SegmindError):
 
 
 class SegmindInsufficientCreditsError(SegmindError):
-    """
-    The balance or a team's spend limit does not cover the job; top up, then clear the task.
-
-    ``balance`` and ``needed`` are US dollars, if Segmind gives them.
-    """
+    """The balance or a team's limit does not cover the job; ``balance`` and ``needed`` in US dollars, if given."""
 
     retryable = False
     extra_facts = ("balance", "needed")
@@ -221,22 +216,14 @@ class SegmindConnectionError(SegmindError):
 
 
 class SegmindAmbiguousSubmitError(SegmindError):
-    """
-    A paid request was sent and its outcome is unknown: it may run and be billed; never just repeat it.
-
-    ``look_again_at``: when more may be known, ISO 8601; None if waiting does not help.
-    """
+    """A paid request's outcome is unknown; ``look_again_at``: when more may be known, ISO 8601, if waiting helps."""
 
     extra_facts: ClassVar[tuple[str, ...]] = ("look_again_at",)
     look_again_at: str | None
 
 
 class SegmindUnresolvedSubmitError(SegmindAmbiguousSubmitError):
-    """
-    A person has to say which job is the task's, if any; its messages say how.
-
-    ``candidates``: the request ids of the jobs that it may be.
-    """
+    """A person has to say which job is the task's; ``candidates``: the ids of those that it may be."""
 
     retryable = False
     extra_facts = ("look_again_at", "candidates")

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import cost_of, former_cost, read_bills
-from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError
+from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindAmbiguousSubmitError, SegmindError
 from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.placeholders import has_placeholders
 from airflow_provider_kling.submission import messages
@@ -185,7 +185,11 @@ def _post(
         yield release
         raise
     yield Log("info", messages.submitting(intent))
-    yield SaveRecord(intent)
+    try:
+        yield SaveRecord(intent, before_post=True)
+    except KlingBudgetExceededError:
+        yield release
+        raise
     try:
         receipt: Receipt = yield Post(intent.uploads)
     except SegmindAmbiguousSubmitError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.record import Claim, read_record
-from airflow_provider_kling.submission.record_store import record_store
+from airflow_provider_kling.submission.record_and_ledger import record_store
 from airflow_provider_kling.xcoms import RECORD_KEY, instance_name
 
 if TYPE_CHECKING:

@@ -14,19 +14,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_kling.ledger.configured import deployment, ledger_conn_id
 from airflow_provider_kling.submission.airflow_variable import AirflowVariable
 from airflow_provider_kling.submission.audit_log import AuditLog
 from airflow_provider_kling.submission.record import read_record
-from airflow_provider_kling.submission.record_and_ledger import RecordAndLedger
 from airflow_provider_kling.versions import RETRIES_WHAT_SUCCEEDED, STATE_OUTLIVES_A_CLEAR, task_state_store
 from airflow_provider_kling.xcoms import RECORD_KEY, instance_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_kling.ledger.generations import TaskLedger
-    from airflow_provider_kling.ledger.owner import Wanted
     from airflow_provider_kling.submission.audit_log import Conclusion
     from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.versions import TaskStateStore
@@ -86,7 +82,7 @@ class RecordStore:
         record = _from_json(last.record)
         return record | {"closed": last.stands} if isinstance(record, dict) else record
 
-    def save(self, record: Record) -> None:
+    def save(self, record: Record, *, before_post: bool = False) -> None:  # noqa: ARG002 it knows no limits
         """Store the record."""
         value = record.model_dump(mode="json")
         if self.state is not None:
@@ -129,41 +125,8 @@ def _from_json(text: str) -> Any:
     return text if found is None else found
 
 
-def record_store(context: Context, wanted: Wanted | None = None, log: Any = None) -> RecordStore | RecordAndLedger:
-    """
-    Return the store of the running task instance.
-
-    :param wanted: what it wants, if it may submit.
-    :raises KlingLedgerSettingsError: the ledger's connection cannot work.
-    """
-    stored = _airflow_store(context)
-    ledger = task_ledger(context, wanted)
-    return stored if ledger is None else RecordAndLedger(stored, ledger, log)
-
-
-def task_ledger(context: Context, wanted: Wanted | None = None) -> TaskLedger | None:
-    """Return the ledger, as the running task instance uses it; None without a ledger."""
-    task: Any = context["task"]
-    named = getattr(task, "ledger_conn_id", None)
-    if ledger_conn_id(named) is None:
-        return None
-    from airflow_provider_kling.ledger.configured import ledger_database
-    from airflow_provider_kling.ledger.generations import TaskLedger
-    from airflow_provider_kling.ledger.owner import Owner
-
-    database = ledger_database(named)
-    ti = context["ti"]
-    owner = Owner(
-        deployment=deployment(),
-        dag_id=str(ti.dag_id),
-        run_id=str(ti.run_id),
-        task=instance_name(context),
-        project=str(getattr(getattr(task, "budget", None), "project", None) or ti.dag_id),
-    )
-    return None if database is None else TaskLedger(database, owner, wanted)
-
-
-def _airflow_store(context: Context) -> RecordStore:
+def airflow_store(context: Context) -> RecordStore:
+    """Return the store of the running task instance in Airflow."""
     ti = context["ti"]
     variable = None
     if not STATE_OUTLIVES_A_CLEAR:

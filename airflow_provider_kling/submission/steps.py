@@ -30,9 +30,14 @@ class CheckPlace:
 
 @dataclass(frozen=True, slots=True)
 class SaveRecord:
-    """Store the record, so that it outlives the attempt; throw :class:`TakenError` if another task has its job."""
+    """
+    Store the record, so that it outlives the attempt; throw :class:`TakenError` if another task has its job.
+
+    :param before_post: whether its POST follows: then it has to fit the limits of the ledger, or is not stored.
+    """
 
     record: Record
+    before_post: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,14 @@ def mariadb() -> Iterator[str]:
         shutil.chown(folder, UNPRIVILEGED)
     port, data, socket = free_port(), folder / "data", folder / "socket"
     run(
-        ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"],
+        [
+            "env",  # several that are made at once must not meet in the system's folder of temporary files
+            f"TMPDIR={folder}",
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+        ],
         as_whom,
     )
     log = (folder / "log").open("wb")

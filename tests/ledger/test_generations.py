@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from airflow_provider_kling.ledger.generations import TaskLedger
 from airflow_provider_kling.ledger.owner import Owner, Wanted
 from airflow_provider_kling.ledger.results import JobLedger
 from airflow_provider_kling.ledger.tables import generations
+from airflow_provider_kling.ledger.task_ledger import TaskLedger
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.submission.record import Claim, Record, read_record
 from airflow_provider_kling.submission.steps import TakenError

@@ -1,0 +1,88 @@
+"""The limits of a day and a month, within the transaction that stores an intent: so they are exact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, case, func, insert, not_, select
+
+from airflow_provider_kling.ledger.generations import FAILED, REFUSED, REUSED, is_open
+from airflow_provider_kling.ledger.tables import NAME, generations, warnings
+from airflow_provider_kling.segmind.errors import KlingBudgetExceededError
+from airflow_provider_kling.segmind.money import dollars, over
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from airflow_provider_kling.budget.kling_budget import Period
+    from airflow_provider_kling.ledger.owner import Owner
+    from airflow_provider_kling.submission.record import Record
+
+_t = generations.c
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """A limit of which the share that the author wants to know of is spent now, its own job included."""
+
+    period: Period
+    spent: float
+
+
+def check(connection: Connection, owner: Owner, record: Record, periods: Sequence[Period]) -> list[Crossed]:
+    """
+    Check that an intent fits its project's limits; return those of which to warn, each of them once.
+
+    :raises KlingBudgetExceededError: it could exceed one.
+    """
+    own = record.high or 0.0
+    crossed = []
+    for period in periods:
+        billed, in_flight = _spent(connection, owner, period)
+        if over(billed + in_flight + own, period.limit):
+            raise period.exceeded(owner.project, record.model, own, billed, in_flight)
+        spent = billed + in_flight + own
+        if (
+            period.warn_from is not None
+            and not over(period.warn_from, spent)
+            and _first(connection, owner, record, period)
+        ):
+            crossed.append(Crossed(period, spent))
+    return crossed
+
+
+def _spent(connection: Connection, owner: Owner, period: Period) -> tuple[float, float]:
+    """Return what is billed and what may be, in US dollars."""
+    is_job = and_(_t.state.not_in((REFUSED, REUSED)), not_(is_open(owner)))
+    flies = and_(is_job, _t.cost.is_(None), _t.state != FAILED)
+    in_time = and_(_t.project == owner.project[:NAME], _t.intended_at >= period.since)
+    billed, in_flight, unpriced = connection.execute(
+        select(
+            func.sum(case((is_job, _t.cost), else_=0.0)),
+            func.sum(case((flies, _t.high), else_=0.0)),
+            func.sum(case((and_(flies, _t.high.is_(None)), 1), else_=0)),
+        ).where(in_time)
+    ).one()
+    if unpriced:
+        raise KlingBudgetExceededError(
+            f"The cost of {int(unpriced)} other job(s) of {owner.project!r} in {period.name} is unknown, so its budget "
+            f"of {dollars(period.limit)} cannot be enforced. Nothing was sent. Give the prices of their models in "
+            "KlingBudget(prices=…), and set it for every task of the project.",
+            limit=period.limit,
+        )
+    return float(billed or 0), float(in_flight or 0)
+
+
+def _first(connection: Connection, owner: Owner, record: Record, period: Period) -> bool:
+    """Whether nobody was warned of it yet; from now on somebody is."""
+    told = json.dumps([owner.project, period.argument, period.since.isoformat(), period.limit, period.warn_from])
+    name = hashlib.sha256(told.encode()).hexdigest()
+    if connection.execute(select(warnings.c.name).where(warnings.c.name == name)).first() is not None:
+        return False
+    connection.execute(insert(warnings).values(name=name, warned_at=record.intended_at))
+    return True
