@@ -45,7 +45,7 @@ test: $(READY) ## Run the test suite on all cores (AIRFLOW=2.11.2: on that Airfl
 	@$(RUN) -m pytest --ignore tests/e2e --numprocesses auto --dist worksteal $(ARGS)
 
 e2e: $(READY) ## Kill the processes of a real Airflow on PostgreSQL (installed with apt-get where it is missing)
-	@KILLS="$(KILLS)" WAITS="$(WAITS)" KEEP="$(KEEP)" $(RUN) -m pytest tests/e2e $(ARGS)
+	@KILLS="$(KILLS)" WAITS="$(WAITS)" KEEP="$(KEEP)" SERVERS=1 $(RUN) -m pytest tests/e2e tests/ledger $(ARGS)
 
 bench: $(READY) ## Measure against other ways to do it, as tables of ratios
 	@KILLS="$(KILLS)" $(RUN) -m bench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
 def migrate_ledger(args: argparse.Namespace) -> int:
     """Make the tables, or bring them up to date."""
-    from airflow_provider_kling.ledger.schema import migrate
-
     try:
-        before, now = migrate(_database(args))
+        database = _database(args)
+        from airflow_provider_kling.ledger.migration import migrate
+
+        before, now = migrate(database)
     except SegmindError as error:
         return complain(str(error), code=2)
     print(f"The ledger has version {now}." if before == now else f"The ledger was migrated to version {now}.")
@@ -77,6 +79,7 @@ def _print_totals(by: Sequence[str], found: Sequence[Total], since: datetime) ->
 
 
 def _database(args: argparse.Namespace) -> Database:
+    logging.disable(logging.INFO)  # Airflow 2 logs to standard output, where the answer goes
     database = ledger_database(args.ledger_conn_id)
     if database is None:
         raise SegmindInputError(

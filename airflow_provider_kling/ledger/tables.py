@@ -122,15 +122,3 @@ warnings = Table(
     Column("warned_at", Moment, nullable=False),
     **_MYSQL,
 )
-
-#: The uploads that all runs share.
-uploads = Table(
-    "kling_upload",
-    metadata,
-    Column("host", String(NAME), primary_key=True),
-    Column("sha256", String(64), primary_key=True),
-    Column("address", Text, nullable=False),
-    Column("uploaded_at", Moment, nullable=False),
-    Column("expires_at", Moment),
-    **_MYSQL,
-)

@@ -15,7 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_kling.ledger.database import database_of
-from airflow_provider_kling.ledger.schema import migrate
+from airflow_provider_kling.ledger.migration import migrate
 from tests.e2e import mariadb, postgres
 
 if TYPE_CHECKING:

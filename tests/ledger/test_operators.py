@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_kling.ledger.cost_totals import totals
 from airflow_provider_kling.ledger.database import database_of
-from airflow_provider_kling.ledger.schema import migrate
+from airflow_provider_kling.ledger.migration import migrate
 from tests.ledger.test_generations import rows
 
 PAIR = """

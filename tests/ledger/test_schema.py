@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from airflow_provider_kling.ledger.database import database_of
-from airflow_provider_kling.ledger.schema import VERSION_TABLE, check, migrate, newest
+from airflow_provider_kling.ledger.migration import config, migrate
+from airflow_provider_kling.ledger.schema import VERSION_TABLE, VERSIONS, check
 from airflow_provider_kling.ledger.tables import metadata
 from airflow_provider_kling.segmind.errors import KlingLedgerError, KlingLedgerSettingsError
 
@@ -19,7 +24,7 @@ def test_what_the_migrations_make_is_what_the_code_reads(database):
 
 
 def test_to_migrate_twice_changes_nothing(database):
-    assert migrate(database) == (newest(), newest())
+    assert migrate(database) == (VERSIONS[-1], VERSIONS[-1])
     check(database)
 
 
@@ -56,3 +61,14 @@ def test_a_server_that_is_away_is_an_error_that_a_retry_may_cure():
 def test_a_connection_that_cannot_hold_a_ledger_is_told_in_one_line(fields, told):
     with pytest.raises(KlingLedgerSettingsError, match=told):
         database_of(Connection(conn_id="wrong", **fields))
+
+
+def test_each_migration_is_named_in_the_order_in_which_they_follow():
+    scripts = ScriptDirectory.from_config(config())
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == VERSIONS
+
+
+def test_a_task_does_not_import_alembic_which_writes_lines_into_its_log():
+    code = "import sys; from airflow_provider_kling.ledger import task_ledger, results; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603 fixed
+    assert done.stdout.splitlines()[-1] == "False"

@@ -1,4 +1,4 @@
-"""What Alembic runs: it migrates the connection that :mod:`airflow_provider_kling.ledger.schema` passes."""
+"""What Alembic runs: it migrates the connection that :mod:`airflow_provider_kling.ledger.migration` passes."""
 
 from __future__ import annotations
 
