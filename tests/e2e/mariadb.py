@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.e2e.packages import found_or_installed
 from tests.e2e.postgres import UNPRIVILEGED, free_port, run
@@ -25,7 +25,7 @@ def mariadb() -> Iterator[str]:
         found, "mariadb-server", "MariaDB's programs (mariadbd, mariadb-install-db) are not on this machine."
     )
     folder = Path(tempfile.mkdtemp(prefix="kling-mariadb-"))
-    as_whom = {"user": UNPRIVILEGED} if os.geteuid() == 0 else {}
+    as_whom: dict[str, Any] = {"user": UNPRIVILEGED} if os.geteuid() == 0 else {}
     name = UNPRIVILEGED if as_whom else getpass.getuser()
     if as_whom:
         shutil.chown(folder, UNPRIVILEGED)

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.e2e.packages import found_or_installed
 
@@ -30,7 +30,7 @@ def postgres() -> Iterator[str]:
         "PostgreSQL's programs (initdb, postgres) are not on this machine; install PostgreSQL 13 or later.",
     )
     folder = Path(tempfile.mkdtemp(prefix="kling-postgres-"))
-    as_whom = {"user": UNPRIVILEGED} if os.geteuid() == 0 else {}
+    as_whom: dict[str, Any] = {"user": UNPRIVILEGED} if os.geteuid() == 0 else {}
     if as_whom:
         shutil.chown(folder, UNPRIVILEGED)
     port = free_port()
@@ -87,7 +87,7 @@ def found() -> Path | None:
     return None
 
 
-def run(command: list[object], as_whom: dict[str, str], tries: int = 1) -> None:
+def run(command: list[object], as_whom: dict[str, Any], tries: int = 1) -> None:
     """Run a program to its end, a few times if it fails."""
     for attempt in range(tries):
         done = subprocess.run(  # noqa: S603 the programs that were found or installed
