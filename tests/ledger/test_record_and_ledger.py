@@ -34,6 +34,9 @@ def test_a_ledger_that_goes_away_after_the_post_loses_no_job_and_follows_later(d
     accepted = intent(request_id=job(1))
     store.save(accepted)
     assert f"Request {job(1)} is recorded in Airflow" in caplog.text
+    assert read_record(store.load()) == accepted  # a wait goes on
+    with pytest.raises(KlingLedgerSettingsError, match="migrate"):
+        task(database, "another").load()
     with pytest.raises(KlingLedgerSettingsError, match="migrate"):
         store.save(intent(former=(job(1),)), before_post=True)
     rename(database, "kling_away", "kling_generation")
