@@ -42,14 +42,15 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the intent is not stored",
         _ATTEMPT,
-        "    yield SaveRecord(intent)\n    try:\n        receipt",
-        "    try:\n        receipt",
+        "        yield SaveRecord(intent, before_post=True)\n",
+        "        pass\n",
     ),
     Mutant(
         "the intent is stored after the POST",
         _ATTEMPT,
-        "    yield SaveRecord(intent)\n    try:\n        receipt: Receipt = yield Post(intent.uploads)\n",
-        "    try:\n        receipt: Receipt = yield Post(intent.uploads)\n        yield SaveRecord(intent)\n",
+        "        yield SaveRecord(intent, before_post=True)\n    except KlingBudgetExceededError:\n        yield release\n"
+        "        raise\n    try:\n        receipt: Receipt = yield Post(intent.uploads)\n",
+        "        receipt: Receipt = yield Post(intent.uploads)\n        yield SaveRecord(intent)\n",
     ),
     Mutant(
         "the request id is not stored",
