@@ -218,7 +218,7 @@ def wait_for(url):
 def test_each_command_does_what_the_page_says(place, command, shown, airflow_db, sim, tmp_path):
     (tmp_path / "payload.json").write_text(JSON_PAYLOAD)
     if not AIRFLOW_3_2:  # as the page says
-        command = command.replace("airflow kling models", "python -m airflow_provider_kling models")
+        command = command.replace("airflow kling", "python -m airflow_provider_kling")
     if command.startswith("export AIRFLOW_CONN_"):
         command += " && airflow connections get segmind_default -o json"
         shown = ['"conn_type": "segmind"']
@@ -229,6 +229,9 @@ def test_each_command_does_what_the_page_says(place, command, shown, airflow_db,
         env={
             **os.environ,
             "AIRFLOW_CONN_SEGMIND_DEFAULT": connection_json(sim),
+            # One ledger for all commands, as the page goes on with what it has made.
+            "AIRFLOW__KLING__LEDGER_CONN_ID": "kling_ledger",
+            "AIRFLOW_CONN_KLING_LEDGER": json.dumps({"conn_type": "sqlite", "host": f"{airflow_db}/kling_ledger.db"}),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
         capture_output=True,
