@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.media.measure import extensions
 from airflow_provider_kling.segmind.errors import SegmindInputError
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ def check_name_from_data(template: str) -> None:
 
     :raises SegmindInputError: it ends in an extension other than ``{ext}`` or that of a picture, video or sound.
     """
+    from airflow_provider_kling.media.measure import extensions  # a run needs that, and not the parsing of a DAG file
+
     last = template.rpartition("/")[2]
     if "." not in last or last.rpartition(".")[2].lower() in {*extensions(None), "jpeg", "{ext}"}:
         return
