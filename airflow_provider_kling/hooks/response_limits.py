@@ -49,7 +49,7 @@ class _BoundedHandler(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Read the bytes that have arrived; what nobody requested ends the connection."""
-        if self._is_over:
+        if self._is_over and data:  # aiohttp passes no bytes, too, when it goes on reading
             self.close()
             return
         super().data_received(data)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
 
+from airflow_provider_kling.hooks.response_limits import bounded
 from airflow_provider_kling.hooks.segmind import SegmindAsyncHook, SegmindHook
 from airflow_provider_kling.segmind import errors
 from airflow_provider_kling.simulator import Simulator
@@ -160,3 +163,26 @@ async def test_where_it_does_not_the_status_is_asked_for(sim, conn_id, request_i
     paths = [request["path"].removeprefix(f"/v2/requests/{request_id}") for request in gets(sim)]
     assert paths[:4] == ["", "/status", "/status", "/status"]
     assert paths[-2:] == ["/status", ""]
+
+
+async def test_polls_that_follow_each_other_share_one_connection():
+    """Of a server that sends head and body at once, as most do, and as the simulator does not."""
+    opened = 0
+
+    async def answer(reader, writer):
+        nonlocal opened
+        opened += 1
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with aiohttp.ClientSession(connector=bounded(aiohttp.TCPConnector())) as session:
+        for _ in range(20):
+            async with session.get(url) as told:
+                assert await told.read() == b"{}"
+    server.close()
+    assert opened == 1
