@@ -89,11 +89,6 @@ class Pool:
         return pools[conn_id]
 
     @property
-    def host(self) -> str:
-        """The API's base URL, once the connection was read."""
-        return self._settings.host if self._settings else ""
-
-    @property
     def time_scale(self) -> float:
         """How many times as fast as Segmind the connection's simulator is; 1 until the connection is known."""
         return self._settings.time_scale if self._settings else 1.0

@@ -88,7 +88,10 @@ class Database:
 
 
 def _told(ledger: str, reason: str) -> KlingLedgerError | KlingLedgerSettingsError:
-    if any(words in reason for words in ("no such table", "does not exist", "doesn't exist", "no such column")):
+    is_missing = any(
+        words in reason for words in ("no such table", "does not exist", "doesn't exist", "no such column")
+    )
+    if is_missing and not any(words in reason for words in ("database", "role")):
         return KlingLedgerSettingsError(
             f"{ledger} lacks a table or a column. Run `airflow kling ledger migrate` ({reason})."
         )

@@ -1,4 +1,4 @@
-"""Whose a generation is, and what is wanted: the identity of a row of the ledger."""
+"""The identity of a row of the ledger: the task that owns it, and what that task wants."""
 
 from __future__ import annotations
 

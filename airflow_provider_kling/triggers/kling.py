@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
 from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
-from airflow_provider_kling.ledger.configured import ledger_database
+from airflow_provider_kling.ledger.configured import ledger_conn_id
 from airflow_provider_kling.links.kling import KlingOutputLink
 from airflow_provider_kling.payloads.templates import rendered_time
 from airflow_provider_kling.polling.job_wait import Ask, Decision, Done, JobWait, summary
@@ -89,7 +89,7 @@ class KlingTrigger(PollingTrigger):
                 match await self._poll(hook, wait, job):
                     case Done(result=result):
                         hook.pool.durations.observe(wait.model, self.usual_latency, result.metrics.total_time or 0.0)
-                        yield await self._end(hook.pool, wait.model, result) or await handover.event(
+                        yield await self._end(wait.model, result) or await handover.event(
                             {"request_id": self.request_id, "result": result.model_dump(mode="json")}
                         )
                         return
@@ -133,11 +133,12 @@ class KlingTrigger(PollingTrigger):
         )
         return wait, job
 
-    async def _end(self, pool: Pool, model: str | None, result: Result) -> TriggerEvent | None:
+    async def _end(self, model: str | None, result: Result) -> TriggerEvent | None:
         """Push what the sensor would have pushed, and return the event that ends the task; None if a worker must."""
         if not self.end_from_trigger or self.task_instance is None:
             return None
-        await asyncio.to_thread(self._note_end, pool.host, result)
+        if ledger_conn_id(self.ledger_conn_id) is not None:  # a worker notes the end there: a database would block here
+            return None
         handed_on = of_result(self.request_id, model, result)
         if not self.push_result:
             del handed_on["return_value"]
@@ -152,18 +153,6 @@ class KlingTrigger(PollingTrigger):
 
         await self._write("info" if result.url else "warning", summary(self.request_id, result))
         return TaskSuccessEvent()
-
-    def _note_end(self, host: str, result: Result) -> None:
-        """Note in the ledger, if there is one, that the job is done."""
-        try:
-            database = ledger_database(self.ledger_conn_id)
-        except SegmindError as error:
-            self.log.warning("%s", error)
-            return
-        if database is not None:
-            from airflow_provider_kling.ledger.results import JobLedger
-
-            JobLedger(database, host, self.request_id, self.log).completed(result)
 
     async def _tell_once(self, reason: str) -> None:
         if not KlingTrigger._told_no_xcoms:
