@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -53,11 +54,15 @@ def connection_fields(host: str, api_key: str, *, simulated: bool = True) -> dic
 
 
 def free_port(wanted: int = 0) -> int:
-    """Give the wanted port when it is free, else any that is."""
+    """
+    Give the wanted port when it is free, else any that is.
+
+    That one lies below those that a system gives to whoever connects: what will listen on it starts later.
+    """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, wanted))
+            listener.bind((LOOPBACK, wanted or random.randint(20_000, 32_000)))  # noqa: S311 no secret
         except OSError:
             return free_port()
         return int(listener.getsockname()[1])

@@ -9,7 +9,6 @@ import pytest
 from airflow_provider_kling.simulator import Simulator
 from tests.conftest import connection_json
 from tests.e2e.airflow_processes import airflow
-from tests.e2e.postgres import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +24,21 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def aws() -> dict[str, str]:
-    """Return the environment by which any AWS client finds the S3 of these tests, which need not run yet."""
-    return {
+def aws() -> Iterator[dict[str, str]]:
+    """Yield the environment by which any AWS client finds the S3 of these tests, which answers over a real socket."""
+    from moto.server import ThreadedMotoServer
+
+    # On a port that it takes itself: where another has the port meanwhile, moto waits for itself without end.
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
         "AWS_ACCESS_KEY_ID": "k",
         "AWS_SECRET_ACCESS_KEY": "not-a-real-secret",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
     }
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -45,19 +51,14 @@ def running(sim: Simulator, aws: dict[str, str], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def s3(aws: dict[str, str]) -> Iterator[Any]:
-    """Yield a client of an S3 that answers over a real socket, and that the running Airflow finds."""
+def s3(aws: dict[str, str]) -> Any:
+    """Return a client of the S3 that the running Airflow finds."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    host, port = aws["AWS_ENDPOINT_URL"].removeprefix("http://").split(":")
-    server = ThreadedMotoServer(ip_address=host, port=int(port), verbose=False)
-    server.start()
-    yield boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=aws["AWS_ENDPOINT_URL"],
         region_name=aws["AWS_DEFAULT_REGION"],
         aws_access_key_id=aws["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=aws["AWS_SECRET_ACCESS_KEY"],
     )
-    server.stop()

@@ -6,6 +6,8 @@ import os
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.e2e.kills import MOMENTS, carry_out, schedule
 from tests.e2e.ours import OURS
 
@@ -13,6 +15,7 @@ from tests.e2e.ours import OURS
 KILLS = int(os.environ.get("KILLS", "50"))
 
 
+@pytest.mark.timeout(0)  # it lasts as long as KILLS says
 def test_whenever_a_task_process_is_killed_each_job_is_paid_once_and_every_run_succeeds(running, sim, capfd):
     tally = carry_out(running, sim, OURS, schedule(KILLS))
     jobs = [job for job in sim.ledger()["jobs"] if job["inputs"]["prompt"].startswith(OURS.name)]

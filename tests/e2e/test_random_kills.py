@@ -15,6 +15,7 @@ from tests.e2e.random_kills import assert_all_delivered_once, blow
 KILLS = int(os.environ.get("KILLS", "50"))
 
 
+@pytest.mark.timeout(0)  # it lasts as long as KILLS says
 @pytest.mark.skipif(not RETRIES_THE_KILLED, reason="Airflow 3.0 fails a task whose process was killed")
 def test_whatever_is_killed_at_random_three_retries_deliver_every_job_once(running, sim, capfd):
     begun = time.monotonic()

@@ -70,6 +70,7 @@ def looks_by_schedule(job: dict[str, Any]) -> int:
     return looks
 
 
+@pytest.mark.timeout(0)  # it lasts as long as WAITS says
 def test_two_thousand_waits_survive_the_death_of_their_triggerer(running, crowded):
     running.add_connection(
         "segmind_crowd",
