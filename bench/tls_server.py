@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-RUNNING = json.dumps({"status": "PROCESSING", "request_id": "r", "metrics": {}}).encode()
+RUNNING = '{{"status": "PROCESSING", "request_id": "{}", "metrics": {{}}}}'
 #: The same of dbt Cloud.
 DBT_RUNNING = json.dumps({"status": {"code": 200}, "data": {"id": 1, "status": 3}}).encode()
 
@@ -60,7 +60,8 @@ async def serve(folder: Path) -> None:
         polls += 1
         if request.path.startswith("/api/"):
             return web.Response(body=DBT_RUNNING, content_type="application/json")
-        return web.Response(body=RUNNING, content_type="application/json")
+        asked = request.path.removeprefix("/v2/requests/").partition("/")[0]
+        return web.Response(body=RUNNING.format(asked).encode(), content_type="application/json")
 
     handlers = web.Server(answer)
 

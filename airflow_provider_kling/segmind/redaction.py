@@ -12,6 +12,7 @@ import base64
 import re
 import threading
 from contextlib import suppress
+from functools import lru_cache
 from html.entities import html5
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ HIDDEN = "***"
 #: A shorter secret would be found in ordinary words, and can be guessed anyway.
 SHORTEST = 6
 _URLSAFE = {"+": "-", "/": "_"}
+#: A text of at most so many characters is likely to come again, as a state or a header does; so many are remembered.
+SHORT, MOST_REMEMBERED = 200, 4096
 #: The names that HTML has for characters, without their ``&`` and ``;``.
 _ENTITIES: dict[str, list[str]] = {}
 for _name, _char in html5.items():
@@ -48,6 +51,15 @@ def add(*secrets: str) -> None:
 
 def hide(text: str) -> str:
     """Return a text without the secrets, however they are written in it."""
+    return _hide_short(text, len(_patterns)) if len(text) <= SHORT else _hide(text)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _hide_short(text: str, patterns: int) -> str:  # noqa: ARG001 with more to hide, it is another call
+    return _hide(text)
+
+
+def _hide(text: str) -> str:
     for pattern, _ in _patterns:
         text = pattern.sub(HIDDEN, text)
     return text
