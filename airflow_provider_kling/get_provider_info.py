@@ -18,6 +18,9 @@ STORE_ALLOWED_PATHS = "store_allowed_paths"
 LEDGER_CONN_ID = "ledger_conn_id"
 DEPLOYMENT = "deployment"
 STORE_PAYLOAD = "store_payload"
+REUSE = "reuse"
+#: What ``reuse`` may be: a new job for each task; the job or the result of the same, where the ledger has one.
+REUSE_NEVER, REUSE_COMPLETED = "never", "completed"
 
 #: Fields that are stored in the connection's extra, as JSON schema.
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
@@ -113,6 +116,16 @@ CONFIG: dict[str, Any] = {
                 "type": "boolean",
                 "example": None,
                 "default": "True",
+            },
+            REUSE: {
+                "description": (
+                    "What a task does that wants what was made before, where it does not say so itself: never submits "
+                    "a new job, completed takes the result from the ledger and pays nothing."
+                ),
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": REUSE_COMPLETED,
+                "default": REUSE_NEVER,
             },
         },
     },

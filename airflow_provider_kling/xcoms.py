@@ -37,7 +37,7 @@ BILL_KEY = "kling_bill"
 EARLIER_KEY = "kling_earlier_iterations"
 #: Names that only this provider or Airflow may set, and that are removed from an answer: the saved files of a result,
 #: and keys that tasks or Airflow read, in case an author has each key of a result pushed.
-_OURS = re.compile(r"files|return_value|submitted_at|kling_.*|_link_.*|skipmixin_key", re.DOTALL)
+_OURS = re.compile(r"files|reused_from|return_value|submitted_at|kling_.*|_link_.*|skipmixin_key", re.DOTALL)
 #: Which names of an answer are passed on, and how many at most: where an author has each key of a result pushed, a name
 #: becomes part of a path of Airflow's own API, which interprets ``..`` and ``%2f``.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
@@ -137,12 +137,14 @@ def published(ti: Any, task_ids: Sequence[str], key: str) -> list[Any]:
     return [value for value in ti.xcom_pull(task_ids=task_ids, key=key) if value] if task_ids else []
 
 
-def of_result(request_id: str, model: str | None, result: Result) -> dict[str, Any]:
+def of_result(request_id: str, model: str | None, result: Result, *, reused: bool = False) -> dict[str, Any]:
     """
     Return the XComs of a COMPLETED job by their keys.
 
     ``return_value`` holds the whole result; ``url`` is left out if no file is recognised. ``kling_bill`` is for tasks
     that count what the run costs.
+
+    :param reused: whether the job was sent for the same before: it costs nothing now.
     """
     from airflow_provider_kling.budget.costs import Bill
 
@@ -152,14 +154,14 @@ def of_result(request_id: str, model: str | None, result: Result) -> dict[str, A
     facts = {
         "url": result.url,
         "urls": list(result.urls),
-        "cost": result.metrics.cost,
+        "cost": 0.0 if reused else result.metrics.cost,
         "metrics": answer.get("metrics", {}),
     }
     asked = {"request_id": request_id, **({"model": model} if model else {})}  # whatever the answer says of that
-    whole = {**asked, **answer, **asked, **facts}
+    whole = {**asked, **answer, **asked, **facts, **({"reused_from": request_id} if reused else {})}
     if result.url is None:
         del facts["url"]
-    bill = Bill(request_id=request_id, model=model, cost=result.metrics.cost)
+    bill = Bill(request_id=request_id, model=model, cost=facts["cost"])
     return {"return_value": whole, **facts, BILL_KEY: bill.model_dump(mode="json")}
 
 

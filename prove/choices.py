@@ -16,7 +16,14 @@ from prove.tasks import DONE, IDLE, RETURNED, RUNNING, WAITING, Task, record
 _LOCAL = (steps.LoadRecord, steps.SaveRecord, steps.DeleteRecord, steps.Log, steps.CheckPlace, steps.AskCost)
 #: Steps that change something in Airflow, and those that only read there.
 _WRITES = (steps.SaveRecord, steps.DeleteRecord, steps.Publish, steps.Withdraw, steps.Deliver)
-_READS = (steps.LoadRecord, steps.AskSiblings, steps.AskOtherRuns, steps.AskRunning, steps.AskBills)
+_READS = (
+    steps.LoadRecord,
+    steps.AskReusable,
+    steps.AskSiblings,
+    steps.AskOtherRuns,
+    steps.AskRunning,
+    steps.AskBills,
+)
 _SHOWS = (steps.Publish, steps.Withdraw, steps.Deliver)
 
 

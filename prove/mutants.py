@@ -42,13 +42,14 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the intent is not stored",
         _ATTEMPT,
-        "        yield SaveRecord(intent, before_post=True)\n",
+        "        yield SaveRecord(intent, before_post=True, unusable=unusable)\n",
         "        pass\n",
     ),
     Mutant(
         "the intent is stored after the POST",
         _ATTEMPT,
-        "        yield SaveRecord(intent, before_post=True)\n    except KlingBudgetExceededError:\n        yield release\n"
+        "        yield SaveRecord(intent, before_post=True, unusable=unusable)\n"
+        "    except (KlingBudgetExceededError, MadeElsewhereError):\n        yield release\n"
         "        raise\n    try:\n        receipt: Receipt = yield Post(intent.uploads)\n",
         "        receipt: Receipt = yield Post(intent.uploads)\n        yield SaveRecord(intent)\n",
     ),
@@ -429,5 +430,18 @@ MUTANTS: Sequence[Mutant] = (
         '        return record | {"closed": last.stands} if isinstance(record, dict) else record\n',
         "        return record\n",
     ),
-    Mutant("the success is not noted", _RECORDS, '{"closed": True,', '{"closed": False,'),
+    Mutant("the success is not noted", _RECORD, '{"closed": True,', '{"closed": False,'),
+    # Jobs that are used again.
+    Mutant(
+        "what another task has sent meanwhile is not looked for as the intent is stored",
+        _ATTEMPT,
+        "seen=seen, unusable=found))\n",
+        "seen=seen, unusable=None))\n",
+    ),
+    Mutant(
+        "a job that is used again is given up for its sender's",
+        _ATTEMPT,
+        "    if record.reused:  #",
+        "    if False:  #",
+    ),
 )

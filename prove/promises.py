@@ -25,7 +25,7 @@ PROMISES: Sequence[str] = (
     "no run breaks its budget",
     "no wait is forgotten, and no task hangs",
     "without further faults all that is wanted is delivered, with no retry used up for it",
-    "two tasks never end with the same job",
+    "two tasks never end with the same job, unless results may be used again; then what is the same is billed once",
 )
 
 
@@ -38,6 +38,11 @@ def check_always(world: World) -> None:
     budget = world.scenario.budget
     if budget is not None and len(world.jobs) * PRICE > budget:
         raise Violation(f"3: jobs for ${len(world.jobs) * PRICE:g} are billed, the budget is ${budget:g}")
+    # Whoever leaves an intent behind for as long as its job may still turn up is not waited for any longer.
+    if world.scenario.reuses and not world.has_happened(*(world.scenario.faults.keys() - {"refuse", "post_execute"})):
+        for prompt, count in Counter(job.prompt for job in world.jobs).items():
+            if count > 1:
+                raise Violation(f"6: {count} of the same are billed, where one does for all: {prompt!r}")
     # A job may be left behind, and named, only after a user has changed what is wanted or who pays.
     left = [job for job in world.jobs if not (world.has_happened("change", "move") and _is_named(world, job))]
     if len(left) <= 1 and sum(world.wanted.values()) >= len(left):

@@ -13,8 +13,8 @@ from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.schemas import Receipt
 from airflow_provider_kling.submission import steps
 from airflow_provider_kling.submission.policy import resumes_at
-from airflow_provider_kling.submission.record import Claim, withdrawn
-from airflow_provider_kling.submission.steps import TakenError
+from airflow_provider_kling.submission.record import Claim, Record, withdrawn
+from airflow_provider_kling.submission.steps import MadeElsewhereError, TakenError
 from airflow_provider_kling.submission.submission import Submission, account, fingerprint
 from prove import history
 from prove.assumptions import (
@@ -33,12 +33,11 @@ from prove.attempts import Attempt, Throw
 from prove.choices import Choices
 from prove.naming import lost_submits, short
 from prove.state import Violation
-from prove.tasks import IDLE, RETURNED, RUNNING, STUCK, WAITING, AirflowDownError, Task, in_ledger, store
+from prove.tasks import IDLE, RETURNED, RUNNING, STUCK, WAITING, AirflowDownError, Task, in_ledger, reusable, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from airflow_provider_kling.submission.record import Record
     from prove.attempts import Clock, Protocol
 
 _KEYS = {"own": "k", "rotated": "k2", "other": "other"}
@@ -95,6 +94,7 @@ class Running(Choices):
             "try_number": task.tries % 2,  # a try is another one than that before it, and nothing else counts
             "grace": timedelta(microseconds=GRACE),
             "history_timeout": timedelta(seconds=self.scenario.looks_for),
+            "reuses": self.scenario.reuses,
         }
         if self.scenario.budget is not None:
             guard = BudgetGuard(model=MODEL, high=PRICE, limit=self.scenario.budget, batch="submit", chance=_half)
@@ -171,6 +171,8 @@ class Running(Choices):
             answer = self._carry_out(task)
         except TakenError:
             answer = Throw(_taken)
+        except MadeElsewhereError:
+            answer = Throw(_made)
         self._answer(task, answer)
 
     def _carry_out(self, task: Task, writes: int = 9) -> Any:  # noqa: C901, PLR0911, PLR0912 a case for each step
@@ -181,8 +183,13 @@ class Running(Choices):
         match step:
             case steps.LoadRecord():
                 return store(task, airflow).load()
-            case steps.SaveRecord(record=kept):
-                store(task, airflow, writes, others=self.tasks).save(kept)
+            case steps.SaveRecord(record=kept, unusable=unusable):
+                store(task, airflow, writes, others=self.tasks).save(kept, unusable=unusable)
+            case steps.AskReusable(besides=besides):
+                others = [other for other in self.tasks if other is not task]
+                return reusable(task, others, self._intent(task), besides)
+            case steps.AskKept():
+                return True
             case steps.DeleteRecord():
                 store(task, airflow, writes).delete()
             case steps.Publish(claim=claim) | steps.Deliver(claim=claim):
@@ -229,6 +236,15 @@ class Running(Choices):
                 raise RuntimeError(f"the model does not know the step {step}")
         return None
 
+    def _intent(self, task: Task) -> Record:
+        """Return what a task wants, as a record of now."""
+        return Record(
+            fingerprint=fingerprint(MODEL, history.parameters(task.prompt)),
+            account=account("https://api.segmind.com", _KEYS[task.key_held]),
+            model=MODEL,
+            intended_at=moment(self.now + self.scenario.tasks[task.number].ahead),
+        )
+
     def _show(self, task: Task) -> None:
         if self.scenario.airflow == "ledger" and task.row is not None:
             task.shown = task.xcom
@@ -264,6 +280,10 @@ _CLAIMS_AT_MOST = 50_000
 
 def _attempt(protocol: Protocol, settings: dict[str, Any], clock: Clock) -> Generator[steps.Step, Any, Record]:
     return protocol(Submission(clock=clock.read, **settings))
+
+
+def _made() -> Exception:
+    return MadeElsewhereError("another task was faster")
 
 
 def _taken() -> TakenError:

@@ -67,6 +67,7 @@ class Scenario:
     :param looks_for: seconds that a worker looks in the history at a time.
     :param budget: US dollars that the run may cost; None where nothing limits it.
     :param person: whether it may end with a task that asks a person which job is its own.
+    :param reuses: whether a task takes a job that was sent for the same.
     :param weakness: a documented weakness, or a defect that is not fixed yet, that makes it fail.
     :param every_name: whether either of two tasks that are the same may begin first.
     :param small: whether it is in the small bound too, as it is.
@@ -81,6 +82,7 @@ class Scenario:
     looks_for: float = 0
     budget: float | None = None
     person: bool = False
+    reuses: bool = False
     weakness: str = ""
     every_name: bool = False
     small: bool = True
@@ -243,6 +245,21 @@ def _scenarios() -> Iterator[Scenario]:
         total=1,
         person=True,
     )
+    for what, faults, total, small in (
+        ("refusals", {"refuse": 2, "post_execute": 1}, 2, True),
+        ("one fault", {**_ANY, "again": 1, "stall": 1}, 1, True),
+        ("two crashes", _CRASHES, 2, False),
+    ):
+        yield Scenario(
+            name=f"used again, two runs, {what}",
+            tasks=_TWO_RUNS,
+            airflow="ledger",
+            reuses=True,
+            person=True,
+            faults=faults,
+            total=total,
+            small=small,
+        )
     yield Scenario(name="two runs, different", tasks=(Wish(), Wish(OWL, run="two")), faults=_CRASHES, total=1)
 
 

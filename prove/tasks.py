@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.identifiers import canonical_id
@@ -11,10 +12,11 @@ from airflow_provider_kling.submission.audit_log import Conclusion
 from airflow_provider_kling.submission.record import read_record
 from airflow_provider_kling.submission.record_and_ledger import RecordAndLedger
 from airflow_provider_kling.submission.record_store import RecordStore
-from airflow_provider_kling.submission.steps import TakenError
+from airflow_provider_kling.submission.steps import MadeElsewhereError, Reusable, TakenError
+from prove.assumptions import GRACE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from airflow_provider_kling.ledger.period_budget import Crossed
     from airflow_provider_kling.submission.record import Record
@@ -221,8 +223,15 @@ class Ledger:
         """Return the record."""
         return self.task.row
 
-    def save(self, record: Record, periods: Sequence[object] = ()) -> list[Crossed]:  # noqa: ARG002 it has no money
-        """Store the record, unless another task has its job."""
+    def save(
+        self,
+        record: Record,
+        periods: Sequence[object] = (),  # noqa: ARG002 it has no money
+        unusable: frozenset[str] | None = None,
+    ) -> list[Crossed]:
+        """Store the record, unless another task has its job, or one for the same that may be used again."""
+        if unusable is not None and reusable(self.task, self.others, record, unusable) is not None:
+            raise MadeElsewhereError("another task was faster")
         job = None if record.request_id is None else canonical_id(record.request_id)
         if any(job is not None and job in jobs_of(other.row) for other in self.others) and job not in record.ordered:
             raise TakenError("another task has the job")
@@ -238,6 +247,30 @@ class Ledger:
             raise AirflowDownError
         self.writes[0] -= 1
         self.task.row, self.task.shown = value, None
+
+
+def reusable(task: Task, others: Sequence[Task], intent: Record, besides: Collection[str] = ()) -> Reusable | None:
+    """
+    Return the job that makes what a task wants, as the ledger does.
+
+    :param intent: of what is wanted, now.
+    """
+    found = []
+    for other in (task, *others):
+        kept = read_record(other.row)
+        if kept is None or kept.fingerprint != intent.fingerprint or kept.account != intent.account:
+            continue
+        own = other is task
+        is_young = kept.intended_at >= intent.intended_at - timedelta(microseconds=GRACE)
+        if kept.request_id is None:
+            if own or kept.has_no_job or not is_young:
+                continue
+        elif kept.request_id in besides or (kept.reused and not own):
+            continue
+        found.append(
+            Reusable(request_id=kept.request_id, intended_at=kept.intended_at, accepted_at=kept.accepted_at, own=own)
+        )
+    return min(found, key=lambda job: (job.request_id is None, job.intended_at), default=None)
 
 
 def in_ledger(task: Task, run: str) -> Any:

@@ -116,11 +116,12 @@ class World(Running):
         self._end(task)
 
     def _die_after(self, task: Task) -> None:
-        self._carry_out(task)
+        with suppress(steps.MadeElsewhereError):
+            self._carry_out(task)
         self._die(task)
 
     def _die_half(self, task: Task) -> None:
-        with suppress(AirflowDownError):
+        with suppress(AirflowDownError, steps.MadeElsewhereError):
             self._carry_out(task, 1)
         self._die(task)
 
@@ -138,7 +139,8 @@ class World(Running):
         self._answer(task, Throw(AirflowDownError))
 
     def _down_after(self, task: Task) -> None:
-        self._carry_out(task)
+        with suppress(steps.MadeElsewhereError):
+            self._carry_out(task)
         self._down(task)
 
     def _unread(self, task: Task) -> None:
@@ -166,9 +168,13 @@ class World(Running):
         self._wait_for(task, task.returns)
         task.phase, task.owns, task.returns = DONE, task.returns, None
         job = canonical_id(task.owns)
-        if any(other.owns is not None and canonical_id(other.owns) == job for other in self.tasks if other is not task):
+        if self.scenario.reuses:  # that is what is wanted
+            self.delivered |= {job}
+        elif any(
+            other.owns is not None and canonical_id(other.owns) == job for other in self.tasks if other is not task
+        ):
             raise Violation(f"6: two tasks end with the same job: {short(job)}")
-        if job in self.delivered:
+        elif job in self.delivered:
             raise Violation(f"5: request {short(job)} was delivered before and is again, in place of what is wanted")
         self.delivered |= {job}
         store(task, self.scenario.airflow).conclude(None, succeeded=True)

@@ -111,6 +111,8 @@ def cost_of(record: Record, bills: Mapping[str, Bill]) -> float | None:
     """Return what a task's job was billed: from its bill, or from the record if a clear has deleted the bill."""
     if record.request_id is None:
         return None
+    if record.reused and record.cost is not None:  # the task that sent it has its bill
+        return record.cost
     bill = bills.get(canonical_id(record.request_id))
     if bill is None or bill.cost is None:
         return record.cost

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 from airflow.configuration import conf
 
-from airflow_provider_kling.get_provider_info import CONFIG_SECTION, DEPLOYMENT, LEDGER_CONN_ID, STORE_PAYLOAD
-from airflow_provider_kling.segmind.errors import KlingLedgerSettingsError
+from airflow_provider_kling.get_provider_info import (
+    CONFIG_SECTION,
+    DEPLOYMENT,
+    LEDGER_CONN_ID,
+    REUSE,
+    REUSE_COMPLETED,
+    REUSE_NEVER,
+    STORE_PAYLOAD,
+)
+from airflow_provider_kling.segmind.errors import KlingLedgerSettingsError, SegmindInputError
 
 if TYPE_CHECKING:
     from airflow_provider_kling.ledger.database import Database
@@ -26,6 +34,19 @@ def deployment() -> str:
 def stores_payloads() -> bool:
     """Whether the ledger may hold what was sent, and not only a digest of it."""
     return conf.getboolean(CONFIG_SECTION, STORE_PAYLOAD, fallback=True)
+
+
+def reuses(named: str | None = None) -> bool:
+    """
+    Whether a task uses again what was made for the same.
+
+    :param named: what the task says; None leaves it to Airflow's config.
+    :raises SegmindInputError: it is neither of the two.
+    """
+    chosen = named or conf.get(CONFIG_SECTION, REUSE, fallback="") or REUSE_NEVER
+    if chosen not in {REUSE_NEVER, REUSE_COMPLETED}:
+        raise SegmindInputError(f'reuse: {chosen!r} is neither "{REUSE_NEVER}" nor "{REUSE_COMPLETED}".')
+    return chosen == REUSE_COMPLETED
 
 
 def ledger_database(named: str | None = None) -> Database | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,10 @@ class Owner:
         return hashlib.sha256(json.dumps(name).encode()).hexdigest()
 
 
+#: Characters of a variant, as of any label in the ledger's tables.
+LONGEST_VARIANT = 100
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """
@@ -37,14 +45,18 @@ class Wanted:
 
     :param host: of the API: results of a simulator are not results of Segmind.
     :param content: a digest of the model, its parameters and the files behind them.
+    :param account: see :func:`airflow_provider_kling.submission.submission.account`.
     :param variant: tells apart wanted repetitions of the same content.
     :param low: US dollars that its published price begins with; None if there is none.
     :param payload: the parameters, as JSON; None where only digests are stored.
+    :param max_age: how old a result may be that is used again; None if any may.
     """
 
     host: str
     model: str
     content: str
+    account: str = ""
     variant: str = ""
     low: float | None = None
     payload: str | None = None
+    max_age: timedelta | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from airflow_provider_kling.ledger.configured import stores_payloads
 from airflow_provider_kling.ledger.generations import COMPLETED, FAILED
@@ -41,12 +41,37 @@ class JobLedger:
     request_id: str
     log: Any
 
+    def result(self) -> Result | None:
+        """Return what is noted of its result; None if it is not COMPLETED, as far as is known here."""
+        found = self._row()
+        return None if found is None or found.state != COMPLETED else read_result(found.output)
+
+    def kept_files(self) -> list[dict[str, Any]]:
+        """Return where its files were saved, as :func:`~airflow_provider_kling.storage.save.save_outputs` says it."""
+        found = self._row()
+        saved = json.loads(found.files) if found is not None and found.files else []
+        return saved if isinstance(saved, list) else []
+
+    def _row(self) -> Any:
+        try:
+            check(self.database)
+            with self.database.reading() as connection:
+                return connection.execute(
+                    select(_t.state, _t.output, _t.files).where(
+                        _t.host == self.host, _t.request_id == canonical_id(self.request_id)
+                    )
+                ).first()
+        except SegmindError as error:
+            self.log.warning("What the ledger knows of request %s cannot be read: %s", self.request_id, error)
+            return None
+
     def completed(self, result: Result) -> None:
-        """Note that it is COMPLETED, its cost, and its output."""
+        """Note that it is COMPLETED, its cost, and its output; what is noted already stays."""
         output = result.model_dump(mode="json", exclude_none=True)
         if not stores_payloads():  # the answer may repeat it
             output = {name: output[name] for name in ("status", "urls", "metrics") if name in output}
-        self._write(state=COMPLETED, cost=result.metrics.cost, output=json.dumps(output), ended_at=_now())
+        noted = {"state": COMPLETED, "cost": result.metrics.cost, "output": json.dumps(output), "ended_at": _now()}
+        self._write(_t.state != COMPLETED, **noted)
 
     def failed(self, cost: float) -> None:
         """Note that it FAILED, and what it cost all the same."""
@@ -56,18 +81,28 @@ class JobLedger:
         """Note where its files were saved."""
         self._write(files=json.dumps(list(files)))
 
-    def _write(self, **values: Any) -> None:
+    def _write(self, *only: Any, **values: Any) -> None:
         known = {name: value for name, value in values.items() if value is not None}
         try:
             check(self.database)
             with self.database.changing() as connection:
                 connection.execute(
                     update(generations)
-                    .where(_t.host == self.host, _t.request_id == canonical_id(self.request_id))
+                    .where(_t.host == self.host, _t.request_id == canonical_id(self.request_id), *only)
                     .values(**known)
                 )
         except SegmindError as error:
             self.log.warning("The ledger does not know the end of request %s yet: %s", self.request_id, error)
+
+
+def read_result(output: str | None) -> Result | None:
+    """Return a result as it was stored; None if it cannot be read."""
+    from airflow_provider_kling.segmind.schemas import Result
+
+    try:
+        return None if output is None else Result.model_validate_json(output)
+    except ValueError:
+        return None
 
 
 def _now() -> datetime:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, not_, select, update
 
 from airflow_provider_kling.ledger import period_budget
 from airflow_provider_kling.ledger.generations import FAILED, is_open, last, store
+from airflow_provider_kling.ledger.reusable import reusable
 from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import SHORT, generations
+from airflow_provider_kling.submission.steps import MadeElsewhereError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy.engine import Connection
 
     from airflow_provider_kling.budget.kling_budget import Period
     from airflow_provider_kling.ledger.database import Database
     from airflow_provider_kling.ledger.owner import Owner, Wanted
     from airflow_provider_kling.ledger.period_budget import Crossed
     from airflow_provider_kling.submission.record import Claim, Record
+    from airflow_provider_kling.submission.steps import Reusable
 
 _t = generations.c
 
@@ -51,21 +56,41 @@ class TaskLedger:
             row = last(connection, self.owner)
         return None if row is None or row.record is None else json.loads(row.record)
 
-    def save(self, record: Record, periods: Sequence[Period] = ()) -> list[Crossed]:
+    def save(
+        self, record: Record, periods: Sequence[Period] = (), unusable: frozenset[str] | None = None
+    ) -> list[Crossed]:
         """
         Store the record of the task's submission.
 
         :param periods: the limits that an intent has to fit.
+        :param unusable: see :class:`~airflow_provider_kling.submission.steps.SaveRecord`.
         :return: those of which to warn.
         :raises TakenError: another task has its job.
+        :raises MadeElsewhereError: there is a job for the same.
         :raises KlingBudgetExceededError: it is an intent that could exceed a limit.
         :raises KlingLedgerError: the database does not answer.
         """
         check(self.database)
         with self.database.in_turn() as connection:
+            if unusable is not None and self._reusable(connection, unusable) is not None:
+                raise MadeElsewhereError("Another task has just sent the same.")
             crossed = period_budget.check(connection, self.owner, record, periods)
             store(connection, self.owner, self.wanted, record)
         return crossed
+
+    def reusable(self, besides: Collection[str] = ()) -> Reusable | None:
+        """
+        Return the job that makes, or made, what the task wants; None if there is none besides these.
+
+        :raises KlingLedgerError: the database does not answer.
+        """
+        check(self.database)
+        with self.database.reading() as connection:
+            return self._reusable(connection, besides)
+
+    def _reusable(self, connection: Connection, besides: Collection[str]) -> Reusable | None:
+        wanted = self.wanted
+        return None if wanted is None else reusable(connection, self.owner, wanted, datetime.now(tz=UTC), besides)
 
     def delete(self) -> None:
         """Delete the record of a submission of which no job came."""

@@ -64,6 +64,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
     """
 
     open_to_data = KlingSubmitOperator.open_to_data | {"store"}
+    _saves_files = property(lambda self: self.store is not None)
     ui_color = "#dfe3f8"
 
     def __init__(
@@ -177,7 +178,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
                 lambda: ti.xcom_pull(task_ids=ti.task_id, key=RECORD_KEY, map_indexes=ti.map_index),
             )
             accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
-            self._known_job = JobReference(str(record.request_id), record.model, accepted_at)
+            self._known_job = JobReference(
+                str(record.request_id), record.model, accepted_at, reused=record.reused, own_cost=record.cost
+            )
             self._sent = None if canonical_id(self._known_job.request_id) in record.ordered else record.fingerprint
         return self._known_job
 
@@ -200,6 +203,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         if self.store is not None:
             from airflow_provider_kling.storage.save import save_outputs
 
+            ledger = self._ledger(context)
             whole["files"] = save_outputs(
                 context,
                 whole,
@@ -208,10 +212,12 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
                 self.log,
                 payload=self._sent_without_files(),
                 is_own_job=True,
+                saved_before=ledger.kept_files() if ledger and self._job(context).reused else (),
             )
-            if (ledger := self._ledger(context)) is not None:
+            if ledger is not None:
                 ledger.saved(whole["files"])
-        conclude_when_counted(context, self.log, cost=result.metrics.cost)
+        job = self._job(context)
+        conclude_when_counted(context, self.log, cost=job.own_cost if job.reused else result.metrics.cost)
         return whole
 
     def _store_at_end(self, store: Store, context: Context) -> Store:

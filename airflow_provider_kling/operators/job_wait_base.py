@@ -40,12 +40,16 @@ class JobReference:
     :param model: its model, if every process in which the wait may end knows it: it is passed on with the result.
     :param submitted_at: when it was submitted, ISO 8601, as far as that is known.
     :param scheduled_as: its model, if only this process knows it.
+    :param reused: whether it was sent for the same before, by another task or by this one, and costs nothing now.
+    :param own_cost: of a job that is used again, what it cost this task before; None if its own bill says it.
     """
 
     request_id: str
     model: str | None = None
     submitted_at: str | None = None
     scheduled_as: str | None = None
+    reused: bool = False
+    own_cost: float | None = None
 
     @property
     def usual_latency(self) -> float | None:
@@ -83,6 +87,8 @@ class WaitsForJob(Waits, TellsCost, Traceable):
                 raise wait.timed_out("it was done a moment ago")
             return self._deliver(context, result)
         if "error" in event:
+            if known := self._noted(context):  # the ledger remembers longer than Segmind
+                return self._deliver(context, known)
             raise SegmindError.from_dict(event["error"])
         return self._deliver(context, Result.model_validate(event["result"]))
 
@@ -98,8 +104,20 @@ class WaitsForJob(Waits, TellsCost, Traceable):
     def _pause(self, job: JobReference, now: datetime) -> float:
         """Return how many seconds a waiting worker pauses before the next poll."""
 
+    def _poll_then_defer(self, context: Context) -> Any:
+        """Deliver what the ledger has; else poll, and wait in the triggerer."""
+        known = self._noted(context)
+        return super()._poll_then_defer(context) if known is None else self._deliver(context, known)
+
+    def _noted(self, context: Context) -> Result | None:
+        """Return the job's result, if the ledger has it."""
+        ledger = self._ledger(context)
+        return None if ledger is None else ledger.result()
+
     def _wait_here(self, context: Context) -> Any:
         """Occupy the worker until the job is done."""
+        if known := self._noted(context):
+            return self._deliver(context, known)
         from airflow_provider_kling.hooks.poll import poll
         from airflow_provider_kling.polling.wait import PollAgain
 
@@ -167,7 +185,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         from airflow_provider_kling.xcoms import of_result
 
         job = self._traced(context, self._job(context))
-        handed_on = of_result(job.request_id, job.model, result)
+        handed_on = of_result(job.request_id, job.model, result, reused=job.reused)
         self.output_url = result.url
         level = logging.INFO if result.url else logging.WARNING
         self.log.log(level, "%s", summary(job.request_id, result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import bill_of
 from airflow_provider_kling.budget.guard import BatchBalance
-from airflow_provider_kling.ledger.configured import stores_payloads
-from airflow_provider_kling.ledger.owner import Wanted
+from airflow_provider_kling.operators.reuse import is_kept, wanted_by
 from airflow_provider_kling.segmind.errors import (
     SegmindAmbiguousSubmitError,
     SegmindError,
@@ -23,7 +21,6 @@ from airflow_provider_kling.submission import messages, steps
 from airflow_provider_kling.submission.policy import SWAPS
 from airflow_provider_kling.submission.record import read_record, withdrawn
 from airflow_provider_kling.submission.record_and_ledger import record_store, task_ledger
-from airflow_provider_kling.submission.submission import fingerprint
 from airflow_provider_kling.uploads.uploader import Uploads
 from airflow_provider_kling.versions import mapped_instances, running_instances, when_counted
 from airflow_provider_kling.xcoms import (
@@ -45,20 +42,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.ledger.task_ledger import TaskLedger
+    from airflow_provider_kling.operators.reuse import Reuse
     from airflow_provider_kling.payloads.request import Request
     from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.uploads.source_files import Staged
-
-
-def _wanted(hook: SegmindHook, request: Request) -> Wanted:
-    """Return what is wanted, for the ledger."""
-    return Wanted(
-        host=hook.settings.host,
-        model=request.model,
-        content=fingerprint(request.model, request.parameters),
-        low=request.payload.estimate().low if request.payload else None,
-        payload=json.dumps(request.parameters) if stores_payloads() else None,
-    )
 
 
 def _intended_at(stored: Any) -> datetime:
@@ -119,10 +106,12 @@ class SubmissionDriver:
         log: Any,
         files: Sequence[Staged],
         check_place: Callable[[], None],
+        reuse: Reuse,
     ) -> None:
         self.context = context
         self.ti = context["ti"]
-        wanted = _wanted(hook, request)
+        wanted = wanted_by(hook, request, reuse)
+        self.reuse = reuse
         self.ledger = task_ledger(context, wanted)
         self.records = record_store(context, wanted, log)
         self.hook = hook
@@ -207,8 +196,12 @@ class SubmissionDriver:
                 stored = self.records.load()
                 self._since = _intended_at(stored) - SWAPS
                 return stored
-            case steps.SaveRecord(record=record, before_post=before_post):
-                self.records.save(record, before_post=before_post)
+            case steps.SaveRecord(record=record, before_post=before_post, unusable=unusable):
+                self.records.save(record, before_post=before_post, unusable=unusable)
+            case steps.AskReusable(besides=besides):
+                return None if self.ledger is None else self.ledger.reusable(besides)
+            case steps.AskKept(request_id=request_id):
+                return self.ledger is not None and is_kept(self.ledger, self.hook, request_id, self.reuse, self.log)
             case steps.DeleteRecord():
                 self.records.delete()
             case steps.Publish(claim=claim):

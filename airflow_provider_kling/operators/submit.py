@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kling.get_provider_info import DEFAULT_CONN_ID
-from airflow_provider_kling.ledger.configured import ledger_conn_id as configured_ledger
+from airflow_provider_kling.ledger.configured import reuses
 from airflow_provider_kling.operators.deferral import Postpones
 from airflow_provider_kling.operators.failure import CORRECT_AND_CLEAR, fail
 from airflow_provider_kling.operators.rendering import RendersAuthorsTemplates
@@ -90,6 +90,11 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
     :param max_cost: US dollars that the job may cost. If its estimate's high figure exceeds that, nothing is sent and
         the task fails; if the price is known when the DAG file is parsed, parsing fails. (templated)
     :param budget: what all jobs of the run may cost; share one among its tasks.
+    :param reuse: ``"completed"``: where the ledger has a finished job for the same payload, or one that runs, its
+        result is handed on, at no cost, and nothing is sent; ``"never"`` submits. Default: ``[kling] reuse``.
+    :param variant: tells apart wanted repetitions of the same payload, such as ``"{{ ti.map_index }}"`` for the best of
+        three. (templated)
+    :param max_age: how many seconds old (or a timedelta) a result may be that is used again; any age by default.
     :param ledger_conn_id: the ledger's connection, in place of the one in Airflow's config, ``[kling] ledger_conn_id``.
     :raises KlingBudgetExceededError: the job may cost more than ``max_cost`` or the budget leaves; nothing was sent.
     :raises KlingPayloadError: at parsing or before sending, naming the field and what to change.
@@ -99,7 +104,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         task at once.
     """
 
-    template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id", "max_cost")
+    template_fields: Sequence[str] = ("payload", "model", "segmind_conn_id", "adopt_request_id", "max_cost", "variant")
     open_to_data = frozenset({"payload", "model"})
     template_fields_renderers = {"payload": "json"}  # noqa: RUF012 is how Airflow declares it
     ui_color = "#e8e1ff"
@@ -117,6 +122,9 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         adopt_request_id: str | None = None,
         max_cost: float | str | None = None,
         budget: KlingBudget | None = None,
+        reuse: str | None = None,
+        variant: str = "",
+        max_age: float | timedelta | None = None,
         ledger_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -124,6 +132,11 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
         self.payload, self.model = check_unrendered(payload, model)
         self.segmind_conn_id = segmind_conn_id
         self.ledger_conn_id = ledger_conn_id
+        if reuse is not None:
+            reuses(reuse)
+        self.reuse = reuse
+        self.variant = variant
+        self.max_age = None if max_age is None else as_span("max_age", max_age)
         self.orphan_grace = as_span("orphan_grace", orphan_grace)
         if on_orphaned_intent not in get_args(OnOrphanedIntent):
             raise SegmindInputError(f'on_orphaned_intent: {on_orphaned_intent!r} is neither "submit" nor "fail".')
@@ -178,16 +191,13 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             )
         elif warning := request.payload.unknown_parameters():
             self.log.warning("%s", warning)
+        from airflow_provider_kling.operators.reuse import Reuse, check_ledger, checked_variant
         from airflow_provider_kling.operators.submission_driver import SubmissionDriver
         from airflow_provider_kling.submission.attempt import attempt
         from airflow_provider_kling.uploads.payload_files import read_files
 
         required = renders_to_nothing(self.adopt_request_id)
-        if self.budget is not None and self.budget.needs_ledger and configured_ledger(self.ledger_conn_id) is None:
-            raise SegmindInputError(
-                "budget: a limit of a day or a month needs the ledger, and there is none: set [kling] ledger_conn_id "
-                "in Airflow's config. Nothing was sent."
-            )
+        check_ledger(self.reuse, self.budget, self.ledger_conn_id)
         with read_files(request, self.written.get("payload"), required=required) as (wanted, files):
             driver = SubmissionDriver(
                 context,
@@ -197,6 +207,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
                 self.log,
                 files,
                 check_place=lambda: self._check_place(context, request.model),
+                reuse=Reuse(checked_variant(self.variant), self.max_age, copies=self._saves_files),
             )
             request_id = driver.run(
                 attempt(
@@ -210,6 +221,9 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
                 )
             )
             return Submitted(request_id, sent=driver.sent)
+
+    #: Whether this task saves the files of its job itself.
+    _saves_files = False
 
     def _check_place(self, context: Context, model: str) -> None:
         """Refuse to submit a job that could not be saved; this operator saves nothing."""
@@ -259,6 +273,7 @@ class KlingSubmitOperator(RendersAuthorsTemplates, Submitter, Postpones, BaseOpe
             history_timeout=self.history_timeout,
             adopt=None if renders_to_nothing(self.adopt_request_id) else checked_request_id(self.adopt_request_id),
             instead_of=instead_of,
+            reuses=reuses(self.reuse),
         )
 
 

@@ -164,6 +164,8 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
         if self._poking is None:
+            if known := self._noted(context):
+                return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, known))
             # Airflow's own loop enforces the deadline in these modes.
             self._poking = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))
         if result := self._poll(self._poking):
@@ -188,7 +190,9 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
                     # A request id from a template is not traced in the triggerer, so its model is not passed on here.
                     told = record.model if self._follows_submit or ti.map_index not in {None, -1} else None
                     accepted_at = None if record.accepted_at is None else record.accepted_at.isoformat()
-                    return JobReference(self.request_id, job.model or told, accepted_at, record.model)
+                    return JobReference(
+                        self.request_id, job.model or told, accepted_at, record.model, record.reused, record.cost
+                    )
         return job
 
     def _pause(self, job: JobReference, now: datetime) -> float:  # noqa: ARG002 Airflow's own loop waits as long

@@ -36,7 +36,7 @@ from airflow_provider_kling.storage.output_downloads import OutputDownloads
 from airflow_provider_kling.storage.sidecar import Made, Sidecar, bare, read_sidecar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -88,6 +88,7 @@ class FileSaver:
         payload: Mapping[str, Any] | None,
         *,
         is_own_job: bool,
+        saved_before: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.context = context
         self.ti = context["ti"]
@@ -101,7 +102,7 @@ class FileSaver:
         self.folder = Folder.of(store)
         self.fs = self.folder.fs
         self.owner = Owner.of(context)
-        self._downloads = OutputDownloads(self.request_id, self.owner, store, hook, self.fs, log)
+        self._downloads = OutputDownloads(self.request_id, self.owner, store, hook, self.fs, log, saved_before)
         self._claim = NameClaim(self.folder, self.owner, self.request_id, "" if is_own_job else self._way_out())
 
     def save(self, index: int, link: str) -> SavedFile:

@@ -21,7 +21,7 @@ from airflow_provider_kling.segmind.errors import (
 from airflow_provider_kling.segmind.history import created_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
     from airflow_provider_kling.media.measure import MediaType
@@ -46,15 +46,26 @@ class OutputDownloads:
     :param owner: the task that saves them: what it has left of a download is continued.
     :param store: where the files go, and how large they may be.
     :param fs: the filesystem of the store.
+    :param saved_before: where the same outputs were saved before, in their order; empty if they were not.
     """
 
-    def __init__(self, request_id: str, owner: Owner, store: Store, hook: SegmindHook, fs: Any, log: Any) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        owner: Owner,
+        store: Store,
+        hook: SegmindHook,
+        fs: Any,
+        log: Any,
+        saved_before: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self._request_id = request_id
         self._owner = owner
         self._store = store
         self._hook = hook
         self._fs = fs
         self._log = log
+        self._saved_before = saved_before
         self._silent = False
 
     def download(
@@ -73,6 +84,8 @@ class OutputDownloads:
                 return self._download(index, link, sidecar, kind)
             except KlingFileExpiredError as error:
                 gone = error
+            if index < len(self._saved_before):
+                return self._copied(self._saved_before[index], index, sidecar)
             fresh = self._fresh_link(index)
             if fresh not in {None, link} and not renewed:  # once: a signed link differs each time
                 self._log.warning("%s The request history has a link that is newer.", gone)
@@ -136,14 +149,23 @@ class OutputDownloads:
         from airflow_provider_kling.storage.download_hosts import Hosts
         from airflow_provider_kling.storage.partial_file import Part
 
-        # What another task has left of a download is no part of this one: a request id may be anybody's.
-        whose = hashlib.sha256(f"{sidecar} {self._request_id} {index} {self._owner}".encode()).hexdigest()[:16]
         return Download(
             link,
-            lambda version: Part.begin(self._fs, sidecar.rpartition("/")[0], f"kling-{whose}", version),
+            lambda version: Part.begin(self._fs, sidecar.rpartition("/")[0], self._name(sidecar, index), version),
             kind=kind,
             hosts=Hosts.of(self._hook.settings),
             timeout=self._hook.settings.timeout,
             max_bytes=self._store.max_bytes,
             log=self._log,
         ).run()
+
+    def _copied(self, saved: Mapping[str, Any], index: int, sidecar: str) -> tuple[Part, MediaType]:
+        from airflow_provider_kling.storage.saved_copy import copied
+
+        self._log.info("The link is dead; the file is copied from %s.", saved.get("path"))
+        return copied(saved, self._fs, sidecar.rpartition("/")[0], self._name(sidecar, index))
+
+    def _name(self, sidecar: str, index: int) -> str:
+        """Return a part's name: what another task has left of a download is no part of this one."""
+        made = f"{sidecar} {self._request_id} {index} {self._owner}"  # a request id alone may be anybody's
+        return f"kling-{hashlib.sha256(made.encode()).hexdigest()[:16]}"

@@ -18,7 +18,7 @@ from airflow_provider_kling.storage.finished_job import finished
 from airflow_provider_kling.xcoms import FILES_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -39,6 +39,7 @@ def save_outputs(
     *,
     payload: Mapping[str, Any] | None = None,
     is_own_job: bool = False,
+    saved_before: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """
     Save every file of a finished job, and add their asset events; what an earlier attempt saved is not fetched again.
@@ -51,12 +52,13 @@ def save_outputs(
     :param payload: what was sent, where the caller knows it; by default the request history is read.
     :param is_own_job: whether the task has paid for the job: then a name that is taken by now does not lose the file.
         It is saved under a name beside that one.
+    :param saved_before: where the same files were saved before, in this form: copied from there if a link is dead.
     :return: for each file ``path``, ``sha256``, ``size``, ``type``, ``width``, ``height``, ``duration`` and
         ``sidecar``.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; the job is not lost.
     """
     output = finished(result, hook)
-    saver = FileSaver(context, output, store, hook, log, payload, is_own_job=is_own_job)
+    saver = FileSaver(context, output, store, hook, log, payload, is_own_job=is_own_job, saved_before=saved_before)
     if len(output["urls"]) > MOST_FILES:
         log.warning(
             "Request %s has %d links in its output, more than any Kling model makes files: the first %d are saved.",

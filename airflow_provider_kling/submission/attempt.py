@@ -24,6 +24,7 @@ What must not be relaxed:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.budget.costs import cost_of, former_cost, read_bills
@@ -33,8 +34,9 @@ from airflow_provider_kling.segmind.placeholders import has_placeholders
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.adoption import adopt_ordered, is_own
 from airflow_provider_kling.submission.history_match import Sent, matches
-from airflow_provider_kling.submission.record import MOST_REFUSALS, read_record
+from airflow_provider_kling.submission.record import MOST_REFUSALS, Record, read_record
 from airflow_provider_kling.submission.reservation import reserve
+from airflow_provider_kling.submission.reuse import reused
 from airflow_provider_kling.submission.search import other_claims, search
 from airflow_provider_kling.submission.steps import (
     AskBills,
@@ -44,6 +46,7 @@ from airflow_provider_kling.submission.steps import (
     Deliver,
     LoadRecord,
     Log,
+    MadeElsewhereError,
     Post,
     Publish,
     SaveRecord,
@@ -58,7 +61,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.segmind.schemas import Receipt
-    from airflow_provider_kling.submission.record import Record
     from airflow_provider_kling.submission.submission import Submission
 
 
@@ -130,6 +132,8 @@ def _continued(submission: Submission, record: Record, request_id: str) -> Gener
     others = yield from other_claims(submission, leave_out=True)  # a job with a known id does not wait for that
     job = canonical_id(request_id)
     takers = [claim for claim in others if job in claim.record.jobs and job not in claim.record.ordered]
+    if record.reused:  # it is another task's as well
+        takers = []
     if takers:
         return (yield from _resolved(submission, record.without_job(takers)))
     if record.closed:
@@ -155,10 +159,33 @@ def _post(
     submission: Submission, previous: Record | None, *, gone: bool = False, seen: tuple[str, ...] = ()
 ) -> Generator[Step, Any, Record]:
     """
-    Save the intent, send the POST once, save the request id.
+    Take a job that was sent for the same, where that is wanted and there is one; else send one.
 
     :param gone: whether the previous record's intent is known to have led to no job.
     :param seen: see :class:`Record`.
+    """
+    if not submission.reuses:
+        return (yield from _send(submission, previous, gone=gone, seen=seen))
+    while True:
+        found = yield from reused(submission, previous)
+        if isinstance(found, Record):
+            return found
+        with suppress(MadeElsewhereError):  # another task was faster
+            return (yield from _send(submission, previous, gone=gone, seen=seen, unusable=found))
+
+
+def _send(
+    submission: Submission,
+    previous: Record | None,
+    *,
+    gone: bool,
+    seen: tuple[str, ...],
+    unusable: frozenset[str] | None = None,
+) -> Generator[Step, Any, Record]:
+    """
+    Save the intent, send the POST once, save the request id.
+
+    :param unusable: see :class:`SaveRecord`.
     """
     guard = submission.guard
     if guard is not None:
@@ -186,8 +213,8 @@ def _post(
         raise
     yield Log("info", messages.submitting(intent))
     try:
-        yield SaveRecord(intent, before_post=True)
-    except KlingBudgetExceededError:
+        yield SaveRecord(intent, before_post=True, unusable=unusable)
+    except (KlingBudgetExceededError, MadeElsewhereError):
         yield release
         raise
     try:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.submission.record import Claim, Record
+    from airflow_provider_kling.submission.steps import Reusable
     from airflow_provider_kling.submission.submission import Submission
 
 #: Rows shown in a message.
@@ -152,6 +153,21 @@ def ordered(request_id: str) -> str:
         f"adopt_request_id: request {request_id} is taken, as ordered; nothing is sent. Remove adopt_request_id once "
         "this task has succeeded: any other task that reads it takes the same job."
     )
+
+
+#: Why a task waits that would send what another one is about to send.
+TWIN = "reuse: another task is about to submit the same; this one waits for what comes of it, and sends nothing yet."
+
+
+def reused(found: Reusable) -> str:
+    """Return the log's line about a job that is used again."""
+    made = "has made" if found.is_done else "makes"
+    return f"reuse: request {found.request_id} {made} the same; nothing is sent or paid."
+
+
+def file_gone(request_id: str) -> str:
+    """Return the log's line about a result that cannot be used again."""
+    return f"reuse: request {request_id} made the same, but its file is gone; it is made again."
 
 
 def replaced(record: Record, request_id: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_kling.segmind.clock import LATEST_ROW, LONGEST_RESET
 from airflow_provider_kling.segmind.errors import SegmindAmbiguousSubmitError, SegmindError, SegmindRateLimitError
+from airflow_provider_kling.submission.steps import TwinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def resumes_at(error: SegmindError, now: datetime, *, chance: float, began: date
             return None
         reset = datetime.fromisoformat(error.reset_at)
         moment = min(reset, now + timedelta(seconds=LONGEST_RESET)) + SPREAD * chance
-    elif isinstance(error, SegmindAmbiguousSubmitError) and error.look_again_at:
+    elif isinstance(error, SegmindAmbiguousSubmitError | TwinError) and error.look_again_at:
         moment = datetime.fromisoformat(error.look_again_at)
     else:
         return None

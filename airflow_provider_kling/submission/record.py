@@ -50,7 +50,9 @@ class Record(BaseModel):
     :param cost: US dollars that the job was billed, if its task waited for its end; 0 if it FAILED uncharged.
     :param former: the earlier jobs of this task; they are never adopted again.
     :param seen: jobs that were in the history before the intent: none of them is its job.
-    :param ordered: those of its jobs that a user gave it with ``adopt_request_id``: another task may have sent them.
+    :param ordered: those of its jobs that a user gave it with ``adopt_request_id``, or that it uses again: another task
+        may have sent them.
+    :param reused: whether its job is one that was sent for the same before, by another task or by this one.
     :param former_cost: US dollars that the former jobs cost.
     :param uploads: the addresses that the payload's files were sent under, by their sha256.
     """
@@ -80,6 +82,7 @@ class Record(BaseModel):
     former: tuple[Text, ...] = ()
     seen: tuple[Text, ...] = ()
     ordered: tuple[Text, ...] = ()
+    reused: bool = False
     former_cost: Dollars = 0.0
     uploads: dict[Name, Text] = Field(default_factory=dict)
 
@@ -100,6 +103,10 @@ class Record(BaseModel):
     def as_left(self) -> Self:
         """Return the record of an earlier attempt as siblings see it: no receipt is expected any more."""
         return self if self.request_id is not None else self.model_copy(update={"unclear": True})
+
+    def concluded(self, cost: float | None) -> Self:
+        """Return the record once the task is done with its job; what the job cost stays known, if this is None."""
+        return self.model_copy(update={"closed": True, "cost": self.cost if cost is None else cost})
 
     def without_job(self, takers: Iterable[Claim]) -> Self:
         """Return the record without its job, which siblings have taken: the siblings' own is left to be found."""

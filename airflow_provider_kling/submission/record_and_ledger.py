@@ -40,8 +40,10 @@ class KeepsRecord(Protocol):
     def load(self) -> Any:
         """Return the record as JSON; None if there is none."""
 
-    def save(self, record: Record, periods: Sequence[Period] = ()) -> Sequence[Crossed]:
-        """Store the record, if it fits the limits; return those of which to warn."""
+    def save(
+        self, record: Record, periods: Sequence[Period] = (), unusable: frozenset[str] | None = None
+    ) -> Sequence[Crossed]:
+        """Store the record, if it fits the limits and is still needed; return the limits of which to warn."""
 
     def delete(self) -> None:
         """Delete the record: nothing was accepted."""
@@ -82,14 +84,16 @@ class RecordAndLedger:
             return here
         return newer(here, there)
 
-    def save(self, record: Record, *, before_post: bool = False) -> None:
+    def save(self, record: Record, *, before_post: bool = False, unusable: frozenset[str] | None = None) -> None:
         """
         Store the record.
 
+        :param unusable: see :class:`~airflow_provider_kling.submission.steps.SaveRecord`.
         :raises KlingBudgetExceededError: before a POST that could exceed a limit of a day or a month.
+        :raises MadeElsewhereError: before a POST that is no longer needed.
         """
         if record.request_id is None or record.found:
-            crossed = self.ledger.save(record, self.periods if before_post else ())
+            crossed = self.ledger.save(record, self.periods if before_post else (), unusable)
             self.airflow.save(record)
             if self.warn is not None:
                 for limit in crossed:
@@ -111,7 +115,7 @@ class RecordAndLedger:
         """Record that the task is done with the job; see :meth:`RecordStore.conclude`."""
         record = read_record(self.load())
         if record is not None and record.request_id is not None:
-            concluded = record.model_copy(update={"closed": True, "cost": cost})
+            concluded = record.concluded(cost)
             self.airflow.conclude(cost, succeeded=succeeded)
             self.ledger.save(concluded)
 

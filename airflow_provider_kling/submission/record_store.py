@@ -82,7 +82,7 @@ class RecordStore:
         record = _from_json(last.record)
         return record | {"closed": last.stands} if isinstance(record, dict) else record
 
-    def save(self, record: Record, *, before_post: bool = False) -> None:  # noqa: ARG002 it knows no limits
+    def save(self, record: Record, *, before_post: bool = False, unusable: object = None) -> None:  # noqa: ARG002 it knows neither limits nor other jobs
         """Store the record."""
         value = record.model_dump(mode="json")
         if self.state is not None:
@@ -110,7 +110,7 @@ class RecordStore:
         :param succeeded: whether Airflow has marked the task as success; else its job has FAILED for good.
         """
         if (record := read_record(self.load())) is not None and record.request_id is not None:
-            concluded = record.model_copy(update={"closed": True, "cost": cost})
+            concluded = record.concluded(cost)
             if self.conclusions is not None:
                 self.conclusions.add(concluded.model_dump_json(), succeeded=succeeded)
             self.save(concluded)

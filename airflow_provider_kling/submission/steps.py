@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,35 @@ if TYPE_CHECKING:
 
 class TakenError(SegmindInputError):
     """Another task has the job."""
+
+
+class TwinError(SegmindError):
+    """Another task is about to send the same; ``look_again_at``: when more may be known, ISO 8601."""
+
+    extra_facts = ("look_again_at",)
+    look_again_at: str
+
+
+class MadeElsewhereError(SegmindInputError):
+    """What is wanted is made, or being made, since it was last looked for; the intent was not stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reusable:
+    """
+    A job that makes, or made, what is wanted.
+
+    :param request_id: None if it is not accepted yet.
+    :param intended_at: when it was about to be sent; :param accepted_at: when it was accepted.
+    :param is_done: whether it is COMPLETED.
+    :param own: whether this task has sent it.
+    """
+
+    request_id: str | None
+    intended_at: datetime
+    accepted_at: datetime | None = None
+    is_done: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +63,27 @@ class SaveRecord:
     Store the record, so that it outlives the attempt; throw :class:`TakenError` if another task has its job.
 
     :param before_post: whether its POST follows: then it has to fit the limits of the ledger, or is not stored.
+    :param unusable: if its POST follows, and a result may be used again: jobs that are known not to be usable. If there
+        is another by now, throw :class:`MadeElsewhereError`. None if the job is wanted anyway.
     """
 
     record: Record
     before_post: bool = False
+    unusable: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskReusable:
+    """Answer with a :class:`Reusable` besides these jobs, or None."""
+
+    besides: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AskKept:
+    """Answer whether the files of a COMPLETED job are still there."""
+
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +210,8 @@ Step = (
     LoadRecord
     | CheckPlace
     | SaveRecord
+    | AskReusable
+    | AskKept
     | DeleteRecord
     | Publish
     | Withdraw

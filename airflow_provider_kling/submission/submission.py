@@ -41,6 +41,7 @@ class Submission:
     :param try_number: Airflow's number of this try; lost submits are counted in each.
     :param adopt: a request id that is taken whatever the record says; nothing is sent.
     :param instead_of: this task's own job that is known to have FAILED at no cost; a new one is sent in its place.
+    :param reuses: whether a job is taken that makes, or made, the same for any task; else a new one is sent.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Submission:
     try_number: int = 0
     adopt: str | None = None
     instead_of: str | None = None
+    reuses: bool = False
 
     @property
     def name(self) -> tuple[str, str]:

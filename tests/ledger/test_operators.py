@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from airflow.providers.common.compat.sdk import Connection
-
 from airflow_provider_kling.ledger.cost_totals import totals
-from airflow_provider_kling.ledger.database import database_of
-from airflow_provider_kling.ledger.migration import migrate
 from tests.ledger.test_generations import rows
 
 PAIR = """
@@ -27,17 +22,6 @@ KlingSubmitOperator.partial(
     budget=KlingBudget({limits}, project="spring", warn_at=0.5, notifier=told),
 ).expand(payload=[{{"prompt": f"fox {{n}}"}} for n in range({count})])
 """
-
-
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    """Return the database of a ledger that Airflow's config names."""
-    fields = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}
-    monkeypatch.setenv("AIRFLOW_CONN_MY_LEDGER", json.dumps(fields))
-    monkeypatch.setenv("AIRFLOW__KLING__LEDGER_CONN_ID", "my_ledger")
-    database = database_of(Connection(conn_id="my_ledger", **fields))
-    migrate(database)
-    return database
 
 
 def test_a_pair_leaves_one_row_with_all_that_is_known(ledger, sim, conn_id, run_dag):
@@ -84,7 +68,7 @@ def test_a_limit_of_a_month_holds_over_runs_and_its_author_is_warned_once(ledger
     told = capfd.readouterr().out
     assert told.count("TOLD {") == 1
     assert "The budget of 'spring' for" in told
-    (total,) = totals(ledger, *_ever(), ["project"])
+    (total,) = totals(ledger, *ever(), ["project"])
     assert (total.group, total.jobs) == (("spring",), 4)
 
 
@@ -102,7 +86,7 @@ def test_a_ledger_that_is_away_sends_nothing_and_says_so(ledger, sim, conn_id, r
     assert "The ledger (connection 'my_ledger') does not answer" in capfd.readouterr().out
 
 
-def _ever():
+def ever():
     from datetime import UTC, datetime
 
     return datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
