@@ -1,4 +1,8 @@
-"""A limit of a month, shared by runs whose task processes are killed: it is used up, and never broken."""
+"""
+A ledger shared by runs whose task processes are killed: a limit of a month holds, what is the same is paid once.
+
+``KILLS=50`` has 200 tasks in four runs; fewer kills have fewer tasks.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import psycopg2
 import pytest
@@ -15,29 +20,43 @@ import pytest
 from tests.e2e.airflow_processes import sigkill
 
 KILLS = int(os.environ.get("KILLS", "50"))
-RUNS, TASKS = 2, 15
-AFFORDABLE = 13
+RUNS = 4
+TASKS, AFFORDABLE = (50, 37) if KILLS >= 50 else (8, 13)
 PRICE = 0.035
+#: The most seconds for all runs together.
+PATIENCE = 300 + 6 * RUNS * TASKS
 DAG_FILE = f"""
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_kling.budget import KlingBudget
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
 
-with DAG("ledger", schedule=None, default_args={{"ledger_conn_id": "kling_ledger"}}):
+COMMON = dict(
+    task_id="make", model="kling-3-text2image", poll_interval=1,
+    orphan_grace=20, retries=8, retry_delay=timedelta(seconds=1),
+)
+
+def wishes():
+    @task
+    def wishes(dag_run=None):
+        return [{{"prompt": prompt}} for prompt in dag_run.conf["prompts"]]
+    return wishes()
+
+with DAG("ledger_budget", schedule=None, max_active_tasks=50, default_args={{"ledger_conn_id": "kling_ledger"}}):
     KlingGenerateOperator.partial(
-        task_id="make", model="kling-3-text2image", poll_interval=1,
-        orphan_grace=20, retries=5, retry_delay=timedelta(seconds=1),
-        budget=KlingBudget(max_cost_per_month={AFFORDABLE * PRICE + 0.01}, project="e2e"),
-    ).expand(payload=[{{"prompt": f"ledger {{number}}"}} for number in range({TASKS})])
+        **COMMON, budget=KlingBudget(max_cost_per_month={AFFORDABLE * PRICE + 0.01}, project="e2e")
+    ).expand(payload=wishes())
+
+with DAG("ledger_reuse", schedule=None, max_active_tasks=50, default_args={{"ledger_conn_id": "kling_ledger"}}):
+    KlingGenerateOperator.partial(**COMMON, reuse="completed").expand(payload=wishes())
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ledger(running):
-    """Return a connection to a ledger in a database of its own, on the server of Airflow's."""
+    """Return the environment with a ledger in a database of its own, on the server of Airflow's."""
     address = running.database.partition("/")[0]
     host, port = address.split(":")
     connection = psycopg2.connect(host=host, port=port, user="airflow", dbname="airflow")
@@ -46,7 +65,10 @@ def ledger(running):
     connection.close()
     fields = {"conn_type": "postgres", "host": host, "port": int(port), "login": "airflow", "schema": "ledger"}
     running.add_connection("kling_ledger", json.dumps(fields))
-    return {"AIRFLOW_CONN_KLING_LEDGER": json.dumps(fields), "AIRFLOW__KLING__LEDGER_CONN_ID": "kling_ledger"}
+    settings = {"AIRFLOW_CONN_KLING_LEDGER": json.dumps(fields), "AIRFLOW__KLING__LEDGER_CONN_ID": "kling_ledger"}
+    assert "migrated" in kling(running, settings, "ledger", "migrate")
+    running.write_dag("ledger", DAG_FILE)
+    return settings
 
 
 def kling(running, ledger, *arguments):
@@ -59,29 +81,59 @@ def kling(running, ledger, *arguments):
     return done.stdout
 
 
-def test_a_limit_of_a_month_is_used_up_and_never_broken_by_runs_that_are_killed(running, sim, ledger):
-    assert "migrated" in kling(running, ledger, "ledger", "migrate")
-    running.write_dag("ledger", DAG_FILE)
-    runs = [f"ledger-{number}" for number in range(RUNS)]
-    for run_id in runs:
-        running.trigger("ledger", run_id)
+def run_all(running, dag_id, prompts):
+    """Start a run for each list of prompts, kill their tasks at random until they are over, and return their ids."""
+    runs = [f"{dag_id}-{number}" for number in range(len(prompts))]
+    for run_id, wanted in zip(runs, prompts, strict=True):
+        running.trigger(dag_id, run_id, conf={"prompts": wanted})
     chance = random.Random(15)  # noqa: S311 to be repeated
-    killed = 0
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and any(running.run_state(run_id) in {"queued", "running"} for run_id in runs):
+    killed, begun = 0, time.monotonic()
+    while any(running.run_state(run_id) in {"queued", "running"} for run_id in runs):
+        assert time.monotonic() < begun + PATIENCE, running.last_words()
         time.sleep(0.3)
         run_id = chance.choice(runs)
         alive = [task for task in running.tasks(run_id, "make") if task["state"] == "running"]
-        if not alive or killed >= min(KILLS, 12):
+        if not alive or killed >= KILLS:
             continue
         process = running.task_process(run_id, "make", chance.choice(alive)["map_index"])
         killed += process is not None and sigkill(process)
     assert killed
-    for run_id in runs:
-        assert running.run_ends(run_id) == "failed"
-    jobs = [job for job in sim.ledger()["jobs"] if str(job["inputs"].get("prompt")).startswith("ledger ")]
+    print(f"\n{dag_id}: {killed} kills in {time.monotonic() - begun:.0f} s")  # noqa: T201 shown where it is asked for
+    return runs
+
+
+def billed(sim, word):
+    """Return how often each prompt with that word was billed."""
+    prompts = (str(job["inputs"].get("prompt")) for job in sim.ledger()["jobs"])
+    return Counter(prompt for prompt in prompts if prompt.startswith(word))
+
+
+@pytest.mark.timeout(0)  # it lasts as long as KILLS says
+def test_a_limit_of_a_month_is_used_up_and_never_broken_by_runs_that_are_killed(running, sim, ledger):
+    wanted = [[f"month {run} {number}" for number in range(TASKS)] for run in range(RUNS)]
+    runs = run_all(running, "ledger_budget", wanted)
     states = [state for run_id in runs for state in running.states(run_id, "make")]
-    assert (len(jobs), states.count("success")) == (AFFORDABLE, AFFORDABLE), running.last_words()
-    (total,) = json.loads(kling(running, ledger, "costs", "--by", "project", "--format", "json"))
-    assert (total["project"], total["jobs"], total["cost"]) == ("e2e", AFFORDABLE, round(AFFORDABLE * PRICE, 6))
+    bills = billed(sim, "month")
+    assert (bills.total(), len(bills), states.count("success")) == (AFFORDABLE,) * 3, running.last_words()
+    total = totals(running, ledger)["e2e"]
+    assert (total["jobs"], total["cost"]) == (AFFORDABLE, round(AFFORDABLE * PRICE, 6))
     assert (total["unused"], total["open_jobs"]) == (0, 0)
+
+
+@pytest.mark.timeout(0)  # it lasts as long as KILLS says
+def test_what_two_runs_want_at_once_is_billed_once_though_their_processes_are_killed(running, sim, ledger):
+    twins = [[f"twin {run % 2} {number}" for number in range(TASKS)] for run in range(RUNS)]
+    runs = run_all(running, "ledger_reuse", twins)
+    assert [running.run_state(run_id) for run_id in runs] == ["success"] * RUNS, running.last_words()
+    bills, different = billed(sim, "twin"), RUNS * TASKS // 2
+    assert (len(bills), bills.total()) == (different, different)
+    urls = [running.xcom(run_id, "make", map_index=0)["url"] for run_id in runs]
+    assert urls[:2] == urls[2:]
+    total = totals(running, ledger)["ledger_reuse"]
+    assert (total["jobs"], total["reused"], total["cost"]) == (different, different, round(different * PRICE, 6))
+
+
+def totals(running, ledger):
+    """Return what the command tells of the costs, by project."""
+    found = json.loads(kling(running, ledger, "costs", "--by", "project", "--format", "json"))
+    return {total["project"]: total for total in found}
