@@ -120,7 +120,7 @@ def _run(
 ) -> tuple[list[Outcome], dict[str, Any]]:
     """Run the DAG as in production; return what its steps left behind, and what the run cost."""
     progress.say(f"Airflow {AIRFLOW} makes its database")
-    home.run("db", "migrate")
+    home.make_databases()
     progress.say(f"Its components start: {', '.join(COMPONENTS)}")
     home.start_components()
     with progress.busy("Airflow starts"):

@@ -32,6 +32,8 @@ LOOPBACK = "127.0.0.1"
 #: The name of the one user, and the password.
 LOGIN = "admin"
 PASSWORDS = "passwords.json"
+#: The connection of the provider's ledger, and its file.
+LEDGER = "kling_ledger"
 #: The slowest to start comes first. Airflow 2's scheduler processes the DAG files itself.
 COMPONENTS = (
     ("webserver", "scheduler", "triggerer") if AIRFLOW_2 else ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -117,11 +119,16 @@ class AirflowHome:
             if not self.keep:
                 shutil.rmtree(self.path, ignore_errors=True)
 
-    def run(self, *command: str) -> None:
-        """Run `airflow …` to its end, which must be a good one."""
-        name = "-".join(command[:2])
-        if code := self.start(name, "airflow", *command).wait():
-            raise DemoError(f"airflow {' '.join(command[:2])} ended with code {code}: {self._last_words(name)}")
+    def make_databases(self) -> None:
+        """Make Airflow's database and the provider's ledger."""
+        self.run("airflow", "db", "migrate")
+        self.run("airflow_provider_kling", "ledger", "migrate")
+
+    def run(self, module: str, *command: str) -> None:
+        """Run a command to its end, which must be a good one."""
+        name = "-".join(command)
+        if code := self.start(name, module, *command).wait():
+            raise DemoError(f"{module} {' '.join(command)} ended with code {code}: {self._last_words(name)}")
         del self._started[name]
 
     def start_components(self) -> None:
@@ -205,6 +212,7 @@ def _environment(home: Path, dags: Path, logs: Path, port: int) -> dict[str, str
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # a DAG of your own shows soon; Airflow 3 looks every five minutes
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         **_allowed_paths(),
+        "KLING__LEDGER_CONN_ID": LEDGER,
         "LOGGING__BASE_LOG_FOLDER": str(logs / "tasks"),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
@@ -221,6 +229,7 @@ def _environment(home: Path, dags: Path, logs: Path, port: int) -> dict[str, str
         **inherited,
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
+        f"AIRFLOW_CONN_{LEDGER.upper()}": json.dumps({"conn_type": "sqlite", "host": str(home / f"{LEDGER}.db")}),
         # The simulator is on this machine, whatever proxy leads to the rest of the world.
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost"))),
         # Airflow starts more of itself by name.

@@ -61,7 +61,7 @@ def _serve(console: Console) -> None:
         arguments = [str(part) for option in options.items() for part in option]
         home.start("simulator", "airflow_provider_kling.simulator", *arguments)
         with progress.busy("Airflow starts"):
-            home.run("db", "migrate")
+            home.make_databases()
             home.start_components()
             home.wait_for(DAG_ID)
         home.api.post("connections", _connection(port, key))

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     from airflow.models.dagrun import DagRun
 
+    from airflow_provider_kling.ledger.database import Database
     from airflow_provider_kling.simulator import Simulator
 
 #: The longest tests: one that begins last keeps one core busy and leaves the others idle.
@@ -135,6 +136,22 @@ def conn_id(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the id of a connection to the simulator."""
     monkeypatch.setenv("AIRFLOW_CONN_SEGMIND_DEFAULT", connection_json(sim))
     return "segmind_default"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Return the database of a ledger that Airflow's config names."""
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_kling.ledger.database import database_of
+    from airflow_provider_kling.ledger.migration import migrate
+
+    fields = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_MY_LEDGER", json.dumps(fields))
+    monkeypatch.setenv("AIRFLOW__KLING__LEDGER_CONN_ID", "my_ledger")
+    database = database_of(Connection(conn_id="my_ledger", **fields))
+    migrate(database)
+    return database
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def home():
     with AirflowHome({}) as home:
         (home.dags / "small.py").write_text(DAG)
         (home.dags / "faulty.py").write_text("import nothing_of_this_name  # Airflow looks for a DAG here")
-        home.run("db", "migrate")
+        home.make_databases()
         home.start_components()
         home.wait_for("small")
         yield home
@@ -95,7 +95,7 @@ def test_the_environment_holds_nothing_of_whoever_started_it(monkeypatch):
 
 def test_a_command_that_fails_is_named_with_its_last_words():
     with AirflowHome({}) as home, pytest.raises(DemoError, match=r"airflow db nonsense ended with code 2: .*nonsense"):
-        home.run("db", "nonsense")
+        home.run("airflow", "db", "nonsense")
 
 
 def test_a_port_that_is_taken_is_left_alone():

@@ -112,6 +112,15 @@ def test_a_list_that_is_too_long_stops_at_the_budget_and_the_run_says_so(sim, ru
     assert "The budget of this DAG run is $0.25: $0.245 is billed (7 jobs)" in capfd.readouterr().out
 
 
+def test_a_second_run_of_what_a_ledger_knows_bills_what_was_changed(sim, run_example, pictures, ledger, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__KLING__REUSE", "completed")
+    prompts = ["@Image1 at dusk", "@Image1 in the snow"]
+    for changed, bills in ((prompts, 2), (prompts, 2), ([*prompts[:1], "@Image1 in the rain"], 3)):
+        run = run_example("kling_fan_out", {"picture_url": pictures[0], "prompts": changed})
+        assert (run.state, len(billed(sim))) == ("success", bills)
+    assert run.xcom("run_cost")["total"] == 0.035
+
+
 # --- product shots
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from airflow_provider_kling.ledger.database import Database
-
 KINDS = ("sqlite", "postgres", "mariadb")
 
 
@@ -92,14 +90,3 @@ def database(ledger_connection):
 def as_variable():
     """Return a function that writes a connection as an environment variable holds it."""
     return json.dumps
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """Return the database of a ledger that Airflow's config names."""
-    fields = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}
-    monkeypatch.setenv("AIRFLOW_CONN_MY_LEDGER", json.dumps(fields))
-    monkeypatch.setenv("AIRFLOW__KLING__LEDGER_CONN_ID", "my_ledger")
-    database = database_of(Connection(conn_id="my_ledger", **fields))
-    migrate(database)
-    return database
