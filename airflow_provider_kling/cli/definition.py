@@ -59,8 +59,39 @@ _MODELS = (
     ),
 )
 _LEDGER_ID = Argument(("--ledger-conn-id",), {"help": "the ledger's connection (default: [kling] ledger_conn_id)"})
+_MONTH = Argument(("--month",), {"help": "such as 2026-11 (default: this month; times are UTC)"})
 _LEDGER = (
     Command("migrate", "Make the ledger's tables, or bring them up to date", "ledger.migrate_ledger", (_LEDGER_ID,)),
+    Command(
+        "export",
+        "Print the rows of a month, as lines of JSON or as CSV",
+        "ledger.export_ledger",
+        (
+            _MONTH,
+            Argument(("--format",), {"default": "json", "choices": ["json", "csv"], "help": "of the rows"}),
+            _LEDGER_ID,
+        ),
+    ),
+    Command(
+        "reconcile",
+        "Hold a month of the ledger against Segmind's history; exits with 1 where they differ",
+        "ledger.reconcile_ledger",
+        (
+            _MONTH,
+            Argument(("--conn-id",), {"default": "segmind_default", "help": "the connection to ask with"}),
+            _LEDGER_ID,
+        ),
+    ),
+    Command(
+        "archive",
+        "Move rows of months that are over into a file; what may still be needed stays",
+        "ledger.archive_ledger",
+        (
+            Argument(("--before",), {"required": True, "help": "the first month that stays, such as 2026-11"}),
+            Argument(("--to",), {"required": True, "help": "a file that does not exist yet"}),
+            _LEDGER_ID,
+        ),
+    ),
 )
 #: The commands of no group.
 COMMANDS = (
@@ -69,7 +100,7 @@ COMMANDS = (
         "Add up what jobs cost",
         "ledger.show_costs",
         (
-            Argument(("--month",), {"help": "such as 2026-11 (default: this month; times are UTC)"}),
+            _MONTH,
             Argument(("--by",), {"default": "dag,model", "help": "of dag, model, project, task, run, deployment"}),
             Argument(("--format",), {"default": "table", "choices": ["table", "csv", "json"], "help": "of the answer"}),
             _LEDGER_ID,

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.cli.commands import PIPE_WIDTH, complain, print_table
@@ -33,6 +34,73 @@ def migrate_ledger(args: argparse.Namespace) -> int:
         return complain(str(error), code=2)
     print(f"The ledger has version {now}." if before == now else f"The ledger was migrated to version {now}.")
     return 0
+
+
+def export_ledger(args: argparse.Namespace) -> int:
+    """Print the rows of a month."""
+    from airflow_provider_kling.ledger.exported import COLUMNS, exported
+
+    try:
+        rows = exported(_database(args), *_month(args.month))
+        if args.format == "csv":
+            writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for row in rows:
+                texts = {name: json.dumps(value) for name, value in row.items() if isinstance(value, dict | list)}
+                writer.writerow(row | texts)
+            return 0
+        for row in rows:
+            print(json.dumps(row))
+    except SegmindError as error:
+        return complain(str(error), code=2)
+    return 0
+
+
+def reconcile_ledger(args: argparse.Namespace) -> int:
+    """Compare a month with the history, and add what the ledger does not know; exit with 1 where they differ."""
+    from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.ledger.reconciliation import reconcile
+
+    try:
+        database, hook = _database(args), SegmindHook(args.conn_id)
+        since, until = _month(args.month)
+        found = reconcile(database, hook, hook.settings.host, since, until, logging.getLogger(__name__))
+    except SegmindError as error:
+        return complain(str(error), code=2)
+    if found.differences:
+        rows = [
+            (job.request_id, job.model, f"{job.at:%Y-%m-%d %H:%M}" if job.at else "", _dollars(job.cost), job.what)
+            for job in found.differences
+        ]
+        print_table(
+            ("request id", "model", "at (UTC)", "cost", "what"), rows, kept=(0, 1, 2, 3), least_width=PIPE_WIDTH
+        )
+    print(
+        f"{since:%B %Y}, in UTC: both know {found.jobs} job(s). The ends of {found.added} were added to the ledger. "
+        f"{len(found.differences)} differ."
+    )
+    return 1 if found.differences else 0
+
+
+def archive_ledger(args: argparse.Namespace) -> int:
+    """Move rows of earlier months into a file."""
+    from airflow_provider_kling.ledger.exported import archive
+
+    try:
+        before, _ = _month(args.before)
+        if before > _month(None)[0]:
+            raise SegmindInputError(
+                "--before: this month's rows are needed for its budgets; name it or an earlier one."
+            )
+        moved = archive(_database(args), before, Path(args.to))
+    except SegmindError as error:
+        return complain(str(error), code=2)
+    print(f"{moved} row(s) from before {before:%B %Y} were moved to {args.to}.")
+    return 0
+
+
+def _dollars(cost: float | None) -> str:
+    return "" if cost is None else dollars(cost)
 
 
 def show_costs(args: argparse.Namespace) -> int:
@@ -93,7 +161,7 @@ def _month(text: str | None) -> tuple[datetime, datetime]:
     try:
         first = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC) if text else datetime.now(tz=UTC)
     except ValueError:
-        raise SegmindInputError(f"--month: {text!r} is no month such as 2026-11.") from None
+        raise SegmindInputError(f"{text!r} is no month such as 2026-11.") from None
     first = first.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     after: Any = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
     return first, after

@@ -24,6 +24,8 @@ LONGEST_SEARCH = 120.0
 #: Bytes of all pages together.
 LARGEST_HISTORY = 64 * 1024**2
 _A_DAY = timedelta(days=1)
+#: What is asked for at once of all models, which have more rows than one has.
+SPAN_OF_ALL = timedelta(days=7)
 #: Later than any row's time.
 _EVER = datetime(2200, 1, 2, tzinfo=UTC)
 #: Sends a call and returns its parsed answer.
@@ -31,7 +33,7 @@ Ask = Callable[["Call[HistoryPage]"], "HistoryPage"]
 
 
 def rows(
-    ask: Ask, check_clock: Callable[[], None], *, model: str, since: datetime, until: datetime | None
+    ask: Ask, check_clock: Callable[[], None], *, model: str | None, since: datetime, until: datetime | None
 ) -> list[HistoryRow]:
     """
     Return the account's jobs of one model, newest first: see :meth:`SegmindHook.find_requests`.
@@ -46,10 +48,10 @@ def rows(
     last = max(since, min(last, now))
     found: dict[str, HistoryRow] = {}
     while True:
-        first = max(since, last - protocol.HISTORY_SPAN)
+        first = max(since, last - (SPAN_OF_ALL if model is None else protocol.HISTORY_SPAN))
         for row in _read(ask, check_clock, model, first, last):
             in_time = created_within(row, since, until or now + _A_DAY)
-            if False not in {is_of_model(row, model), in_time}:
+            if False not in {model is None or is_of_model(row, model), in_time}:
                 found.setdefault(row.request_id or f"row {len(found)}", row)
         if first == since:
             return list(found.values())
@@ -57,9 +59,10 @@ def rows(
 
 
 def _read(
-    ask: Ask, check_clock: Callable[[], None], model: str, since: datetime, until: datetime
+    ask: Ask, check_clock: Callable[[], None], model: str | None, since: datetime, until: datetime
 ) -> Iterator[HistoryRow]:
     """Yield the rows of a span, page by page, until no row newer than its start can follow."""
+    of_what = model or "all models"
     seen: set[str] = set()
     oldest = datetime.max.replace(tzinfo=UTC)
     descends, size = True, 0
@@ -71,12 +74,12 @@ def _read(
         rows, size = answer.rows, size + answer.size
         if size > LARGEST_HISTORY:
             raise SegmindResponseError(
-                f"Segmind's request history of {model} has more than {LARGEST_HISTORY // 1024**2} MiB in {page} "
+                f"Segmind's request history of {of_what} has more than {LARGEST_HISTORY // 1024**2} MiB in {page} "
                 "pages, and is not read; try again, or ask Segmind."
             )
         if time.monotonic() > until_when:
             raise SegmindResponseError(
-                f"Segmind's request history of {model} could not be read in {LONGEST_SEARCH:.0f} s; try again, "
+                f"Segmind's request history of {of_what} could not be read in {LONGEST_SEARCH:.0f} s; try again, "
                 "or ask Segmind."
             )
         fresh = [row for row in rows if row.request_id not in seen]
@@ -92,5 +95,5 @@ def _read(
             return
         before = rows
     raise SegmindResponseError(
-        f"Segmind's request history of {model} does not end after {MOST_PAGES} pages; try again, or ask Segmind."
+        f"Segmind's request history of {of_what} does not end after {MOST_PAGES} pages; try again, or ask Segmind."
     )

@@ -173,10 +173,11 @@ class SegmindHook(BaseHook):
         call = protocol.upload_file(mime, iter(lambda: file.read(_BLOCK), b""))
         return self._send(call).urls[0]
 
-    def find_requests(self, *, model: str, since: datetime, until: datetime | None = None) -> list[HistoryRow]:
+    def find_requests(self, *, model: str | None, since: datetime, until: datetime | None = None) -> list[HistoryRow]:
         """
         Return this account's jobs of one model, newest first, one row each.
 
+        :param model: the model's slug; None asks for all models.
         :param since: the earliest creation time, with its time zone, however long ago.
         :param until: the latest creation time; by default now, with a day to spare. Rows without a time, and rows
             without a time zone that may fit, are included.
