@@ -114,6 +114,18 @@ locks = Table(
     **_MYSQL,
 )
 
+#: Where files were uploaded to.
+uploads = Table(
+    "kling_upload",
+    metadata,
+    Column("host", String(NAME), primary_key=True),
+    Column("account", String(16), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("uploaded_at", Moment, nullable=False),
+    **_MYSQL,
+)
+
 #: The budgets of which the author was warned.
 warnings = Table(
     "kling_budget_warning",

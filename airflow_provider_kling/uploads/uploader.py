@@ -1,5 +1,5 @@
 """
-Uploads, once for each content within a run.
+Uploads, once for each content within a run; with a ledger once for all runs.
 
 An upload costs nothing, but each one gives the same file another address, and a job is recognised by the addresses it
 was sent with. So they are saved before anything is submitted: in the task's state, which outlives the attempt (Airflow
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.ledger.uploads import SharedUploads
     from airflow_provider_kling.uploads.source_files import Staged
 
 #: The key of the addresses in the task's state, and of their XCom: by upload host, then by sha256.
@@ -51,6 +52,7 @@ class Uploads:
         self._hook = hook
         self._dag: DAG = context["dag"]
         self._log = log
+        self._shared = _shared(context, hook, log)
 
     def addresses(self, files: Iterable[Staged]) -> dict[str, str]:
         """
@@ -67,6 +69,9 @@ class Uploads:
         if not wanted.keys() <= own.keys():
             others = self._of_the_run(host)
             own.update({sha256: others[sha256] for sha256 in wanted.keys() - own.keys() if sha256 in others})
+        if self._shared is not None and not wanted.keys() <= own.keys():
+            own.update(self._shared.addresses(wanted.keys() - own.keys()))
+        known = set(own)
         try:
             for number, (sha256, file) in enumerate(wanted.items(), 1):
                 if sha256 not in own:
@@ -80,6 +85,8 @@ class Uploads:
                     self._log.info("%s is uploaded already: %s", file.source, shortened(own[sha256]))
         finally:
             self._keep(kept)
+            if self._shared is not None:
+                self._shared.add({sha256: own[sha256] for sha256 in own.keys() - known})
         # By this, the description of a result made from these files leads back to them.
         behind = {
             own[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}
@@ -102,6 +109,20 @@ class Uploads:
             for sha256, address in _read(shown).get(host, {}).items():
                 found[sha256] = min(found.get(sha256, address), address)
         return found
+
+
+def _shared(context: Context, hook: SegmindHook, log: Any) -> SharedUploads | None:
+    """Return what the ledger knows of uploads; None without one."""
+    from airflow_provider_kling.ledger.configured import ledger_database
+    from airflow_provider_kling.submission.submission import account
+
+    database = ledger_database(getattr(context["task"], "ledger_conn_id", None))
+    if database is None:
+        return None
+    from airflow_provider_kling.ledger.uploads import SharedUploads
+
+    settings = hook.settings
+    return SharedUploads(database, settings.storage_host, account(settings.host, settings.api_key), log)
 
 
 def _read(stored: Any) -> dict[str, dict[str, str]]:

@@ -1,0 +1,89 @@
+"""The addresses of uploaded files, shared by the tasks of all runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select
+
+from airflow_provider_kling.ledger.schema import check
+from airflow_provider_kling.ledger.tables import NAME, uploads
+from airflow_provider_kling.segmind.errors import SegmindError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from airflow_provider_kling.ledger.database import Database
+
+#: For how long an address is used. Segmind does not say how long it keeps an upload; what it makes it keeps for seven
+#: days, and a job may read its files some time after its submit.
+USED_FOR = timedelta(days=6)
+#: Files that are looked up at once.
+BATCH = 500
+
+_u = uploads.c
+
+
+@dataclass(frozen=True, slots=True)
+class SharedUploads:
+    """
+    What one account has uploaded to one host.
+
+    What the ledger does not say, or cannot store, costs another upload, and is a line of the log.
+
+    :param host: of the uploads.
+    :param account: see :func:`airflow_provider_kling.submission.submission.account`.
+    :param log: the task's logger.
+    """
+
+    database: Database
+    host: str
+    account: str
+    log: Any
+
+    def addresses(self, wanted: Collection[str]) -> dict[str, str]:
+        """Return the addresses of files by their sha256, as far as they are known and young."""
+        found: dict[str, str] = {}
+        sums, since = sorted(wanted), datetime.now(tz=UTC) - USED_FOR
+        try:
+            check(self.database)
+            with self.database.reading() as connection:
+                for first in range(0, len(sums), BATCH):
+                    some = _u.sha256.in_(sums[first : first + BATCH])
+                    known = select(_u.sha256, _u.address).where(*self._own, some, _u.uploaded_at > since)
+                    found |= {row.sha256: row.address for row in connection.execute(known)}
+        except SegmindError as error:
+            self.log.warning("What other runs have uploaded is not known now: %s", error)
+        return found
+
+    def add(self, addresses: Mapping[str, str]) -> None:
+        """Store where files were uploaded to."""
+        if not addresses:
+            return
+        now = datetime.now(tz=UTC)
+        rows = [
+            {
+                "host": self.host[:NAME],
+                "account": self.account,
+                "sha256": sha256,
+                "address": address,
+                "uploaded_at": now,
+            }
+            for sha256, address in sorted(addresses.items())
+        ]
+        try:
+            with self.database.in_turn() as connection:
+                for first in range(0, len(rows), BATCH):
+                    some = rows[first : first + BATCH]
+                    connection.execute(
+                        delete(uploads).where(*self._own, _u.sha256.in_([row["sha256"] for row in some]))
+                    )
+                    connection.execute(insert(uploads), some)
+        except SegmindError as error:
+            self.log.warning("Other runs will not know of these uploads: %s", error)
+
+    @property
+    def _own(self) -> tuple[Any, ...]:
+        return _u.host == self.host[:NAME], _u.account == self.account
