@@ -7,7 +7,7 @@ import sys
 
 from rich.console import Console
 
-from bench import kills, pacing, parsing, peers, polling, workers
+from bench import kills, ledger, pacing, parsing, peers, polling, workers
 from bench.report import machine
 
 
@@ -20,6 +20,7 @@ def main() -> int:
     with polling.waiting() as waits:
         pacing.run(console)
         polling.run(console, waits)
+    ledger.run(console)
     workers.run(console)
     kills.run(console, int(os.environ.get("KILLS", "50")))
     return 0

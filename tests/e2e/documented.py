@@ -141,7 +141,7 @@ NOT_HERE = ("make ", "pip install ", "export SEGMIND_API_KEY=")
 #: A command that goes on until it is ended, for those below it.
 SERVES = "python -m airflow_provider_kling.simulator "
 #: The exit codes of commands that may have two: `diff` tells by it whether it found a difference.
-EXIT_CODES = {"airflow kling models diff": (0, 1)}
+EXIT_CODES = {"airflow kling models diff": (0, 1), "airflow kling ledger reconcile --month 2026-11": (0, 1)}
 
 
 def words_in(block: Block) -> list[str]:
