@@ -5,6 +5,7 @@
 #   ARGS=…           more arguments for pytest or prove, such as ARGS='-k storyboard -x' or ARGS="--replay '…'"
 #   BOUND=small      prove within two minutes; STEPS=10000000 random walks of that many events for a release
 #   KILLS=…          how many task processes e2e and bench kill (default 50)
+#   LEDGER=1         e2e on an Airflow whose config names a ledger
 #   WAITS=…          how many waits of one triggerer e2e interrupts (default 2000)
 #   SECONDS=…        how long fuzz runs (default 120), or EXAMPLES=… how many it tries in all
 #   LIVE=1           run demo or conform on Segmind itself, which costs money; they ask first, YES=1 agrees
@@ -45,7 +46,7 @@ test: $(READY) ## Run the test suite on all cores (AIRFLOW=2.11.2: on that Airfl
 	@$(RUN) -m pytest --ignore tests/e2e --numprocesses auto --dist worksteal $(ARGS)
 
 e2e: $(READY) ## Kill the processes of a real Airflow on PostgreSQL (installed with apt-get where it is missing)
-	@KILLS="$(KILLS)" WAITS="$(WAITS)" KEEP="$(KEEP)" SERVERS=1 $(RUN) -m pytest tests/e2e tests/ledger $(ARGS)
+	@KILLS="$(KILLS)" WAITS="$(WAITS)" LEDGER="$(LEDGER)" KEEP="$(KEEP)" SERVERS=1 $(RUN) -m pytest tests/e2e tests/ledger $(ARGS)
 
 bench: $(READY) ## Measure against other ways to do it, as tables of ratios
 	@KILLS="$(KILLS)" $(RUN) -m bench

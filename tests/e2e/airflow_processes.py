@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import psycopg2
 
 from tests.conftest import AIRFLOW_3
 from tests.e2e import turns
@@ -321,6 +322,8 @@ def airflow(
         env = {**_environment(home, own, connection), **(variables or {})}
         try:
             subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
+            if os.environ.get("LEDGER") == "1":
+                env |= make_ledger(database, env)
             proxy = Proxy(f"http://127.0.0.1:{port}") if AIRFLOW_3 else None
             if proxy:
                 stack.enter_context(proxy.serving(proxy_port))
@@ -336,6 +339,26 @@ def airflow(
                 print(f"The logs are in {home}")  # noqa: T201 asked for by hand
             else:
                 shutil.rmtree(home, ignore_errors=True)
+
+
+def make_ledger(address: str, env: Mapping[str, str]) -> dict[str, str]:
+    """
+    Make a ledger in a database of its own, on the server of Airflow's; return the environment that names it.
+
+    :param address: of Airflow's database.
+    :param env: what Airflow's processes run with.
+    """
+    host, port = address.partition("/")[0].split(":")
+    name = f"ledger_{secrets.token_hex(4)}"
+    connection = psycopg2.connect(host=host, port=port, user="airflow", dbname="airflow")
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    connection.close()
+    fields = {"conn_type": "postgres", "host": host, "port": int(port), "login": "airflow", "schema": name}
+    named = {"AIRFLOW_CONN_KLING_LEDGER": json.dumps(fields), "AIRFLOW__KLING__LEDGER_CONN_ID": "kling_ledger"}
+    command = [sys.executable, "-m", "airflow_provider_kling", "ledger", "migrate"]
+    subprocess.run(command, env={**env, **named}, check=True, capture_output=True)  # noqa: S603 this project's own
+    return named
 
 
 def _settings(home: Path, database: str, port: int, proxy_port: int) -> dict[str, Any]:
