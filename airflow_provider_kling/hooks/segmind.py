@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_kling.hooks.segmind_session import SegmindSession
+    from airflow_provider_kling.hooks.shared_turns import WorkerTurns
     from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.history import HistoryRow
     from airflow_provider_kling.segmind.schemas import Credits, Generation, ListedModel, Receipt, Result, Status
@@ -91,7 +92,7 @@ class SegmindHook(BaseHook):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what holds the key: a copy reads the connection again."""
-        return {name: value for name, value in vars(self).items() if name not in {"settings", "_session"}}
+        return {name: value for name, value in vars(self).items() if name not in {"settings", "_session", "_turns"}}
 
     @cached_property
     def settings(self) -> Settings:
@@ -251,8 +252,15 @@ class SegmindHook(BaseHook):
             timeout=timeout or self.settings.timeout,
             attempts=attempts,
             compare_clocks=self._compare_clocks,
+            wait_for_turn=self._turns.wait,
             log=self.log,
         )
+
+    @cached_property
+    def _turns(self) -> WorkerTurns:
+        from airflow_provider_kling.hooks.shared_turns import WorkerTurns
+
+        return WorkerTurns(self.settings, self.log)
 
     def _has_another_key(self) -> bool:
         """Read the connection again; return whether its key has changed, and nothing else."""
@@ -262,6 +270,7 @@ class SegmindHook(BaseHook):
             self.settings = before
             return False
         del self._session
+        vars(self).pop("_turns", None)
         return True
 
     def _compare_clocks(self, ahead: timedelta) -> None:

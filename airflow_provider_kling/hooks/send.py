@@ -58,6 +58,7 @@ def send(
     timeout: float,
     attempts: int,
     compare_clocks: Callable[[timedelta], None],
+    wait_for_turn: Callable[[], None],
     log: Any,
 ) -> T:
     """
@@ -67,11 +68,13 @@ def send(
     :param timeout: seconds to wait for the answer, once connected.
     :param attempts: how often it is sent at most.
     :param compare_clocks: called with how far this machine's clock is ahead of the answer's.
+    :param wait_for_turn: called before it is sent, each time; raises if its turn is too late.
     :raises SegmindError: the error of the last attempt.
     """
     body = call.encoded_body()
 
     def send_once() -> T:
+        wait_for_turn()
         tracked = TrackedBody(body) if body is not None else None
         try:
             with (

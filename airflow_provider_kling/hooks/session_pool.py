@@ -38,6 +38,7 @@ from airflow_provider_kling.segmind.settings import CONNECT_TIMEOUT
 if TYPE_CHECKING:
     import aiohttp
 
+    from airflow_provider_kling.hooks.shared_turns import LeasedTurns
     from airflow_provider_kling.polling.schedule import Job
     from airflow_provider_kling.segmind.call import Call
     from airflow_provider_kling.segmind.settings import Settings
@@ -76,6 +77,7 @@ class Pool:
         self._proxies: dict[str, str | None] = {}
         self._free = asyncio.Semaphore(SIZE)
         self._limiter: RateLimiter | None = None
+        self._leased: LeasedTurns | None = None
         self._waiting: dict[asyncio.Future[None], Job | None] = {}
         self._granting: asyncio.Task[None] | None = None
 
@@ -205,13 +207,37 @@ class Pool:
                         f"Connection {self.conn_id!r} cannot be read now ({type(exc).__name__}).", sent=False
                     ) from None
                 # In a thread that knows this loop: Airflow's masker uses it to ask the triggerer's supervisor.
-                self._settings = await sync_to_async(read_settings)(connection)
+                settings = await sync_to_async(read_settings)(connection)
+                self._leased = await self._share(settings)
+                self._settings = settings
             return self._settings
 
-    def _limiter_now(self) -> RateLimiter:
+    async def _share(self, settings: Settings) -> LeasedTurns | None:
+        """Return the turns that the ledger gives out; None without one, or if its connection cannot be read now."""
+        from airflow_provider_kling.ledger.configured import ledger_conn_id
+
+        named = ledger_conn_id()
+        if named is None:
+            return None
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        from airflow_provider_kling.hooks.shared_turns import LeasedTurns, shared_rate
+
+        try:
+            # The import takes longer than the event loop may be blocked.
+            rate = await asyncio.to_thread(shared_rate, settings, await get_async_connection(named))
+        except Exception as exc:  # noqa: BLE001 because a secrets backend may raise anything; waits go on without
+            await asyncio.to_thread(log.warning, "Requests per minute are not shared: %s", type(exc).__name__)
+            return None
+        return None if rate is None else LeasedTurns(rate, log)
+
+    def _limiter_now(self) -> RateLimiter | LeasedTurns:
         if self._settings is None:
             raise AssertionError("a turn is asked for after the settings were read")
-        allowed = self._settings.requests_per_minute
+        leased = self._leased
+        if leased is not None and leased.works:
+            return leased
+        allowed = self._settings.requests_per_minute / (1 if leased is None else leased.holders)
         if self._limiter is None or self._limiter.requests_per_minute != allowed:
             self._limiter = RateLimiter(allowed)
         return self._limiter
@@ -222,6 +248,8 @@ class Pool:
         reset, limiter = min(reset, now + LONGEST_RESET), self._limiter_now()
         if reset > limiter.next_slot(now):
             limiter.pause(reset)
+            if self._leased is not None:
+                await self._leased.pause_all(reset - now)
             # In a thread: logs go through a pipe to another process, which may be busy.
             await asyncio.to_thread(
                 log.warning,
@@ -249,13 +277,15 @@ class Pool:
     async def _grant(self) -> None:
         """Grant turns until no request waits."""
         while self._waiting:
+            if self._leased is not None:
+                await self._leased.fill(len(self._waiting))
             limiter, now = self._limiter_now(), time.time()
             slot = limiter.next_slot(now)
             if slot > now:
                 await asyncio.sleep(slot - now)
                 continue
             # Several turns are granted together: ranking ten thousand jobs for each would block the loop.
-            count = max(1, round(GRANT_EVERY / limiter.spacing))
+            count = limiter.grants(now, GRANT_EVERY)
             bound = longest_unpolled(len(self._waiting), limiter.spacing)
             waiting = list(self._waiting)
             for number in in_turn(self._waiting.values(), now, bound=bound, count=count):

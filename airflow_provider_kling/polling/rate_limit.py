@@ -8,7 +8,7 @@ submits.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 POLL_SHARE = 0.8
 #: How many seconds' worth of polls may go out at once after a quiet time.
 BURST_SECONDS = 10.0
+
+
+#: The same where all processes of an account share its requests: the whole burst, and the share of polls, which have to
+#: leave the submits of other processes their room.
+SHARED_BURST, SHARED_POLLS = 5.0, 0.85
+#: Seconds before and after its time in which a shared turn may be used.
+EARLIEST_USE, LATEST_USE = 0.5, 0.5
 
 
 @dataclass(slots=True)
@@ -41,6 +48,10 @@ class RateLimiter:
     def spacing(self) -> float:
         """Seconds from one poll to the next when all are used."""
         return 60 / (self.requests_per_minute * POLL_SHARE)
+
+    def grants(self, now: float, within: float) -> int:  # noqa: ARG002 as LeasedTurns'
+        """Return how many polls may be sent together, of those of so many seconds."""
+        return max(1, round(within / self.spacing))
 
     def next_slot(self, now: float) -> float:
         """Return when the next poll may be sent."""
@@ -83,3 +94,50 @@ def longest_unpolled(jobs: int, spacing: float) -> float:
     Twice the time in which every waiting job could be polled once, and at least a minute.
     """
     return max(60.0, 2 * jobs * spacing)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTurns:
+    """
+    Which turns of an account are given out; all times are seconds since 1970.
+
+    :param free_at: when a request could be sent if there were no burst.
+    :param polls_free_at: the same for polls.
+    :param paused_until: until when nothing is sent.
+    """
+
+    free_at: float = 0.0
+    polls_free_at: float = 0.0
+    paused_until: float = 0.0
+
+    def give(
+        self, now: float, *, requests_per_minute: float, polls: bool, count: int, within: float
+    ) -> tuple[list[float], float, SharedTurns]:
+        """
+        Give out turns.
+
+        In no minute are there more requests than the plan allows, if each turn is used between :data:`EARLIEST_USE`
+        seconds before its time and :data:`LATEST_USE` seconds after it, and lost otherwise.
+
+        :param polls: whether they are for polls.
+        :param count: how many at most.
+        :param within: seconds from now in which they have to be.
+        :return: their times; when the next one would be; and what is given out then.
+        """
+        spacing = shared_spacing(requests_per_minute)
+        free, polls_free = self.free_at, self.polls_free_at
+        turns: list[float] = []
+        while True:
+            turn = max(now, free - SHARED_BURST, self.paused_until, polls_free - SHARED_BURST if polls else now)
+            if len(turns) == count or turn > now + within:
+                return turns, turn, replace(self, free_at=free, polls_free_at=polls_free)
+            turns.append(turn)
+            free = max(free, turn) + spacing
+            if polls:
+                polls_free = max(polls_free, turn) + spacing / SHARED_POLLS
+
+
+def shared_spacing(requests_per_minute: float) -> float:
+    """Return the seconds from one shared turn to the next when all are used."""
+    # As many as fit into a minute, the burst and the time around a turn, and the one that begins them.
+    return (60 + SHARED_BURST + EARLIEST_USE + LATEST_USE) / max(requests_per_minute - 1, requests_per_minute / 2)
