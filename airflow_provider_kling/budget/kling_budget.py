@@ -75,18 +75,19 @@ class KlingBudget:
 
     def periods(self, now: datetime) -> list[Period]:
         """
-        Return its limits that outlive a run.
+        Return its limits, as the ledger checks them.
 
         :param now: with its time zone.
         """
         day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         month = day.replace(day=1)
         found = [
+            ("max_cost_per_dag_run", "this DAG run", self.max_cost_per_dag_run, None),
             ("max_cost_per_day", f"{day:%d %B %Y}", self.max_cost_per_day, day),
             ("max_cost_per_month", f"{month:%B %Y}", self.max_cost_per_month, month),
         ]
         return [
-            Period(argument, name, amount, since, None if self.warn_at is None else self.warn_at * amount)
+            Period(argument, name, amount, since, self.warn_at * amount if self.warn_at and since else None)
             for argument, name, amount, since in found
             if amount is not None
         ]
@@ -95,19 +96,23 @@ class KlingBudget:
 @dataclass(frozen=True, slots=True)
 class Period:
     """
-    A limit of a day or a month, in US dollars.
+    A limit of a run, a day or a month, in US dollars.
 
     :param argument: of :class:`KlingBudget`.
-    :param name: of the time.
-    :param since: its first moment.
+    :param name: of the run or the time.
+    :param since: the time's first moment; None for the run.
     :param warn_from: what is spent when the author is warned.
     """
 
     argument: str
     name: str
     limit: float
-    since: datetime
+    since: datetime | None
     warn_from: float | None = None
+
+    def of(self, project: str) -> str:
+        """Return whose limit it is, in words."""
+        return self.name if self.since is None else f"{project!r} for {self.name} (UTC)"
 
     def exceeded(
         self, project: str, model: str, own: float, billed: float, in_flight: float
@@ -115,7 +120,7 @@ class Period:
         """Return the error for a job that does not fit."""
         much = billed + in_flight + own - self.limit
         return KlingBudgetExceededError(
-            f"The budget of {project!r} for {self.name} (UTC) is {dollars(self.limit)}: {dollars(billed)} is billed, "
+            f"The budget of {self.of(project)} is {dollars(self.limit)}: {dollars(billed)} is billed, "
             f"up to {dollars(in_flight)} is in flight, and this job ({model}) may cost up to {dollars(own)}, which is "
             f"{dollars(much)} too much. Nothing was sent. Raise {self.argument}, or clear this task once it is over.",
             limit=self.limit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, insert, select, update
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from airflow_provider_kling.ledger.owner import Owner, Wanted
     from airflow_provider_kling.submission.record import Record
 
-#: The states of a row: sent or about to be; refused, and no job came of it; accepted; over.
-SENDING, UNCLEAR, REFUSED, ACCEPTED, COMPLETED, FAILED, REUSED = STATES = (
+#: The states of a row: sent or about to be; refused, and no job came of it; accepted; over; used again; unclear, and
+#: something else is wanted by now; accepted, and Segmind does not know it.
+SENDING, UNCLEAR, REFUSED, ACCEPTED, COMPLETED, FAILED, REUSED, ABANDONED, LOST = STATES = (
     "sending",
     "unclear",
     "refused",
@@ -25,9 +27,13 @@ SENDING, UNCLEAR, REFUSED, ACCEPTED, COMPLETED, FAILED, REUSED = STATES = (
     "completed",
     "failed",
     "reused",
+    "abandoned",
+    "lost",
 )
-#: Those with a job that is over.
-OVER = (COMPLETED, FAILED)
+#: Those of a job that is not waited for any more.
+OVER = (COMPLETED, FAILED, LOST)
+#: The content of a job that a user has handed over: it is not known what it makes.
+ADOPTED = "adopted"
 
 _t = generations.c
 
@@ -40,7 +46,7 @@ def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: R
     """
     rows = connection.execute(select(generations).where(_t.task_key == owner.key).order_by(_t.number)).all()
     jobs = {row.request_id or row.reused_from: row for row in rows if row.request_id or row.reused_from}
-    intent = next((row for row in rows if row.request_id is None and row.reused_from is None), None)
+    intent = own_intent(connection, owner, record)
     for job in record.former:  # the ledger was away when that one was accepted
         if intent is not None and job not in jobs:
             connection.execute(update(generations).where(_t.id == intent.id).values(request_id=job, state=ACCEPTED))
@@ -50,6 +56,8 @@ def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: R
     if intent is not None and target is not intent:  # it is given up
         connection.execute(delete(generations).where(_t.id == intent.id))
     values = _values(record, target) | {"revision": 1 + max((row.revision for row in rows), default=0), "shown": None}
+    if wished is not None and wished in record.ordered and not record.reused:
+        values["content"] = ADOPTED
     if wished is not None and _is_of_another(connection, owner, wished):
         if wished not in record.ordered:
             raise TakenError(
@@ -59,12 +67,37 @@ def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: R
         # Its own row has what it cost.
         values |= {"request_id": None, "reused_from": wished, "state": REUSED, "cost": 0.0}
     if target is not None:
+        if target is jobs.get(wished):  # a job belongs to the time at which it was sent
+            values = {name: value for name, value in values.items() if name not in {"intended_at", "accepted_at"}}
         connection.execute(update(generations).where(_t.id == target.id).values(**values))
         return
     if wanted is None:  # the ledger was not there when it was submitted
         return
     number = 1 + max((row.number for row in rows), default=-1)
-    connection.execute(insert(generations).values(**_identity(owner, wanted), number=number, **values))
+    connection.execute(insert(generations).values(**_identity(owner, wanted) | values, number=number))
+
+
+def own_intent(connection: Connection, owner: Owner, record: Record) -> Any:
+    """
+    Return the row of the intent that a record is about; None if there is none yet.
+
+    An intent in whose place something else is wanted by now is given up, but counts, as a job may have come of it.
+    """
+    intents = select(generations).where(_t.task_key == owner.key, _t.request_id.is_(None), _t.reused_from.is_(None))
+    rows = connection.execute(intents.order_by(_t.number)).all()
+    current = next((row for row in rows if row.state != ABANDONED), None)
+    same = [row for row in rows if _fingerprint(row) == record.fingerprint]
+    if current is None or current in same:
+        return current if current is not None else next(iter(same), None)
+    if record.intended_at < current.intended_at or current.state == REFUSED:  # nothing came of the later one
+        connection.execute(delete(generations).where(_t.id == current.id))
+    else:
+        connection.execute(update(generations).where(_t.id == current.id).values(state=ABANDONED))
+    return next(iter(same), None)
+
+
+def _fingerprint(row: Any) -> Any:
+    return json.loads(row.record or "{}").get("fingerprint")
 
 
 def _is_of_another(connection: Connection, owner: Owner, job: str) -> bool:
@@ -93,7 +126,7 @@ def _identity(owner: Owner, wanted: Wanted) -> dict[str, Any]:
         "deployment": owner.deployment[:SHORT],
         "dag_id": owner.dag_id[:NAME],
         "run_id": owner.run_id[:NAME],
-        "task": owner.task[:NAME],
+        "task": owner.task[: NAME + 50],
         "project": owner.project[:NAME],
         "host": wanted.host[:NAME],
         "content": wanted.content,
@@ -118,4 +151,9 @@ def last(connection: Connection, owner: Owner) -> Any:
 
 def is_open(owner: Owner) -> Any:
     """Whether a row is the task's open intent."""
-    return and_(_t.task_key == owner.key, _t.request_id.is_(None), _t.reused_from.is_(None))
+    return and_(_t.task_key == owner.key, _t.request_id.is_(None), _t.reused_from.is_(None), _t.state != ABANDONED)
+
+
+def in_run(owner: Owner) -> tuple[Any, ...]:
+    """Return the conditions for the rows of a task's run."""
+    return _t.deployment == owner.deployment[:SHORT], _t.dag_id == owner.dag_id, _t.run_id == owner.run_id

@@ -1,4 +1,4 @@
-"""The limits of a day and a month, within the transaction that stores an intent: so they are exact."""
+"""The limits of a run, a day and a month, within the transaction that stores an intent: so they are exact."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, case, func, insert, not_, select
+from sqlalchemy import and_, case, func, insert, not_, or_, select
 
-from airflow_provider_kling.ledger.generations import FAILED, REFUSED, REUSED, is_open
+from airflow_provider_kling.budget.costs import MOST_BELOW
+from airflow_provider_kling.ledger.generations import FAILED, REFUSED, REUSED, in_run, is_open
 from airflow_provider_kling.ledger.tables import NAME, generations, warnings
 from airflow_provider_kling.segmind.errors import KlingBudgetExceededError
 from airflow_provider_kling.segmind.money import dollars, over
@@ -59,20 +60,25 @@ def check(connection: Connection, owner: Owner, record: Record, periods: Sequenc
 def _spent(connection: Connection, owner: Owner, period: Period) -> tuple[float, float]:
     """Return what is billed and what may be, in US dollars."""
     is_job = and_(_t.state.not_in((REFUSED, REUSED)), not_(is_open(owner)))
-    flies = and_(is_job, _t.cost.is_(None), _t.state != FAILED)
-    in_time = and_(_t.project == owner.project[:NAME], _t.intended_at >= period.since)
+    # What Segmind reports is not proof: next to nothing for a job that is done would open the budget.
+    is_billed = or_(_t.state == FAILED, and_(_t.cost.is_not(None), _t.cost >= func.coalesce(_t.high, 0.0) / MOST_BELOW))
+    flies = and_(is_job, not_(is_billed))
+    if period.since is None:
+        counts = and_(*in_run(owner))
+    else:
+        counts = and_(_t.project == owner.project[:NAME], _t.intended_at >= period.since)
     billed, in_flight, unpriced = connection.execute(
         select(
-            func.sum(case((is_job, _t.cost), else_=0.0)),
+            func.sum(case((and_(is_job, is_billed), _t.cost), else_=0.0)),
             func.sum(case((flies, _t.high), else_=0.0)),
             func.sum(case((and_(flies, _t.high.is_(None)), 1), else_=0)),
-        ).where(in_time)
+        ).where(counts)
     ).one()
     if unpriced:
         raise KlingBudgetExceededError(
-            f"The cost of {int(unpriced)} other job(s) of {owner.project!r} in {period.name} is unknown, so its budget "
-            f"of {dollars(period.limit)} cannot be enforced. Nothing was sent. Give the prices of their models in "
-            "KlingBudget(prices=…), and set it for every task of the project.",
+            f"The cost of {int(unpriced)} other job(s) is unknown, so the budget of {period.of(owner.project)}, "
+            f"{dollars(period.limit)}, cannot be enforced. Nothing was sent. Give the prices of their models in "
+            "KlingBudget(prices=…), and set it for every task that shares the limit.",
             limit=period.limit,
         )
     return float(billed or 0), float(in_flight or 0)
@@ -80,7 +86,7 @@ def _spent(connection: Connection, owner: Owner, period: Period) -> tuple[float,
 
 def _first(connection: Connection, owner: Owner, record: Record, period: Period) -> bool:
     """Whether nobody was warned of it yet; from now on somebody is."""
-    told = json.dumps([owner.project, period.argument, period.since.isoformat(), period.limit, period.warn_from])
+    told = json.dumps([owner.project, period.argument, str(period.since), period.limit, period.warn_from])
     name = hashlib.sha256(told.encode()).hexdigest()
     if connection.execute(select(warnings.c.name).where(warnings.c.name == name)).first() is not None:
         return False

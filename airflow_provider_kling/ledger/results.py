@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from airflow_provider_kling.ledger.configured import stores_payloads
-from airflow_provider_kling.ledger.generations import COMPLETED, FAILED
+from airflow_provider_kling.ledger.generations import ACCEPTED, COMPLETED, FAILED, LOST
 from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import generations
 from airflow_provider_kling.segmind.errors import SegmindError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result
 
 _t = generations.c
+#: What of a result's metrics is stored where only digests are: figures.
+FIGURES = ("cost", "remaining_credits", "inference_time", "queue_time", "total_time", "retry_count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,16 @@ class JobLedger:
     request_id: str
     log: Any
 
-    def result(self) -> Result | None:
-        """Return what is noted of its result; None if it is not COMPLETED, as far as is known here."""
+    def result(self, account: str | None = None) -> Result | None:
+        """
+        Return what is noted of its result; None if it is not COMPLETED, as far as is known here.
+
+        :param account: that must have sent it; None if any may.
+        """
         found = self._row()
-        return None if found is None or found.state != COMPLETED else read_result(found.output)
+        if found is None or found.state != COMPLETED or account not in {None, found.account}:
+            return None
+        return read_result(found.output)
 
     def kept_files(self) -> list[dict[str, Any]]:
         """Return where its files were saved, as :func:`~airflow_provider_kling.storage.save.save_outputs` says it."""
@@ -57,7 +65,7 @@ class JobLedger:
             check(self.database)
             with self.database.reading() as connection:
                 return connection.execute(
-                    select(_t.state, _t.output, _t.files).where(
+                    select(_t.state, _t.account, _t.output, _t.files).where(
                         _t.host == self.host, _t.request_id == canonical_id(self.request_id)
                     )
                 ).first()
@@ -66,16 +74,22 @@ class JobLedger:
             return None
 
     def completed(self, result: Result) -> None:
-        """Note that it is COMPLETED, its cost, and its output; what is noted already stays."""
+        """Note that it is COMPLETED, its cost, and its output; when it was first seen so stays."""
         output = result.model_dump(mode="json", exclude_none=True)
         if not stores_payloads():  # the answer may repeat it
             output = {name: output[name] for name in ("status", "urls", "metrics") if name in output}
-        noted = {"state": COMPLETED, "cost": result.metrics.cost, "output": json.dumps(output), "ended_at": _now()}
-        self._write(_t.state != COMPLETED, **noted)
+            output["metrics"] = {name: output["metrics"][name] for name in FIGURES if name in output["metrics"]}
+        noted = {"cost": result.metrics.cost, "output": json.dumps(output)}
+        self._write(_t.state == COMPLETED, **noted)
+        self._write(_t.state != COMPLETED, **noted, state=COMPLETED, ended_at=_now())
 
     def failed(self, cost: float) -> None:
         """Note that it FAILED, and what it cost all the same."""
-        self._write(state=FAILED, cost=cost, ended_at=_now())
+        self._write(_t.state != COMPLETED, state=FAILED, cost=cost, ended_at=_now())
+
+    def lost(self) -> None:
+        """Note that neither the API nor the history knows it: nobody else waits for it."""
+        self._write(_t.state == ACCEPTED, state=LOST)
 
     def saved(self, files: Sequence[Mapping[str, Any]]) -> None:
         """Note where its files were saved."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, not_, select, update
 
 from airflow_provider_kling.ledger import period_budget
-from airflow_provider_kling.ledger.generations import FAILED, is_open, last, store
+from airflow_provider_kling.ledger.generations import FAILED, in_run, is_open, last, own_intent, store
 from airflow_provider_kling.ledger.reusable import reusable
 from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import SHORT, generations
@@ -74,6 +74,7 @@ class TaskLedger:
         with self.database.in_turn() as connection:
             if unusable is not None and self._reusable(connection, unusable) is not None:
                 raise MadeElsewhereError("Another task has just sent the same.")
+            own_intent(connection, self.owner, record)  # what it gives up counts against the limits
             crossed = period_budget.check(connection, self.owner, record, periods)
             store(connection, self.owner, self.wanted, record)
         return crossed
@@ -109,7 +110,7 @@ class TaskLedger:
 
     def claims_of_run(self) -> list[dict[str, Any]]:
         """Return what the other tasks of the run hold or may hold."""
-        return self._claims(*self._in_run())
+        return self._claims(*in_run(self.owner))
 
     def claims_elsewhere(self, since: datetime) -> list[dict[str, Any]]:
         """
@@ -121,13 +122,13 @@ class TaskLedger:
         if wanted is None:
             return []
         return self._claims(
-            not_(and_(*self._in_run())), _t.host == wanted.host, _t.model == wanted.model, _t.intended_at >= since
+            not_(and_(*in_run(self.owner))), _t.host == wanted.host, _t.model == wanted.model, _t.intended_at >= since
         )
 
     def bills_of_run(self) -> list[dict[str, Any]]:
         """Return what the jobs of the run were billed, the task's own included, where that is known."""
         known = select(_t.request_id, _t.model, _t.cost, _t.state).where(
-            *self._in_run(), _t.request_id.is_not(None), _t.cost.is_not(None)
+            *in_run(self.owner), _t.request_id.is_not(None), _t.cost.is_not(None)
         )
         with self.database.reading() as connection:
             rows = connection.execute(known).all()
@@ -135,10 +136,6 @@ class TaskLedger:
             {"request_id": row.request_id, "model": row.model, "cost": row.cost, "failed": row.state == FAILED}
             for row in rows
         ]
-
-    def _in_run(self) -> tuple[Any, ...]:
-        owner = self.owner
-        return _t.deployment == owner.deployment[:SHORT], _t.dag_id == owner.dag_id, _t.run_id == owner.run_id
 
     def _claims(self, *which: Any) -> list[dict[str, Any]]:
         columns = (_t.task_key, _t.deployment, _t.dag_id, _t.run_id, _t.task, _t.record, _t.shown, _t.revision)

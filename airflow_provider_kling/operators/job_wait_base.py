@@ -19,8 +19,10 @@ from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
     SegmindError,
     SegmindPermissionError,
+    SegmindRequestNotFoundError,
     SegmindSettingsError,
 )
+from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.xcoms import TellsCost, Traceable
 
 if TYPE_CHECKING:
@@ -87,9 +89,12 @@ class WaitsForJob(Waits, TellsCost, Traceable):
                 raise wait.timed_out("it was done a moment ago")
             return self._deliver(context, result)
         if "error" in event:
-            if known := self._noted(context):  # the ledger remembers longer than Segmind
+            error = SegmindError.from_dict(event["error"])
+            # The ledger remembers longer than Segmind.
+            unknown = isinstance(error, SegmindRequestNotFoundError)
+            if unknown and (known := self._used_again(context) or self._noted(context)):
                 return self._deliver(context, known)
-            raise SegmindError.from_dict(event["error"])
+            raise error
         return self._deliver(context, Result.model_validate(event["result"]))
 
     @abstractmethod
@@ -105,18 +110,27 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         """Return how many seconds a waiting worker pauses before the next poll."""
 
     def _poll_then_defer(self, context: Context) -> Any:
-        """Deliver what the ledger has; else poll, and wait in the triggerer."""
-        known = self._noted(context)
+        """Deliver what the ledger has, if the job is used again; else poll, and wait in the triggerer."""
+        known = self._used_again(context)
         return super()._poll_then_defer(context) if known is None else self._deliver(context, known)
 
-    def _noted(self, context: Context) -> Result | None:
-        """Return the job's result, if the ledger has it."""
+    def _used_again(self, context: Context) -> Result | None:
+        """Return the result of a job that is used again, whoever has sent it, if the ledger has it."""
+        if not self._traced(context, self._job(context)).reused:
+            return None
         ledger = self._ledger(context)
         return None if ledger is None else ledger.result()
 
+    def _noted(self, context: Context) -> Result | None:
+        """Return the result that the ledger has of the account's own job, which Segmind does not tell any more."""
+        from airflow_provider_kling.submission.submission import account
+
+        ledger, settings = self._ledger(context), self.hook.settings
+        return None if ledger is None else ledger.result(account(settings.host, settings.api_key))
+
     def _wait_here(self, context: Context) -> Any:
         """Occupy the worker until the job is done."""
-        if known := self._noted(context):
+        if known := self._used_again(context):
             return self._deliver(context, known)
         from airflow_provider_kling.hooks.poll import poll
         from airflow_provider_kling.polling.wait import PollAgain
@@ -205,6 +219,8 @@ class WaitsForJob(Waits, TellsCost, Traceable):
             )
         if isinstance(error, KlingGenerationFailedError):
             self._push_bill(context, error)
+        if isinstance(error, SegmindRequestNotFoundError) and (ledger := self._ledger(context)) is not None:
+            ledger.lost()
         super()._end_with(context, error)
 
     def _ledger(self, context: Context) -> JobLedger | None:
@@ -220,7 +236,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
             return None
         from airflow_provider_kling.ledger.results import JobLedger
 
-        return JobLedger(database, self.hook.settings.host, self._job(context).request_id, self.log)
+        return JobLedger(database, self.hook.settings.host, checked_request_id(self._job(context).request_id), self.log)
 
     def _push_bill(self, context: Context, error: KlingGenerationFailedError) -> None:
         from airflow_provider_kling.xcoms import BILL_KEY, bill_of_failure

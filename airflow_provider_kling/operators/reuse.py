@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.ledger.configured import ledger_conn_id, reuses, stores_payloads
 from airflow_provider_kling.ledger.owner import LONGEST_VARIANT, Wanted
-from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
 from airflow_provider_kling.segmind.sanitize import fit_text, one_line
 from airflow_provider_kling.submission.submission import account, fingerprint
 
@@ -65,13 +66,28 @@ def wanted_by(hook: SegmindHook, request: Request, reuse: Reuse) -> Wanted:
 
 
 def is_kept(ledger: TaskLedger, hook: SegmindHook, request_id: str, reuse: Reuse, log: Any) -> bool:
-    """Return whether the files of a COMPLETED job can still be had."""
+    """
+    Return whether the files of a COMPLETED job can still be had.
+
+    If the noted links are dead, Segmind's request history may have others; these are noted in their place.
+    """
     from airflow_provider_kling.ledger.results import JobLedger
-    from airflow_provider_kling.storage.still_there import is_still_there
+    from airflow_provider_kling.storage.still_there import are_saved, links_answer
 
     noted = JobLedger(ledger.database, hook.settings.host, request_id, log)
     result = noted.result()
-    return result is not None and is_still_there(result.urls, noted.kept_files(), hook, copies=reuse.copies)
+    if result is None:
+        return False
+    if not result.urls and result.output:  # such as a voice; what is known of it is all there is
+        return True
+    if result.urls and links_answer(result.urls, hook):
+        return True
+    with suppress(SegmindError):
+        fresh = hook.find_request(request_id)
+        if fresh.urls and fresh.urls != result.urls and links_answer(fresh.urls, hook):
+            noted.completed(fresh.model_copy(update={"metrics": result.metrics}))
+            return True
+    return reuse.copies and are_saved(result.urls, noted.kept_files())
 
 
 def check_ledger(reuse: str | None, budget: KlingBudget | None, conn_id: str | None) -> None:

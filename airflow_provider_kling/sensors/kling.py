@@ -164,7 +164,7 @@ class KlingSensor(RendersAuthorsTemplates, WaitsForJob, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
         if self._poking is None:
-            if known := self._noted(context):
+            if known := self._used_again(context):
                 return PokeReturnValue(is_done=True, xcom_value=self._deliver(context, known))
             # Airflow's own loop enforces the deadline in these modes.
             self._poking = self._wait(context, datetime.now(tz=UTC) + timedelta(seconds=self.timeout))

@@ -163,7 +163,8 @@ class OutputDownloads:
         from airflow_provider_kling.storage.saved_copy import copied
 
         self._log.info("The link is dead; the file is copied from %s.", saved.get("path"))
-        return copied(saved, self._fs, sidecar.rpartition("/")[0], self._name(sidecar, index))
+        folder = sidecar.rpartition("/")[0]
+        return copied(saved, self._fs, folder, self._name(sidecar, index), max_bytes=self._store.max_bytes)
 
     def _name(self, sidecar: str, index: int) -> str:
         """Return a part's name: what another task has left of a download is no part of this one."""

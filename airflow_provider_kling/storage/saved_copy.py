@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.media.measure import media_type
-from airflow_provider_kling.segmind.errors import KlingStorageError
+from airflow_provider_kling.segmind.errors import KlingDownloadRefusedError, KlingStorageError
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.storage.open_files import UnfitFileError, opened
 from airflow_provider_kling.storage.partial_file import NOT_LOST, Part, storing
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BLOCK = 1024**2
 
 
-def copied(saved: Mapping[str, Any], fs: Any, folder: str, file: str) -> tuple[Part, MediaType]:
+def copied(saved: Mapping[str, Any], fs: Any, folder: str, file: str, *, max_bytes: int) -> tuple[Part, MediaType]:
     """
     Copy a saved file into a part beside its new place.
 
@@ -27,11 +27,17 @@ def copied(saved: Mapping[str, Any], fs: Any, folder: str, file: str) -> tuple[P
     :param fs: the filesystem of the new place.
     :param folder: of the new place.
     :param file: identifies the output there.
+    :param max_bytes: the largest file that is copied.
     :raises KlingStorageError: it cannot be read, or is another file by now.
+    :raises KlingDownloadRefusedError: it is larger.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     place = ObjectStoragePath(saved["path"])
+    if saved["size"] > max_bytes:
+        raise KlingDownloadRefusedError(
+            f"{one_line(place)!r} has {saved['size']} bytes, and max_bytes allows {max_bytes}; raise it. {NOT_LOST}"
+        )
     part = Part.begin(fs, folder, file, str(saved["sha256"])[:8])
     if part.size:
         part.restart()

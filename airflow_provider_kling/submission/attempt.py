@@ -27,20 +27,18 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kling.budget.costs import cost_of, former_cost, read_bills
 from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindAmbiguousSubmitError, SegmindError
 from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.segmind.placeholders import has_placeholders
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.adoption import adopt_ordered, is_own
+from airflow_provider_kling.submission.former_jobs import paid_before
 from airflow_provider_kling.submission.history_match import Sent, matches
 from airflow_provider_kling.submission.record import MOST_REFUSALS, Record, read_record
 from airflow_provider_kling.submission.reservation import reserve
 from airflow_provider_kling.submission.reuse import reused
 from airflow_provider_kling.submission.search import other_claims, search
 from airflow_provider_kling.submission.steps import (
-    AskBills,
-    AskCost,
     CheckPlace,
     DeleteRecord,
     Deliver,
@@ -167,7 +165,7 @@ def _post(
     if not submission.reuses:
         return (yield from _send(submission, previous, gone=gone, seen=seen))
     while True:
-        found = yield from reused(submission, previous)
+        found = yield from reused(submission, previous, gone=gone)
         if isinstance(found, Record):
             return found
         with suppress(MadeElsewhereError):  # another task was faster
@@ -191,7 +189,7 @@ def _send(
     if guard is not None:
         guard.refuse_alone()
     yield CheckPlace()
-    previous, cost = yield from _paid_before(submission, previous, gone=gone)
+    previous, cost = yield from paid_before(submission, previous, gone=gone)
     jobs, seen, ordered = ((), seen, ()) if previous is None else (previous.jobs, previous.seen, previous.ordered)
     intent = submission.intent(former=jobs, former_cost=cost, seen=seen, ordered=ordered)
     if previous is not None and previous.refused:
@@ -260,25 +258,6 @@ def _undo(
     else:
         yield SaveRecord(previous) if previous is not None else DeleteRecord()
         yield release
-
-
-def _paid_before(
-    submission: Submission, previous: Record | None, *, gone: bool
-) -> Generator[Step, Any, tuple[Record | None, float]]:
-    """Return the record with what its job cost, if known, and what all former jobs cost or may cost."""
-    if previous is None or previous.request_id is None or gone:
-        return previous, former_cost(previous, {}, gone=gone)
-    bills = read_bills((yield AskBills()))
-    known = cost_of(previous, bills)
-    # A clear deletes the bills. Where they count, and the task did not see the end of its job itself, ask Segmind.
-    if known is None and submission.guard is not None and submission.guard.limit is not None:
-        try:
-            known = yield AskCost(previous.request_id)
-        except SegmindError as error:
-            yield Log("warning", f"What request {previous.request_id} cost cannot be read: {error}")
-    if known is not None:
-        previous = previous.model_copy(update={"cost": known})
-    return previous, former_cost(previous, bills, gone=gone)
 
 
 def _release(submission: Submission, previous: Record | None, *, gone: bool) -> Step:

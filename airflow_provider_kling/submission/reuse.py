@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.submission import messages
+from airflow_provider_kling.submission.former_jobs import paid_before
 from airflow_provider_kling.submission.policy import ORPHAN_GRACE, next_search
 from airflow_provider_kling.submission.steps import (
     AskKept,
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 LOOKS, JUST_NOW = (0.5, 1.0, 2.0, 4.0), timedelta(seconds=10)
 
 
-def reused(submission: Submission, previous: Record | None) -> Generator[Step, Any, Record | frozenset[str]]:
+def reused(
+    submission: Submission, previous: Record | None, *, gone: bool
+) -> Generator[Step, Any, Record | frozenset[str]]:
     """
     Return the record of a job that makes or made the same; if a new one has to be sent, the jobs that cannot be used.
 
+    :param gone: whether the previous record's intent is known to have led to no job.
     :raises TwinError: another task is about to send the same, and it is not known yet whether a job comes of it.
     """
     failed = submission.instead_of
@@ -54,14 +58,18 @@ def reused(submission: Submission, previous: Record | None) -> Generator[Step, A
             yield Log("info", messages.file_gone(found.request_id))
             unusable = unusable | {found.request_id}
         else:
-            return (yield from _taken(submission, previous, found, found.request_id))
+            return (yield from _taken(submission, previous, found, found.request_id, gone=gone))
 
 
 def _taken(
-    submission: Submission, previous: Record | None, found: Reusable, request_id: str
+    submission: Submission, previous: Record | None, found: Reusable, request_id: str, *, gone: bool
 ) -> Generator[Step, Any, Record]:
-    job = canonical_id(request_id)
-    jobs, ordered, cost = ((), (), 0.0) if previous is None else (previous.jobs, previous.ordered, previous.former_cost)
+    job, cost = canonical_id(request_id), 0.0
+    if previous is not None and previous.is_of(request_id):  # its own bill still counts
+        cost = previous.former_cost
+    else:
+        previous, cost = yield from paid_before(submission, previous, gone=gone)
+    jobs, ordered = ((), ()) if previous is None else (previous.jobs, previous.ordered)
     intent = submission.intent(
         former=tuple(former for former in jobs if former != job), former_cost=cost, ordered=(*ordered, job)
     )

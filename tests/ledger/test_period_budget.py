@@ -69,7 +69,7 @@ def test_yesterday_does_not_count_for_the_day_but_for_the_month(database):
 
 def test_a_job_of_unknown_cost_stops_the_limit_that_it_could_exceed(database):
     task(database, 0).save(intent().model_copy(update={"high": None}))
-    with pytest.raises(KlingBudgetExceededError, match=r"1 other job\(s\) of 'spring'"):
+    with pytest.raises(KlingBudgetExceededError, match=r"1 other job\(s\) is unknown.*'spring'"):
         task(database, 1).save(intent(), MONTH.periods(NOW))
 
 

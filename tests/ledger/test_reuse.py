@@ -116,7 +116,7 @@ def test_one_that_fails_while_another_run_waits_for_it_is_made_again_once(ledger
 
 def test_a_result_whose_file_is_gone_is_made_again(ledger, sim, conn_id, run_dag):
     run_dag(pair())
-    sim.order_fault("respond", status=404, method="GET", path="/generations/*")
+    sim.order_fault("respond", status=404, method="GET", path="/generations/*", times=3)
     second = run_dag(pair())
     assert (second.state, billed(sim)) == ("success", 2)
     third = run_dag(pair())
