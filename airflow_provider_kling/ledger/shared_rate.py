@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which a process that does not ask any more is gone.
 GONE_AFTER = 120.0
+#: The ledger's times are whole numbers: not every database keeps so many digits of a float.
+MICRO = 1_000_000
 #: Each database's clock: the processes' own may differ.
 _CLOCKS = {"postgresql": "SELECT extract(epoch FROM clock_timestamp())", "mysql": "SELECT unix_timestamp(sysdate(6))"}
 
@@ -70,7 +72,8 @@ class SharedRate:
         with self.database.changing() as connection:
             row = connection.execute(select(rate_limits).where(_r.account == self.account).with_for_update()).one()
             now = _now(connection)
-            turns, following, left = SharedTurns(row.free_at, row.polls_free_at, row.paused_until).give(
+            times = (row.free_at, row.polls_free_at, row.paused_until)
+            turns, following, left = SharedTurns(*(at / MICRO for at in times)).give(
                 now,
                 requests_per_minute=self.requests_per_minute,
                 polls=holder is not None,
@@ -80,7 +83,12 @@ class SharedRate:
             holders = {name: at for name, at in _read(row.holders).items() if now - at < GONE_AFTER}
             if holder is not None:
                 holders[holder] = now
-            self._store(connection, free_at=left.free_at, polls_free_at=left.polls_free_at, holders=json.dumps(holders))
+            self._store(
+                connection,
+                free_at=round(left.free_at * MICRO),
+                polls_free_at=round(left.polls_free_at * MICRO),
+                holders=json.dumps(holders),
+            )
         return Lease([turn - now for turn in turns], following - now, max(len(holders), 1))
 
     def pause(self, seconds: float) -> None:
@@ -88,7 +96,7 @@ class SharedRate:
         self._make_row()
         with self.database.changing() as connection:
             row = connection.execute(select(rate_limits).where(_r.account == self.account).with_for_update()).one()
-            self._store(connection, paused_until=max(row.paused_until, _now(connection) + seconds))
+            self._store(connection, paused_until=max(row.paused_until, round((_now(connection) + seconds) * MICRO)))
 
     def _make_row(self) -> None:
         with self.database.reading() as connection:
@@ -96,7 +104,7 @@ class SharedRate:
                 return
         # Another process may be faster.
         with suppress(KlingLedgerError), self.database.changing() as connection:
-            nothing: dict[str, Any] = {"free_at": 0.0, "polls_free_at": 0.0, "paused_until": 0.0, "holders": "{}"}
+            nothing: dict[str, Any] = {"free_at": 0, "polls_free_at": 0, "paused_until": 0, "holders": "{}"}
             connection.execute(insert(rate_limits).values(account=self.account, **nothing))
 
     def _store(self, connection: Connection, **values: Any) -> None:

@@ -54,8 +54,6 @@ class Moment(TypeDecorator[datetime]):
 
 #: SQLite numbers the rows itself only if their key is an INTEGER.
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-#: 24 bits are not enough for seconds since 1970, and MySQL's FLOAT has no more.
-_SECONDS = Float(53)
 _LONG = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
 _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
@@ -128,14 +126,14 @@ uploads = Table(
     **_MYSQL,
 )
 
-#: Which turns of each account's rate limit are given out; times are seconds since 1970 by the database's clock.
+#: Which turns of each account's rate limit are given out; times are microseconds since 1970 by the database's clock.
 rate_limits = Table(
     "kling_rate_limit",
     metadata,
     Column("account", String(16), primary_key=True),
-    Column("free_at", _SECONDS, nullable=False),
-    Column("polls_free_at", _SECONDS, nullable=False),
-    Column("paused_until", _SECONDS, nullable=False),
+    Column("free_at", BigInteger, nullable=False),
+    Column("polls_free_at", BigInteger, nullable=False),
+    Column("paused_until", BigInteger, nullable=False),
     Column("holders", Text, nullable=False),  # when each process that polls has last asked, as JSON
     **_MYSQL,
 )

@@ -7,11 +7,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.ledger.shared_rate import SharedRate
+from airflow_provider_kling.polling.rate_limit import shared_spacing
 from airflow_provider_kling.segmind.errors import SegmindRateLimitError
 from airflow_provider_kling.simulator import Simulator
 from airflow_provider_kling.triggers.kling import KlingTrigger
@@ -34,6 +36,19 @@ def test_of_many_that_ask_at_once_each_gets_turns_of_its_own(database):
     assert turns[-1] - begun <= 5 + 3
     assert leases[-1][1] >= 1
     assert SharedRate(database, "b", 600).lease(50, within=5.0).delays[0] == 0  # another account is another limit
+
+
+def test_turns_of_several_leases_are_as_far_apart_as_those_of_one(database):
+    rate = SharedRate(database, "a", 600)
+    turns = []
+    for _ in range(3):
+        begun = time.time()
+        turns += [begun + delay for delay in rate.lease(60, within=30.0).delays]
+    after_the_burst = [turn for turn in turns if turn > turns[0] + 1]
+    gaps = [later - earlier for earlier, later in pairwise(after_the_burst)]
+    assert len(gaps) > 100
+    assert sum(gaps) / len(gaps) == pytest.approx(shared_spacing(600), rel=0.05)
+    assert max(gaps) < 3 * shared_spacing(600)
 
 
 def test_a_pause_holds_for_all(database):

@@ -28,9 +28,9 @@ def upgrade() -> None:
     op.create_table(
         "kling_rate_limit",
         sa.Column("account", sa.String(16), primary_key=True),
-        sa.Column("free_at", sa.Float(53), nullable=False),
-        sa.Column("polls_free_at", sa.Float(53), nullable=False),
-        sa.Column("paused_until", sa.Float(53), nullable=False),
+        sa.Column("free_at", sa.BigInteger(), nullable=False),
+        sa.Column("polls_free_at", sa.BigInteger(), nullable=False),
+        sa.Column("paused_until", sa.BigInteger(), nullable=False),
         sa.Column("holders", sa.Text(), nullable=False),
         **_MYSQL,
     )
