@@ -228,7 +228,7 @@ def test_a_history_of_many_inputs_takes_no_memory_to_speak_of(unit):
 
     with hostile(page) as server:
         env = {"AIRFLOW_CONN_SEGMIND_ODD": connection(server.url, history_host=server.url)}
-        told = alone(LOOK + PEAK, seconds=60, env=env)
+        told = alone(LOOK + PEAK, seconds=180, env=env)
     assert int(told) < 500
 
 

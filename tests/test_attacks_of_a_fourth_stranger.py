@@ -130,7 +130,7 @@ def test_a_prompt_in_the_history_takes_no_memory_to_speak_of():
 def test_a_long_prompt_is_not_read_anew_for_each_row():
     rows = '[f"job {n}" for n in range(400)]'
     code = COMPARED.replace("ROWS", rows).replace("PROMPT", '"a fox " * 33_000')
-    assert float(alone(code + "print(took)", seconds=60)) < 5  # of the processor; each anew takes twice as long
+    assert float(alone(code + "print(took)", seconds=180)) < 5  # of the processor; each anew takes twice as long
 
 
 # 4. a signed link in a payload that the history quotes as text

@@ -69,7 +69,7 @@ def test_answers_that_nobody_asked_for_on_an_idle_connection_cost_no_memory():
         return b"HTTP/1.1 204 \r\n\r\n" * 4_000
 
     with hostile(part, endless=True) as server:
-        told = alone(IDLE, server.url, 8, seconds=60)
+        told = alone(IDLE, server.url, 8, seconds=180)
     assert int(told.split()[2]) < 100, told
 
 
@@ -123,7 +123,7 @@ def test_an_answer_that_came_twice_is_not_the_answer_about_the_next_job(seen):
                         connection.sendall(answer("PROCESSING"))
 
         threading.Thread(target=accept, daemon=True).start()
-        told = alone(TWO, f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=60)
+        told = alone(TWO, f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=180)
     assert told == "FAILED PROCESSING"
 
 

@@ -24,7 +24,7 @@ from airflow_provider_kling.submission.history_match import _agrees
 
 LENGTH = 200_000
 #: Seconds of a processor; what takes the square takes minutes.
-A_MOMENT = 2.0
+A_MOMENT = 6.0
 MARKS = "a\u0301\u0316\u0f73\u0f73"
 
 READERS = {
