@@ -47,7 +47,7 @@ def export_ledger(args: argparse.Namespace) -> int:
             writer.writeheader()
             for row in rows:
                 texts = {name: json.dumps(value) for name, value in row.items() if isinstance(value, dict | list)}
-                writer.writerow(row | texts)
+                writer.writerow({name: _cell(value) for name, value in (row | texts).items()})
             return 0
         for row in rows:
             print(json.dumps(row))
@@ -99,6 +99,11 @@ def archive_ledger(args: argparse.Namespace) -> int:
     return 0
 
 
+def _cell(value: Any) -> Any:
+    """Return a value for a table that a spreadsheet may open, which takes some texts for formulas."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
 def _dollars(cost: float | None) -> str:
     return "" if cost is None else dollars(cost)
 
@@ -121,7 +126,7 @@ def show_costs(args: argparse.Namespace) -> int:
         rows = [total.to_dict(by) for total in found]
         writer = csv.DictWriter(sys.stdout, rows[0].keys() if rows else by, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     else:
         _print_totals(by, found, since)
     return 0

@@ -48,8 +48,10 @@ def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: R
     jobs = {row.request_id or row.reused_from: row for row in rows if row.request_id or row.reused_from}
     intent = own_intent(connection, owner, record)
     for job in record.former:  # the ledger was away when that one was accepted
-        if intent is not None and job not in jobs:
-            connection.execute(update(generations).where(_t.id == intent.id).values(request_id=job, state=ACCEPTED))
+        if intent is not None and job not in jobs and not _is_of_another(connection, owner, job):
+            # It is not known what it makes.
+            became = {"request_id": job, "state": ACCEPTED, "content": ADOPTED}
+            connection.execute(update(generations).where(_t.id == intent.id).values(**became))
             intent = None
     wished = None if record.request_id is None else canonical_id(record.request_id)
     target = jobs.get(wished) or intent
@@ -86,14 +88,15 @@ def own_intent(connection: Connection, owner: Owner, record: Record) -> Any:
     intents = select(generations).where(_t.task_key == owner.key, _t.request_id.is_(None), _t.reused_from.is_(None))
     rows = connection.execute(intents.order_by(_t.number)).all()
     current = next((row for row in rows if row.state != ABANDONED), None)
-    same = [row for row in rows if _fingerprint(row) == record.fingerprint]
-    if current is None or current in same:
-        return current if current is not None else next(iter(same), None)
+    # One that was given up is only its own record's: a new submit of the same has a row of its own, so that both count.
+    given_up = next((row for row in rows if row.state == ABANDONED and row.intended_at == record.intended_at), None)
+    if current is None or _fingerprint(current) == record.fingerprint:
+        return current or given_up
     if record.intended_at < current.intended_at or current.state == REFUSED:  # nothing came of the later one
         connection.execute(delete(generations).where(_t.id == current.id))
     else:
         connection.execute(update(generations).where(_t.id == current.id).values(state=ABANDONED))
-    return next(iter(same), None)
+    return given_up
 
 
 def _fingerprint(row: Any) -> Any:

@@ -13,6 +13,7 @@ from airflow_provider_kling.ledger.configured import stores_payloads
 from airflow_provider_kling.ledger.generations import ACCEPTED, COMPLETED, FAILED, LOST
 from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import generations
+from airflow_provider_kling.ledger.uploads import SharedUploads
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.identifiers import canonical_id
 
@@ -60,12 +61,19 @@ class JobLedger:
         saved = json.loads(found.files) if found is not None and found.files else []
         return saved if isinstance(saved, list) else []
 
+    def keeps_files(self) -> bool:
+        """Whether its files are where they were saved first."""
+        from airflow_provider_kling.storage.still_there import are_saved
+
+        result = self.result()
+        return result is not None and are_saved(result.urls, self.kept_files())
+
     def _row(self) -> Any:
         try:
             check(self.database)
             with self.database.reading() as connection:
                 return connection.execute(
-                    select(_t.state, _t.account, _t.output, _t.files).where(
+                    select(_t.state, _t.account, _t.intended_at, _t.output, _t.files, _t.record).where(
                         _t.host == self.host, _t.request_id == canonical_id(self.request_id)
                     )
                 ).first()
@@ -82,14 +90,26 @@ class JobLedger:
         noted = {"cost": result.metrics.cost, "output": json.dumps(output)}
         self._write(_t.state == COMPLETED, **noted)
         self._write(_t.state != COMPLETED, **noted, state=COMPLETED, ended_at=_now())
+        self._share_uploads()
+
+    def _share_uploads(self) -> None:
+        """Let all runs use the addresses that its files were sent under: a job has made something of them."""
+        found = self._row()
+        addresses = json.loads(found.record or "{}").get("uploads") if found is not None else None
+        if addresses:
+            SharedUploads(self.database, self.host, found.account, self.log).add(addresses, found.intended_at)
 
     def failed(self, cost: float) -> None:
         """Note that it FAILED, and what it cost all the same."""
         self._write(_t.state != COMPLETED, state=FAILED, cost=cost, ended_at=_now())
 
-    def lost(self) -> None:
-        """Note that neither the API nor the history knows it: nobody else waits for it."""
-        self._write(_t.state == ACCEPTED, state=LOST)
+    def lost(self, account: str) -> None:
+        """
+        Note that neither the API nor the history knows it: nobody else waits for it.
+
+        :param account: that was told so.
+        """
+        self._write(_t.state == ACCEPTED, _t.account == account, state=LOST)
 
     def saved(self, files: Sequence[Mapping[str, Any]]) -> None:
         """Note where its files were saved."""

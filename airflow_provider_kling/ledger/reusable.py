@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: How old a job may be that is not known to be over: Segmind keeps a file no longer than that.
 STILL_RUNS = timedelta(days=7)
+#: How many of the latest results are looked at: each whose file is gone takes some seconds.
+MOST_RESULTS = 3
 
 _t = generations.c
 #: What is taken first: a result, then a job, then what is about to be sent.
@@ -52,10 +54,12 @@ def reusable(
     same = (_t.content == wanted.content, _t.variant == wanted.variant, _t.host == wanted.host)
     columns = (_t.request_id, _t.task_key, _t.state, _t.intended_at, _t.accepted_at, _t.ended_at)
     found = select(*columns).where(*same, or_(and_(*made), runs, asked)).order_by(_t.intended_at)
-    rows = [row for row in connection.execute(found) if row.request_id not in besides]
+    rows = sorted(connection.execute(found), key=_rank)
+    results = [row for row in rows if row.state == COMPLETED][:MOST_RESULTS]
+    rows = [row for row in rows if row.request_id not in besides and (row.state != COMPLETED or row in results)]
     if not rows:
         return None
-    row = min(rows, key=_rank)
+    row = rows[0]
     return Reusable(
         request_id=row.request_id,
         intended_at=row.intended_at,

@@ -33,7 +33,7 @@ class SharedUploads:
 
     What the ledger does not say, or cannot store, costs another upload, and is a line of the log.
 
-    :param host: of the uploads.
+    :param host: of the API.
     :param account: see :func:`airflow_provider_kling.submission.submission.account`.
     :param log: the task's logger.
     """
@@ -58,11 +58,12 @@ class SharedUploads:
             self.log.warning("What other runs have uploaded is not known now: %s", error)
         return found
 
-    def add(self, addresses: Mapping[str, str]) -> None:
-        """Store where files were uploaded to."""
-        if not addresses:
-            return
-        now = datetime.now(tz=UTC)
+    def add(self, addresses: Mapping[str, str], now: datetime) -> None:
+        """
+        Store where files were uploaded to.
+
+        :param now: when, at the latest.
+        """
         rows = [
             {
                 "host": self.host[:NAME],

@@ -123,10 +123,13 @@ class WaitsForJob(Waits, TellsCost, Traceable):
 
     def _noted(self, context: Context) -> Result | None:
         """Return the result that the ledger has of the account's own job, which Segmind does not tell any more."""
+        ledger = self._ledger(context)
+        return None if ledger is None else ledger.result(self._account())
+
+    def _account(self) -> str:
         from airflow_provider_kling.submission.submission import account
 
-        ledger, settings = self._ledger(context), self.hook.settings
-        return None if ledger is None else ledger.result(account(settings.host, settings.api_key))
+        return account(self.hook.settings.host, self.hook.settings.api_key)
 
     def _wait_here(self, context: Context) -> Any:
         """Occupy the worker until the job is done."""
@@ -220,7 +223,7 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         if isinstance(error, KlingGenerationFailedError):
             self._push_bill(context, error)
         if isinstance(error, SegmindRequestNotFoundError) and (ledger := self._ledger(context)) is not None:
-            ledger.lost()
+            ledger.lost(self._account())
         super()._end_with(context, error)
 
     def _ledger(self, context: Context) -> JobLedger | None:

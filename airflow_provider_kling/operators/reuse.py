@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.ledger.configured import ledger_conn_id, reuses, stores_payloads
 from airflow_provider_kling.ledger.owner import LONGEST_VARIANT, Wanted
-from airflow_provider_kling.segmind.errors import SegmindError, SegmindInputError
+from airflow_provider_kling.segmind.errors import SegmindInputError, SegmindRequestNotFoundError
 from airflow_provider_kling.segmind.sanitize import fit_text, one_line
 from airflow_provider_kling.submission.submission import account, fingerprint
 
@@ -70,6 +69,8 @@ def is_kept(ledger: TaskLedger, hook: SegmindHook, request_id: str, reuse: Reuse
     Return whether the files of a COMPLETED job can still be had.
 
     If the noted links are dead, Segmind's request history may have others; these are noted in their place.
+
+    :raises SegmindError: the history cannot be read now: paying again is worse than another try.
     """
     from airflow_provider_kling.ledger.results import JobLedger
     from airflow_provider_kling.storage.still_there import are_saved, links_answer
@@ -82,12 +83,16 @@ def is_kept(ledger: TaskLedger, hook: SegmindHook, request_id: str, reuse: Reuse
         return True
     if result.urls and links_answer(result.urls, hook):
         return True
-    with suppress(SegmindError):
+    if reuse.copies and are_saved(result.urls, noted.kept_files()):
+        return True
+    try:
         fresh = hook.find_request(request_id)
-        if fresh.urls and fresh.urls != result.urls and links_answer(fresh.urls, hook):
-            noted.completed(fresh.model_copy(update={"metrics": result.metrics}))
-            return True
-    return reuse.copies and are_saved(result.urls, noted.kept_files())
+    except SegmindRequestNotFoundError:
+        return False
+    if fresh.urls and fresh.urls != result.urls and links_answer(fresh.urls, hook):
+        noted.completed(fresh.model_copy(update={"metrics": result.metrics}))
+        return True
+    return False
 
 
 def check_ledger(reuse: str | None, budget: KlingBudget | None, conn_id: str | None) -> None:

@@ -43,8 +43,10 @@ def copied(saved: Mapping[str, Any], fs: Any, folder: str, file: str, *, max_byt
         part.restart()
     try:
         with storing(str(place)), opened(place.fs, place.path, block_size=BLOCK) as source:
-            while chunk := source.read(BLOCK):
+            left = int(saved["size"]) + 1  # one byte more shows that it is another file
+            while left and (chunk := source.read(min(BLOCK, left))):
                 part.write(chunk)
+                left -= len(chunk)
         part.close()
         type_ = _checked(part, saved["sha256"])
     except UnfitFileError as error:

@@ -1,5 +1,5 @@
 """
-Uploads, once for each content within a run; with a ledger once for all runs.
+Uploads, once for each content within a run; with a ledger, once a job has used them, for all runs.
 
 An upload costs nothing, but each one gives the same file another address, and a job is recognised by the addresses it
 was sent with. So they are saved before anything is submitted: in the task's state, which outlives the attempt (Airflow
@@ -71,7 +71,6 @@ class Uploads:
             own.update({sha256: others[sha256] for sha256 in wanted.keys() - own.keys() if sha256 in others})
         if self._shared is not None and not wanted.keys() <= own.keys():
             own.update(self._shared.addresses(wanted.keys() - own.keys()))
-        known = set(own)
         try:
             for number, (sha256, file) in enumerate(wanted.items(), 1):
                 if sha256 not in own:
@@ -85,8 +84,6 @@ class Uploads:
                     self._log.info("%s is uploaded already: %s", file.source, shortened(own[sha256]))
         finally:
             self._keep(kept)
-            if self._shared is not None:
-                self._shared.add({sha256: own[sha256] for sha256 in own.keys() - known})
         # By this, the description of a result made from these files leads back to them.
         behind = {
             own[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}
@@ -122,7 +119,7 @@ def _shared(context: Context, hook: SegmindHook, log: Any) -> SharedUploads | No
     from airflow_provider_kling.ledger.uploads import SharedUploads
 
     settings = hook.settings
-    return SharedUploads(database, settings.storage_host, account(settings.host, settings.api_key), log)
+    return SharedUploads(database, settings.host, account(settings.host, settings.api_key), log)
 
 
 def _read(stored: Any) -> dict[str, dict[str, str]]:

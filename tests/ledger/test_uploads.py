@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PIL import Image
@@ -13,9 +13,11 @@ from airflow_provider_kling.ledger.tables import uploads
 from airflow_provider_kling.ledger.uploads import USED_FOR, SharedUploads
 
 RUN = """
-KlingSubmitOperator(task_id="submit", payload=O1Image(prompt="@Image1 again", image_urls=[{picture!r}]))
+from airflow_provider_kling.operators.kling import KlingGenerateOperator
+
+KlingGenerateOperator(task_id="make", payload=O1Image(prompt="@Image1 again", image_urls=[{picture!r}]))
 """
-HOST = "https://workflows-api.segmind.com"
+HOST = "https://api.segmind.com"
 
 
 @pytest.fixture
@@ -35,8 +37,9 @@ def test_a_file_is_uploaded_once_for_all_runs_and_each_run_pays_for_its_job(ledg
 
 def test_what_is_known_is_the_accounts_own_and_young(database):
     mine, other = (SharedUploads(database, HOST, account, None) for account in ("a", "b"))
-    mine.add({"1" * 64: "https://x/1", "2" * 64: "https://x/2"})
-    mine.add({"2" * 64: "https://x/3"})
+    now = datetime.now(tz=UTC)
+    mine.add({"1" * 64: "https://x/1", "2" * 64: "https://x/2"}, now)
+    mine.add({"2" * 64: "https://x/3"}, now)
     assert mine.addresses(["1" * 64, "2" * 64, "3" * 64]) == {"1" * 64: "https://x/1", "2" * 64: "https://x/3"}
     assert other.addresses(["1" * 64]) == {}
     with database.changing() as connection:
@@ -55,6 +58,6 @@ def test_a_ledger_that_is_away_costs_another_upload(caplog):
     away = SharedUploads(database_of(Connection(conn_id="away", **fields)), HOST, "a", logging.getLogger("uploads"))
     with caplog.at_level("WARNING", logger="uploads"):
         assert away.addresses(["1" * 64]) == {}
-        away.add({"1" * 64: "https://x/1"})
+        away.add({"1" * 64: "https://x/1"}, datetime.now(tz=UTC))
     assert "What other runs have uploaded is not known now" in caplog.text
     assert "Other runs will not know of these uploads" in caplog.text
