@@ -116,7 +116,9 @@ class WaitsForJob(Waits, TellsCost, Traceable):
 
     def _used_again(self, context: Context) -> Result | None:
         """Return the result of a job that is used again, whoever has sent it, if the ledger has it."""
-        if not self._traced(context, self._job(context)).reused:
+        from airflow_provider_kling.ledger.configured import ledger_conn_id
+
+        if ledger_conn_id(self.ledger_conn_id) is None or not self._traced(context, self._job(context)).reused:
             return None
         ledger = self._ledger(context)
         return None if ledger is None else ledger.result()
