@@ -21,6 +21,7 @@ from airflow_provider_kling.ledger.task_ledger import TaskLedger
 from airflow_provider_kling.storage.partial_file import Part
 from airflow_provider_kling.submission.record import Record
 from airflow_provider_kling.submission.record_and_ledger import RecordAndLedger
+from tests.conftest import AIRFLOW_3
 from tests.test_attacks_of_a_fourteenth_stranger import Memory, billed, make
 
 
@@ -34,6 +35,7 @@ def rows(ledger):
     "each submit that may have been paid counts against the budget",
 )
 @pytest.mark.parametrize("limit", ["max_cost_per_dag_run", "max_cost_per_month"])
+@pytest.mark.skipif(not AIRFLOW_3, reason="the timeout of a task ends dag.test() itself on Airflow 2")
 def test_data_that_alternates_between_tries_wipes_no_intent_that_was_given_up(ledger, sim, conn_id, run_dag, limit):
     sim.order_fault("hold_after", method="POST", path="/v2/kling-*", times=9, seconds=30)
     prompt = '"fox {{ ti.try_number % 2 }}"'
