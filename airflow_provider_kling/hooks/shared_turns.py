@@ -51,11 +51,6 @@ class LeasedTurns:
         return time.time() >= self._away_until
 
     @property
-    def requests_per_minute(self) -> float:
-        """What the plan allows."""
-        return self._rate.requests_per_minute
-
-    @property
     def spacing(self) -> float:
         """Seconds from one request to the next when all are used."""
         return shared_spacing(self._rate.requests_per_minute)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_kling.segmind.schemas import Result
 
 _t = generations.c
-#: What of a result's metrics is stored where only digests are: figures.
-FIGURES = ("cost", "remaining_credits", "inference_time", "queue_time", "total_time", "retry_count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,8 @@ class JobLedger:
         output = result.model_dump(mode="json", exclude_none=True)
         if not stores_payloads():  # the answer may repeat it
             output = {name: output[name] for name in ("status", "urls", "metrics") if name in output}
-            output["metrics"] = {name: output["metrics"][name] for name in FIGURES if name in output["metrics"]}
+            figures = type(result.metrics).model_fields
+            output["metrics"] = {name: value for name, value in output["metrics"].items() if name in figures}
         noted = {"cost": result.metrics.cost, "output": json.dumps(output)}
         self._write(_t.state == COMPLETED, **noted)
         self._write(_t.state != COMPLETED, **noted, state=COMPLETED, ended_at=_now())

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import psycopg2
 
 from tests.conftest import AIRFLOW_3
 from tests.e2e import turns
-from tests.e2e.postgres import free_port, postgres
+from tests.e2e.postgres import free_port, new_database, postgres
 from tests.e2e.proxy import Proxy
 from tests.e2e.rest_api import RestApi
 
@@ -348,14 +347,10 @@ def make_ledger(address: str, env: Mapping[str, str]) -> dict[str, str]:
     :param address: of Airflow's database.
     :param env: what Airflow's processes run with.
     """
-    host, port = address.partition("/")[0].split(":")
-    name = f"ledger_{secrets.token_hex(4)}"
-    connection = psycopg2.connect(host=host, port=port, user="airflow", dbname="airflow")
-    connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {name}")
-    connection.close()
-    fields = {"conn_type": "postgres", "host": host, "port": int(port), "login": "airflow", "schema": name}
-    named = {"AIRFLOW_CONN_KLING_LEDGER": json.dumps(fields), "AIRFLOW__KLING__LEDGER_CONN_ID": "kling_ledger"}
+    named = {
+        "AIRFLOW_CONN_KLING_LEDGER": json.dumps(new_database(address)),
+        "AIRFLOW__KLING__LEDGER_CONN_ID": "kling_ledger",
+    }
     command = [sys.executable, "-m", "airflow_provider_kling", "ledger", "migrate"]
     subprocess.run(command, env={**env, **named}, check=True, capture_output=True)  # noqa: S603 this project's own
     return named

@@ -9,9 +9,12 @@ import signal
 import socket
 import subprocess
 import tempfile
+import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psycopg2
 
 from tests.e2e.packages import found_or_installed
 
@@ -66,6 +69,17 @@ def postgres() -> Iterator[str]:
         server.wait(30)
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_database(address: str) -> dict[str, Any]:
+    """Make one more empty database on a server; return the fields of an Airflow connection to it."""
+    host, port = address.partition("/")[0].split(":")
+    name = f"ledger_{uuid.uuid4().hex[:12]}"
+    connection = psycopg2.connect(host=host, port=port, user="airflow", dbname="airflow")
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    connection.close()
+    return {"conn_type": "postgres", "host": host, "port": int(port), "login": "airflow", "schema": name}
 
 
 def free_port() -> int:

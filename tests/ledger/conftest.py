@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
 import pymysql
 import pytest
 from airflow.providers.common.compat.sdk import Connection
@@ -24,16 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KINDS = ("sqlite", "postgres", "mariadb")
-
-
-def _on_postgres(address: str) -> dict[str, Any]:
-    host, port = address.partition("/")[0].split(":")
-    name = f"ledger_{uuid.uuid4().hex[:12]}"
-    connection = psycopg2.connect(host=host, port=port, user="airflow", dbname="airflow")
-    connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {name}")
-    connection.close()
-    return {"conn_type": "postgres", "host": host, "port": int(port), "login": "airflow", "schema": name}
 
 
 def _on_mariadb(address: str) -> dict[str, Any]:
@@ -52,7 +41,7 @@ def servers() -> Iterator[Callable[[str], Callable[[], dict[str, Any]]]]:
 
         def of(kind: str) -> Callable[[], dict[str, Any]]:
             programs, serve, make = {
-                "postgres": (postgres.found, postgres.postgres, _on_postgres),
+                "postgres": (postgres.found, postgres.postgres, postgres.new_database),
                 "mariadb": (mariadb.found, mariadb.mariadb, _on_mariadb),
             }[kind]
             if not programs() and not os.environ.get("SERVERS"):
