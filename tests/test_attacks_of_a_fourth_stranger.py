@@ -225,7 +225,7 @@ def test_a_sensors_model_stays_in_no_triggerer(monkeypatch):
             async for _ in KlingTrigger("abc", deadline=deadline, model=model, segmind_conn_id="segmind_many").run():
                 break
         async with SegmindAsyncHook("segmind_many") as hook:
-            return sum(map(len, hook.pool.durations._seen))
+            return sum(map(len, hook.pool.durations._known._seen))
 
     with hostile(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body) as server:
         extra = {"requests_per_minute": 60_000}

@@ -24,9 +24,9 @@ from airflow_provider_kling.hooks.connection import identity, missing, read_sett
 from airflow_provider_kling.hooks.logs import hide_in_logs
 from airflow_provider_kling.hooks.proxies import proxy_for
 from airflow_provider_kling.hooks.response_body import Body, BodyError
+from airflow_provider_kling.hooks.shared_durations import SharedDurations
 from airflow_provider_kling.polling.job_wait import ResultAddress
 from airflow_provider_kling.polling.rate_limit import RateLimiter, in_turn, longest_unpolled
-from airflow_provider_kling.polling.schedule import Durations
 from airflow_provider_kling.segmind.clock import LONGEST_RESET
 from airflow_provider_kling.segmind.errors import (
     SegmindAuthenticationError,
@@ -68,7 +68,7 @@ class Pool:
 
     def __init__(self, conn_id: str) -> None:
         self.conn_id = conn_id
-        self.durations = Durations()
+        self.durations = SharedDurations()
         self.result_address = ResultAddress()
         self.users = 0
         self._settings: Settings | None = None
@@ -208,28 +208,19 @@ class Pool:
                     ) from None
                 # In a thread that knows this loop: Airflow's masker uses it to ask the triggerer's supervisor.
                 settings = await sync_to_async(read_settings)(connection)
-                self._leased = await self._share(settings)
+                await self._share(settings)
                 self._settings = settings
             return self._settings
 
-    async def _share(self, settings: Settings) -> LeasedTurns | None:
-        """Return the turns that the ledger gives out; None without one, or if its connection cannot be read now."""
-        from airflow_provider_kling.ledger.configured import ledger_conn_id
+    async def _share(self, settings: Settings) -> None:
+        """Share the rate limit and observed durations with other processes, if there is a ledger."""
+        from airflow_provider_kling.hooks.shared_turns import LeasedTurns, shared_rate, triggerers_ledger
 
-        named = ledger_conn_id()
-        if named is None:
-            return None
-        from airflow.providers.common.compat.connection import get_async_connection
-
-        from airflow_provider_kling.hooks.shared_turns import LeasedTurns, shared_rate
-
-        try:
-            # The import takes longer than the event loop may be blocked.
-            rate = await asyncio.to_thread(shared_rate, settings, await get_async_connection(named))
-        except Exception as exc:  # noqa: BLE001 because a secrets backend may raise anything; waits go on without
-            await asyncio.to_thread(log.warning, "Requests per minute are not shared: %s", type(exc).__name__)
-            return None
-        return None if rate is None else LeasedTurns(rate, log)
+        database = await triggerers_ledger(log)
+        self.durations.use(database, settings.host)
+        self._leased = None
+        if database is not None:
+            self._leased = LeasedTurns(await asyncio.to_thread(shared_rate, database, settings), log)
 
     def _limiter_now(self) -> RateLimiter | LeasedTurns:
         if self._settings is None:

@@ -18,6 +18,7 @@ from airflow_provider_kling.polling.rate_limit import EARLIEST_USE, LATEST_USE, 
 from airflow_provider_kling.segmind.errors import SegmindError, SegmindRateLimitError
 
 if TYPE_CHECKING:
+    from airflow_provider_kling.ledger.database import Database
     from airflow_provider_kling.ledger.shared_rate import SharedRate
     from airflow_provider_kling.segmind.settings import Settings
 
@@ -102,25 +103,35 @@ class LeasedTurns:
             await asyncio.to_thread(self._log.warning, "Other processes are not paused: %s", error)
 
 
-def shared_rate(settings: Settings, connection: Any = None) -> SharedRate | None:
-    """
-    Return the account's rate limit in the ledger that Airflow's config names; None without one.
-
-    :param connection: the ledger's, where it was read already.
-    :raises SegmindError: the ledger's connection cannot work.
-    """
-    from airflow_provider_kling.ledger.configured import ledger_conn_id, ledger_database
-
-    if ledger_conn_id() is None:
-        return None
-    from airflow_provider_kling.ledger.database import database_of
+def shared_rate(database: Database, settings: Settings) -> SharedRate:
+    """Return the account's rate limit in a ledger."""
     from airflow_provider_kling.ledger.shared_rate import SharedRate
     from airflow_provider_kling.submission.submission import account
 
-    database = ledger_database() if connection is None else database_of(connection)
-    if database is None:
-        return None
     return SharedRate(database, account(settings.host, settings.api_key), settings.requests_per_minute)
+
+
+async def triggerers_ledger(log: Any) -> Database | None:
+    """Return the ledger that Airflow's config names; None without one, or if its connection cannot be read now."""
+    from airflow_provider_kling.ledger.configured import ledger_conn_id
+
+    named = ledger_conn_id()
+    if named is None:
+        return None
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    try:
+        # The import takes longer than the event loop may be blocked.
+        return await asyncio.to_thread(_database, await get_async_connection(named))
+    except Exception as exc:  # noqa: BLE001 because a secrets backend may raise anything; waits go on without
+        await asyncio.to_thread(log.warning, "Nothing is shared with other processes: %s", type(exc).__name__)
+        return None
+
+
+def _database(connection: Any) -> Database:
+    from airflow_provider_kling.ledger.database import database_of
+
+    return database_of(connection)
 
 
 class WorkerTurns:
@@ -132,7 +143,10 @@ class WorkerTurns:
 
     @cached_property
     def _rate(self) -> SharedRate | None:
-        return shared_rate(self._settings)
+        from airflow_provider_kling.ledger.configured import ledger_database
+
+        database = ledger_database()
+        return None if database is None else shared_rate(database, self._settings)
 
     def wait(self) -> None:
         """

@@ -86,7 +86,11 @@ class JobLedger:
             output = {name: output[name] for name in ("status", "urls", "metrics") if name in output}
             figures = type(result.metrics).model_fields
             output["metrics"] = {name: value for name, value in output["metrics"].items() if name in figures}
-        noted = {"cost": result.metrics.cost, "output": json.dumps(output)}
+        noted = {
+            "cost": result.metrics.cost,
+            "output": json.dumps(output),
+            "seconds": result.metrics.total_time,
+        }
         self._write(_t.state == COMPLETED, **noted)
         self._write(_t.state != COMPLETED, **noted, state=COMPLETED, ended_at=_now())
         self._share_uploads()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 VERSION_TABLE = "kling_ledger_version"
 #: The versions that there have been, each a module in ``migrations/versions``. They are named here, because a task that
 #: imports Alembic has its lines in the log.
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 
 
 def check(database: Database) -> None:

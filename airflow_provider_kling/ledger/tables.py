@@ -96,6 +96,7 @@ generations = Table(
     Column("files", _LONG),  # where it was saved, as JSON
     Column("record", _LONG),  # of the submission, as JSON
     Column("shown", _LONG),  # what others see in its place, as JSON; "null" for nothing
+    Column("seconds", Float),  # how long it took, as Segmind says
     UniqueConstraint("task_key", "number", name="kling_generation_of_task"),
     # One task alone has a job.
     UniqueConstraint("host", "request_id", name="kling_generation_of_request"),
@@ -103,6 +104,7 @@ generations = Table(
     Index("kling_generation_in_time", "intended_at"),
     Index("kling_generation_of_project", "project", "intended_at"),
     Index("kling_generation_of_run", "dag_id", "run_id"),
+    Index("kling_generation_of_model", "host", "model", "ended_at", "seconds"),
     **_MYSQL,
 )
 

@@ -25,6 +25,7 @@ from airflow_provider_kling.xcoms import RECORD_KEY
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kling.polling.schedule import Expectation
     from airflow_provider_kling.segmind.schemas import Result
 
 #: The name of a file if the author's template no longer gives one.
@@ -87,6 +88,7 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         self.store = as_store(store)
         self._known_job: JobReference | None = None
         self._sent: str | None = None
+        self._expected: Expectation | None = None
         if self.store is not None:
             self.outlets = outlets_for(self.store.destination, self.outlets)
 
@@ -185,14 +187,14 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         return self._known_job
 
     def _pause(self, awaited: JobReference, now: datetime) -> float:
-        from airflow_provider_kling.polling.schedule import Durations, Job
+        from airflow_provider_kling.hooks.shared_durations import learned
+        from airflow_provider_kling.polling.schedule import Job
 
+        host, model, usual = self.hook.settings.host, awaited.model, awaited.usual_latency
+        self._expected = self._expected or learned(self.ledger_conn_id, host, model, usual)
         submitted_at = datetime.fromisoformat(awaited.submitted_at) if awaited.submitted_at else now
         job = Job(
-            submitted_at.timestamp(),
-            Durations().expect(awaited.model, awaited.usual_latency),
-            interval=self.poll_interval,
-            time_scale=self.hook.settings.time_scale,
+            submitted_at.timestamp(), self._expected, self.poll_interval, time_scale=self.hook.settings.time_scale
         )
         return job.pause(now.timestamp(), chance=random.random())  # noqa: S311 jitter, no secret
 

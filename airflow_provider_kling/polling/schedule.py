@@ -15,6 +15,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: A job that is refused at once has FAILED by this age, in seconds.
 EARLY_POLL = 2.0
@@ -43,7 +47,7 @@ EARLIEST = 2.0
 #: The weight of the published duration, in observed jobs.
 PRIOR_WEIGHT = 8.0
 #: At most this many jobs of a model count; older ones fade.
-MEMORY = 100.0
+MEMORY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class Durations:
-    """The durations that this process has observed for each model, starting from the published ones."""
+    """The durations that are known of each model's jobs, starting from the published ones."""
 
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
@@ -140,6 +144,12 @@ class Durations:
         seen.mean += step / seen.count
         seen.deviations += step * (math.log(seconds) - seen.mean)
         self._seen[model] = seen
+
+    def learn(self, model: str, usual: float | None, durations: Iterable[float]) -> None:
+        """Replace what is known of a model by the durations of its last jobs, in seconds and oldest first."""
+        self._seen.pop(model, None)
+        for seconds in durations:
+            self.observe(model, usual, seconds)
 
     def _of(self, model: str | None, usual: float | None) -> _Seen:
         if model is not None and model in self._seen:

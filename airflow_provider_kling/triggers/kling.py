@@ -106,7 +106,6 @@ class KlingTrigger(PollingTrigger):
                             line = f"Request {self.request_id} is {wait.last_status}, {job.age:.0f} s old."
                             await self._write("info", line)
                         seen = wait.last_status
-                        job.expectation = hook.pool.durations.expect(wait.model, self.usual_latency)
                         await self._pause(again)
 
     def _wait(self, pool: Pool, now: datetime) -> tuple[JobWait, Job]:
@@ -171,6 +170,8 @@ class KlingTrigger(PollingTrigger):
             except SegmindError as error:
                 decision = wait.after_error(error, now=datetime.now(tz=UTC))
             else:
+                await hook.pool.durations.learn(wait.model, self.usual_latency)
+                job.expectation = hook.pool.durations.expect(wait.model, self.usual_latency)
                 decision = wait.after_answer(answer, now=datetime.now(tz=UTC))
             turn = None
         job.seen(datetime.now(tz=UTC).timestamp())

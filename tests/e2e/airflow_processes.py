@@ -300,6 +300,7 @@ def airflow(
     settings: Mapping[str, Any] | None = None,
     components: Sequence[str] = COMPONENTS,
     variables: Mapping[str, str] | None = None,
+    ledger: bool = False,
 ) -> Iterator[Airflow]:
     """
     Yield a running Airflow.
@@ -308,6 +309,7 @@ def airflow(
     :param settings: more of Airflow's settings, such as ``{"CORE__PARALLELISM": 2}``.
     :param components: what is started, each once.
     :param variables: more of its processes' environment, not Airflow's own.
+    :param ledger: whether its config names a ledger, as ``LEDGER=1`` has it for all.
     """
     with ExitStack() as stack:
         database = stack.enter_context(postgres())
@@ -321,7 +323,7 @@ def airflow(
         env = {**_environment(home, own, connection), **(variables or {})}
         try:
             subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
-            if os.environ.get("LEDGER") == "1":
+            if ledger or os.environ.get("LEDGER") == "1":
                 env |= make_ledger(database, env)
             proxy = Proxy(f"http://127.0.0.1:{port}") if AIRFLOW_3 else None
             if proxy:

@@ -18,16 +18,19 @@ from contextlib import suppress
 import pytest
 
 from tests.e2e.airflow_processes import make_ledger, sigkill
+from tests.e2e.backfills import backfill
 
 KILLS = int(os.environ.get("KILLS", "50"))
 RUNS = 4
 TASKS, AFFORDABLE = (50, 37) if KILLS >= 50 else (8, 13)
+DAYS = 14 if KILLS >= 50 else 4
 PRICE = 0.035
 #: The most seconds for all runs together.
 PATIENCE = 300 + 6 * RUNS * TASKS
 DAG_FILE = f"""
 from datetime import timedelta
 
+import pendulum
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_kling.budget import KlingBudget
@@ -51,6 +54,21 @@ with DAG("ledger_budget", schedule=None, max_active_tasks=50, default_args={{"le
 
 with DAG("ledger_reuse", schedule=None, max_active_tasks=50, default_args={{"ledger_conn_id": "kling_ledger"}}):
     KlingGenerateOperator.partial(**COMMON, reuse="completed").expand(payload=wishes())
+
+with DAG(
+    "ledger_daily", schedule="@daily", catchup=False, max_active_runs=2,
+    start_date=pendulum.datetime(2024, 1, 1, tz="UTC"), end_date=pendulum.datetime(2024, 4, 1, tz="UTC"),
+    default_args={{"ledger_conn_id": "kling_ledger"}},
+):
+    made = KlingGenerateOperator(
+        **COMMON, reuse="completed", payload={{"prompt": "daily {{{{ ds }}}}"}}, store=FOLDER + "/{{{{ ds }}}}"
+    )
+
+    @task
+    def published(result):
+        return result["url"]
+
+    published(made.output)
 """
 
 
@@ -61,7 +79,7 @@ def ledger(running):
     if not settings:  # this Airflow's config names none
         settings = make_ledger(running.database, running.env)
         running.add_connection("kling_ledger", settings["AIRFLOW_CONN_KLING_LEDGER"])
-    running.write_dag("ledger", DAG_FILE)
+    running.write_dag("ledger", f"FOLDER = {(running.home / 'daily').as_uri()!r}\n{DAG_FILE}")
     return settings
 
 
@@ -135,6 +153,16 @@ def test_what_two_runs_want_at_once_is_billed_once_though_their_processes_are_ki
     assert urls[:2] == urls[2:]
     total = totals(running, ledger)["ledger_reuse"]
     assert (total["jobs"], total["reused"], total["cost"]) == (different, different, round(different * PRICE, 6))
+
+
+def test_a_backfill_pays_for_the_days_that_do_not_exist_and_runs_what_comes_after_all(running, sim, ledger):
+    days = [f"2024-03-{day:02}" for day in range(1, DAYS + 1)]
+    backfill(running, "ledger_daily", days[:2])
+    assert billed(sim, "daily").total() == 2
+    backfill(running, "ledger_daily", days, anew=True)
+    assert billed(sim, "daily") == Counter(f"daily {day}" for day in days)
+    urls = [running.xcom(run_id, "published") for run_id in running.runs("ledger_daily")]
+    assert len(set(urls)) == len(days)
 
 
 def totals(running, ledger):

@@ -37,8 +37,8 @@ def test_a_ledger_is_made_and_its_costs_are_told_in_three_forms(ledger_connectio
     empty = kling("costs", ledger=ledger_connection)
     assert empty.returncode == 2
     assert "airflow kling ledger migrate" in empty.stderr
-    assert "migrated to version 0002" in kling("ledger", "migrate", ledger=ledger_connection).stdout
-    assert "has version 0002" in kling("ledger", "migrate", ledger=ledger_connection).stdout
+    assert "migrated to version 0003" in kling("ledger", "migrate", ledger=ledger_connection).stdout
+    assert "has version 0003" in kling("ledger", "migrate", ledger=ledger_connection).stdout
     told = kling("costs", "--format", "json", "--by", "project", ledger=ledger_connection)
     assert json.loads(told.stdout) == []
 
