@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import Connection
+from sqlalchemy import text
 
 from airflow_provider_kling.budget import KlingBudget
 from airflow_provider_kling.ledger.cost_totals import totals
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from airflow_provider_kling.ledger.database import Database
 
 SUBMITS = 300
+#: Jobs of the project that the month has already: three hundred a day.
+JOBS_OF_MONTH = 9_000
 ROWS = 100_000
 HOST = "https://api.segmind.com"
+PROJECT = "bench"
 
 
 def run(console: Console) -> None:
@@ -45,11 +49,15 @@ def run(console: Console) -> None:
             )
         )
         migrate(database)
+        now = datetime.now(tz=UTC)
+        fill(database, JOBS_OF_MONTH, now, project=PROJECT, intended_at=now)
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE kling_generation"))  # as the server does by itself
         seconds = submits(database)
         database.engine.dispose()
     verdict(
         table,
-        "all transactions of a submit on PostgreSQL, with a limit of a month and reuse",
+        f"all transactions of a submit on PostgreSQL, with reuse and a limit of a month of {JOBS_OF_MONTH:,} jobs",
         "<= 10 ms",
         f"{seconds * 1000:.1f} ms",
         seconds <= 0.01,
@@ -71,12 +79,12 @@ def run(console: Console) -> None:
 
 def submits(database: Database) -> float:
     """Return the median of the seconds that a submit spends in the ledger: load, look, intent, id, end."""
-    periods = KlingBudget(max_cost_per_month=1e6, project="bench").periods(datetime.now(tz=UTC))
+    periods = KlingBudget(max_cost_per_month=1e6, project=PROJECT).periods(datetime.now(tz=UTC))
     done = Result.model_validate({"status": "COMPLETED", "metrics": {"cost": 0.035}, "output": "https://x/y.png"})
     took = []
     for number in range(SUBMITS):
-        wanted = Wanted(host=HOST, model="kling-o1", content=f"{number:064d}", account="a", payload="{}")
-        owner = Owner(deployment="", dag_id="bench", run_id="run", task=f"submit[{number}]", project="bench")
+        wanted = Wanted(host=HOST, model="kling-o1", content=f"submit {number}", account="a", payload="{}")
+        owner = Owner(deployment="", dag_id="bench", run_id="run", task=f"submit[{number}]", project=PROJECT)
         ledger, job = TaskLedger(database, owner, wanted), str(uuid.uuid4())
         intent = Record(fingerprint="f", account="a", model="kling-o1", intended_at=datetime.now(tz=UTC), high=0.035)
         accepted = intent.model_copy(update={"request_id": job, "accepted_at": intent.intended_at})
@@ -94,18 +102,22 @@ def submits(database: Database) -> float:
 def month(database: Database) -> float:
     """Return the seconds to add up a month; the fastest of three."""
     now = datetime.now(tz=UTC)
-    record = Record(fingerprint="f", model="kling-o1", intended_at=now).model_dump_json()
-    with database.changing() as connection:
-        for first in range(0, ROWS, 5000):
-            connection.execute(
-                generations.insert(), [_row(number, now, record) for number in range(first, first + 5000)]
-            )
+    fill(database, ROWS, now)
     took = []
     for _ in range(3):
         begun = time.perf_counter()
         totals(database, now - timedelta(days=30), now + timedelta(days=1), ["dag", "model", "project"])
         took.append(time.perf_counter() - begun)
     return min(took)
+
+
+def fill(database: Database, count: int, now: datetime, **same: object) -> None:
+    """Make rows of jobs that are over."""
+    record = Record(fingerprint="f", model="kling-o1", intended_at=now).model_dump_json()
+    with database.changing() as connection:
+        for first in range(0, count, 3000):
+            numbers = range(first, min(first + 3000, count))
+            connection.execute(generations.insert(), [_row(number, now, record) | same for number in numbers])
 
 
 def _row(number: int, now: datetime, record: str) -> dict[str, object]:

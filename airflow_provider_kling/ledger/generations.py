@@ -12,6 +12,8 @@ from airflow_provider_kling.segmind.identifiers import canonical_id
 from airflow_provider_kling.submission.steps import TakenError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from sqlalchemy.engine import Connection
 
     from airflow_provider_kling.ledger.owner import Owner, Wanted
@@ -38,15 +40,15 @@ ADOPTED = "adopted"
 _t = generations.c
 
 
-def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: Record) -> None:
+def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: Record, rows: Sequence[Any]) -> None:
     """
     Store a record within a transaction.
 
+    :param rows: the task's, as they were when it began.
     :raises TakenError: another task has its job.
     """
-    rows = connection.execute(select(generations).where(_t.task_key == owner.key).order_by(_t.number)).all()
     jobs = {row.request_id or row.reused_from: row for row in rows if row.request_id or row.reused_from}
-    intent = own_intent(connection, owner, record)
+    intent = own_intent(connection, record, rows)
     for job in record.former:  # the ledger was away when that one was accepted
         if intent is not None and job not in jobs and not _is_of_another(connection, owner, job):
             # It is not known what it makes.
@@ -79,14 +81,21 @@ def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: R
     connection.execute(insert(generations).values(**_identity(owner, wanted) | values, number=number))
 
 
-def own_intent(connection: Connection, owner: Owner, record: Record) -> Any:
+def rows_of(connection: Connection, owner: Owner) -> Sequence[Any]:
+    """Return the rows of a task, in the order of its jobs."""
+    return connection.execute(select(generations).where(_t.task_key == owner.key).order_by(_t.number)).all()
+
+
+def own_intent(connection: Connection, record: Record, rows: Iterable[Any]) -> Any:
     """
     Return the row of the intent that a record is about; None if there is none yet.
 
-    An intent in whose place something else is wanted by now is given up, but counts, as a job may have come of it.
+    An intent in whose place something else is wanted by now is given up, but counts, as a job may have come of it. To
+    ask again changes nothing more.
+
+    :param rows: the task's, as they were when the transaction began.
     """
-    intents = select(generations).where(_t.task_key == owner.key, _t.request_id.is_(None), _t.reused_from.is_(None))
-    rows = connection.execute(intents.order_by(_t.number)).all()
+    rows = [row for row in rows if row.request_id is None and row.reused_from is None]
     current = next((row for row in rows if row.state != ABANDONED), None)
     # One that was given up is only its own record's: a new submit of the same has a row of its own, so that both count.
     given_up = next((row for row in rows if row.state == ABANDONED and row.intended_at == record.intended_at), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, insert, not_, or_, select
 
@@ -58,22 +58,14 @@ def check(connection: Connection, owner: Owner, record: Record, periods: Sequenc
 
 
 def _spent(connection: Connection, owner: Owner, period: Period) -> tuple[float, float]:
-    """Return what is billed and what may be, in US dollars."""
-    is_job = and_(_t.state.not_in((REFUSED, REUSED)), not_(is_open(owner)))
-    # What Segmind reports is not proof: next to nothing for a job that is done would open the budget.
-    is_billed = or_(_t.state == FAILED, and_(_t.cost.is_not(None), _t.cost >= func.coalesce(_t.high, 0.0) / MOST_BELOW))
-    flies = and_(is_job, not_(is_billed))
+    """Return what is billed and what may be, in US dollars; the task's own intent is not among it."""
     if period.since is None:
         counts = and_(*in_run(owner))
     else:
         counts = and_(_t.project == owner.project[:NAME], _t.intended_at >= period.since)
-    billed, in_flight, unpriced = connection.execute(
-        select(
-            func.sum(case((and_(is_job, is_billed), _t.cost), else_=0.0)),
-            func.sum(case((flies, _t.high), else_=0.0)),
-            func.sum(case((and_(flies, _t.high.is_(None)), 1), else_=0)),
-        ).where(counts)
-    ).one()
+    # Its own are taken off: so the sum is of what the index of the project has, and reads no row.
+    of_all, its_own = _sums(connection, counts), _sums(connection, counts, is_open(owner))
+    billed, in_flight, unpriced = (whole - part for whole, part in zip(of_all, its_own, strict=True))
     if unpriced:
         raise KlingBudgetExceededError(
             f"The cost of {int(unpriced)} other job(s) is unknown, so the budget of {period.of(owner.project)}, "
@@ -81,7 +73,24 @@ def _spent(connection: Connection, owner: Owner, period: Period) -> tuple[float,
             "KlingBudget(prices=…), and set it for every task that shares the limit.",
             limit=period.limit,
         )
-    return float(billed or 0), float(in_flight or 0)
+    return billed, in_flight
+
+
+def _sums(connection: Connection, *which: Any) -> tuple[float, float, float]:
+    """Return what some jobs are billed, what the others may cost, and how many of these have no price."""
+    is_job = _t.state.not_in((REFUSED, REUSED))
+    # What Segmind reports is not proof: next to nothing for a job that is done would open the budget.
+    is_billed = or_(_t.state == FAILED, and_(_t.cost.is_not(None), _t.cost >= func.coalesce(_t.high, 0.0) / MOST_BELOW))
+    flies = and_(is_job, not_(is_billed))
+    sums = connection.execute(
+        select(
+            func.sum(case((and_(is_job, is_billed), _t.cost), else_=0.0)),
+            func.sum(case((flies, _t.high), else_=0.0)),
+            func.sum(case((and_(flies, _t.high.is_(None)), 1), else_=0)),
+        ).where(*which)
+    ).one()
+    billed, in_flight, unpriced = (float(value or 0) for value in sums)
+    return billed, in_flight, unpriced
 
 
 def _first(connection: Connection, owner: Owner, record: Record, period: Period) -> bool:

@@ -70,11 +70,7 @@ class JobLedger:
         try:
             check(self.database)
             with self.database.reading() as connection:
-                return connection.execute(
-                    select(_t.state, _t.account, _t.intended_at, _t.output, _t.files, _t.record).where(
-                        _t.host == self.host, _t.request_id == canonical_id(self.request_id)
-                    )
-                ).first()
+                return connection.execute(select(_t.state, _t.account, _t.output, _t.files).where(*self._own)).first()
         except SegmindError as error:
             self.log.warning("What the ledger knows of request %s cannot be read: %s", self.request_id, error)
             return None
@@ -86,21 +82,24 @@ class JobLedger:
             output = {name: output[name] for name in ("status", "urls", "metrics") if name in output}
             figures = type(result.metrics).model_fields
             output["metrics"] = {name: value for name, value in output["metrics"].items() if name in figures}
-        noted = {
-            "cost": result.metrics.cost,
-            "output": json.dumps(output),
-            "seconds": result.metrics.total_time,
-        }
-        self._write(_t.state == COMPLETED, **noted)
-        self._write(_t.state != COMPLETED, **noted, state=COMPLETED, ended_at=_now())
-        self._share_uploads()
-
-    def _share_uploads(self) -> None:
-        """Let all runs use the addresses that its files were sent under: a job has made something of them."""
-        found = self._row()
-        addresses = json.loads(found.record or "{}").get("uploads") if found is not None else None
-        if addresses:
-            SharedUploads(self.database, self.host, found.account, self.log).add(addresses, found.intended_at)
+        noted = {"cost": result.metrics.cost, "output": json.dumps(output), "seconds": result.metrics.total_time}
+        known: dict[str, Any] = {name: value for name, value in noted.items() if value is not None}
+        columns = (_t.id, _t.state, _t.account, _t.intended_at, _t.record)
+        try:
+            check(self.database)
+            with self.database.changing() as connection:
+                row = connection.execute(select(*columns).where(*self._own).with_for_update()).first()
+                if row is None:
+                    return
+                if row.state != COMPLETED:
+                    known |= {"state": COMPLETED, "ended_at": _now()}
+                connection.execute(update(generations).where(_t.id == row.id).values(**known))
+        except SegmindError as error:
+            self._not_written(error)
+            return
+        # A job has made something of its files: all runs may use the addresses that they were sent under.
+        if addresses := json.loads(row.record or "{}").get("uploads"):
+            SharedUploads(self.database, self.host, row.account, self.log).add(addresses, row.intended_at)
 
     def failed(self, cost: float) -> None:
         """Note that it FAILED, and what it cost all the same."""
@@ -123,13 +122,16 @@ class JobLedger:
         try:
             check(self.database)
             with self.database.changing() as connection:
-                connection.execute(
-                    update(generations)
-                    .where(_t.host == self.host, _t.request_id == canonical_id(self.request_id), *only)
-                    .values(**known)
-                )
+                connection.execute(update(generations).where(*self._own, *only).values(**known))
         except SegmindError as error:
-            self.log.warning("The ledger does not know the end of request %s yet: %s", self.request_id, error)
+            self._not_written(error)
+
+    @property
+    def _own(self) -> tuple[Any, ...]:
+        return _t.host == self.host, _t.request_id == canonical_id(self.request_id)
+
+    def _not_written(self, error: SegmindError) -> None:
+        self.log.warning("The ledger does not know the end of request %s yet: %s", self.request_id, error)
 
 
 def read_result(output: str | None) -> Result | None:

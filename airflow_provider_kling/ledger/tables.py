@@ -102,7 +102,7 @@ generations = Table(
     UniqueConstraint("host", "request_id", name="kling_generation_of_request"),
     Index("kling_generation_wanted", "content", "variant"),
     Index("kling_generation_in_time", "intended_at"),
-    Index("kling_generation_of_project", "project", "intended_at"),
+    Index("kling_generation_of_project", "project", "intended_at", "state", "cost", "high"),
     Index("kling_generation_of_run", "dag_id", "run_id"),
     Index("kling_generation_of_model", "host", "model", "ended_at", "seconds"),
     **_MYSQL,

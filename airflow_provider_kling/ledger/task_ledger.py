@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, not_, select, update
 
 from airflow_provider_kling.ledger import period_budget
-from airflow_provider_kling.ledger.generations import FAILED, in_run, is_open, last, own_intent, store
+from airflow_provider_kling.ledger.generations import FAILED, in_run, is_open, last, own_intent, rows_of, store
 from airflow_provider_kling.ledger.reusable import reusable
 from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import SHORT, generations
@@ -74,9 +74,11 @@ class TaskLedger:
         with self.database.in_turn() as connection:
             if unusable is not None and self._reusable(connection, unusable) is not None:
                 raise MadeElsewhereError("Another task has just sent the same.")
-            own_intent(connection, self.owner, record)  # what it gives up counts against the limits
+            rows = rows_of(connection, self.owner)
+            if periods:  # what it gives up counts against the limits
+                own_intent(connection, record, rows)
             crossed = period_budget.check(connection, self.owner, record, periods)
-            store(connection, self.owner, self.wanted, record)
+            store(connection, self.owner, self.wanted, record, rows)
         return crossed
 
     def reusable(self, besides: Collection[str] = ()) -> Reusable | None:

@@ -1,0 +1,27 @@
+"""How long each job took, to learn it for its model; indexes that hold the figures that are asked for."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+_OF_MODEL, _OF_PROJECT = "kling_generation_of_model", "kling_generation_of_project"
+
+
+def upgrade() -> None:
+    """Add the column, and make the indexes."""
+    op.add_column("kling_generation", sa.Column("seconds", sa.Float()))
+    op.create_index(_OF_MODEL, "kling_generation", ["host", "model", "ended_at", "seconds"])
+    op.drop_index(_OF_PROJECT, "kling_generation")
+    op.create_index(_OF_PROJECT, "kling_generation", ["project", "intended_at", "state", "cost", "high"])
+
+
+def downgrade() -> None:
+    """Take them back."""
+    op.drop_index(_OF_PROJECT, "kling_generation")
+    op.create_index(_OF_PROJECT, "kling_generation", ["project", "intended_at"])
+    op.drop_index(_OF_MODEL, "kling_generation")
+    op.drop_column("kling_generation", "seconds")
