@@ -23,7 +23,7 @@ from tests.e2e.backfills import backfill
 KILLS = int(os.environ.get("KILLS", "50"))
 RUNS = 4
 TASKS, AFFORDABLE = (50, 37) if KILLS >= 50 else (8, 13)
-DAYS = 14 if KILLS >= 50 else 4
+DAYS = 14 if KILLS >= 50 else 3
 PRICE = 0.035
 #: The most seconds for all runs together.
 PATIENCE = 300 + 6 * RUNS * TASKS

@@ -26,7 +26,7 @@ WAITS_PER_RUN = 4
 RUNS = int(os.environ.get("WAITS", "2000")) // WAITS_PER_RUN
 WAITS = RUNS * WAITS_PER_RUN
 #: So slow that no job ends before all wait and the triggerer has died.
-TIME_SCALE = 0.3
+TIME_SCALE = 0.3 if WAITS > 500 else 0.6
 REQUESTS_PER_MINUTE = 3000
 
 DAG_FILE = f"""
