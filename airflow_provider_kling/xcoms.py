@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 RESULT_KEYS = ("return_value", "url", "urls", "cost", "metrics")
 #: The key of a submission's record in the task's state, and of its XCom for sibling tasks.
 RECORD_KEY = "kling_submission"
-#: The XCom that shows which file is behind a link: ``{link: {"path", "sidecar", "sha256"}}``.
+#: The XCom that shows which file is behind a link: ``{link: {"path", "sidecar", "sha256"}}``; ``dead`` is true where
+#: the link was, so that the file was copied from where it was saved before.
 FILES_KEY = "kling_files"
 #: The XCom that shows the tasks of a run what a job cost.
 BILL_KEY = "kling_bill"

@@ -61,6 +61,8 @@ class KlingBudget:
                 f"warn_at: {self.warn_at!r} is a share above 0 and up to 1 of max_cost_per_day or max_cost_per_month, "
                 "with a notifier to call."
             )
+        if self.notifier is not None and self.warn_at is None:
+            raise SegmindInputError("notifier: it is called at warn_at, a share such as 0.8, which is missing.")
         if self.project is not None and not (
             isinstance(self.project, str) and 0 < len(self.project) <= LONGEST_PROJECT
         ):

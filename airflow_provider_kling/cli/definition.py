@@ -6,6 +6,7 @@ Airflow loads this at each of its commands, so it imports nothing but argparse's
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,8 +37,15 @@ class Command:
 
     def run(self, args: argparse.Namespace) -> int:
         """Carry it out."""
+        # A command is no task: without this Airflow 3 looks for connections in the environment alone (tried on 3.3.2).
+        os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
         module, _, function = self.function.rpartition(".")
-        code: int = getattr(import_module(f"airflow_provider_kling.cli.{module}"), function)(args)
+        try:
+            code: int = getattr(import_module(f"airflow_provider_kling.cli.{module}"), function)(args)
+            sys.stdout.flush()
+        except BrokenPipeError:  # as of `… | head`; what is left to flush goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
         return code
 
 
@@ -58,7 +66,9 @@ _MODELS = (
         (Argument(("--conn-id",), {"default": "segmind_default", "help": "the connection to ask with"}),),
     ),
 )
-_LEDGER_ID = Argument(("--ledger-conn-id",), {"help": "the ledger's connection (default: [kling] ledger_conn_id)"})
+_LEDGER_ID = Argument(
+    ("--ledger-conn-id",), {"help": "the ledger's connection (default: ledger_conn_id in section kling)"}
+)
 _MONTH = Argument(("--month",), {"help": "such as 2026-11 (default: this month; times are UTC)"})
 _LEDGER = (
     Command("migrate", "Make the ledger's tables, or bring them up to date", "ledger.migrate_ledger", (_LEDGER_ID,)),

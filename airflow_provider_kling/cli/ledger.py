@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kling.ledger.cost_totals import Total
     from airflow_provider_kling.ledger.database import Database
+    from airflow_provider_kling.ledger.reconciliation import Difference
 
 
 def migrate_ledger(args: argparse.Namespace) -> int:
@@ -77,9 +78,14 @@ def reconcile_ledger(args: argparse.Namespace) -> int:
         )
     print(
         f"{since:%B %Y}, in UTC: both know {found.jobs} job(s). The ends of {found.added} were added to the ledger. "
-        f"{len(found.differences)} differ."
+        f"{len(found.differences)} differ{_sum_of_differences(found.differences)}."
     )
     return 1 if found.differences else 0
+
+
+def _sum_of_differences(differences: Sequence[Difference]) -> str:
+    known = [job.cost for job in differences if job.cost is not None]
+    return f", with bills of {dollars(sum(known))}" if known else ""
 
 
 def archive_ledger(args: argparse.Namespace) -> int:
@@ -132,13 +138,20 @@ def show_costs(args: argparse.Namespace) -> int:
     return 0
 
 
+def _open(total: Total) -> str:
+    if not total.open_jobs:
+        return ""
+    known = f"{total.open_jobs} up to {dollars(total.open_cost)}"
+    return f"{known} + {total.unpriced} without a price" if total.unpriced else known
+
+
 def _print_totals(by: Sequence[str], found: Sequence[Total], since: datetime) -> None:
     rows = [
         (
             *total.group,
             str(total.jobs),
             dollars(total.cost),
-            f"{total.open_jobs} up to {dollars(total.open_cost)}" if total.open_jobs else "",
+            _open(total),
             str(total.failed or ""),
             str(total.reused or ""),
             f"{total.unused} {dollars(total.unused_cost)}" if total.unused else "",

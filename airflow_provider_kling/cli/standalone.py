@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.cli.definition import COMMANDS, GROUPS
@@ -24,13 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _add(group, commands)
     _add(groups, COMMANDS)
     args = parser.parse_args(argv)
-    try:
-        code = int(args.run(args))
-        sys.stdout.flush()
-    except BrokenPipeError:  # as of `… | head`; what is left to flush goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    return code
+    return int(args.run(args))
 
 
 def _add(parsers: Any, commands: Sequence[Command]) -> None:

@@ -78,6 +78,7 @@ class Pool:
         self._free = asyncio.Semaphore(SIZE)
         self._limiter: RateLimiter | None = None
         self._leased: LeasedTurns | None = None
+        self._was_resolved = False
         self._waiting: dict[asyncio.Future[None], Job | None] = {}
         self._granting: asyncio.Task[None] | None = None
 
@@ -101,7 +102,7 @@ class Pool:
         if self.users == 0:
             session, self._session, self._settings = self._session, None, None
             self._proxies.clear()
-            if self._limiter is None:  # no connection has this name, which a run may have chosen
+            if not self._was_resolved:  # no connection has this name, which a run may have chosen
                 _POOLS[asyncio.get_running_loop()].pop(self.conn_id, None)
             if session is not None:
                 await session.close()
@@ -209,7 +210,7 @@ class Pool:
                 # In a thread that knows this loop: Airflow's masker uses it to ask the triggerer's supervisor.
                 settings = await sync_to_async(read_settings)(connection)
                 await self._share(settings)
-                self._settings = settings
+                self._settings, self._was_resolved = settings, True
             return self._settings
 
     async def _share(self, settings: Settings) -> None:

@@ -30,6 +30,10 @@ LONGEST_WAIT = 5.0
 FALLBACK = 30.0
 
 
+#: This process among those that poll.
+_PROCESS = uuid.uuid4().hex
+
+
 class LeasedTurns:
     """
     The turns of one event loop.
@@ -40,7 +44,7 @@ class LeasedTurns:
     def __init__(self, rate: SharedRate, log: Any) -> None:
         self._rate = rate
         self._log = log
-        self._name = uuid.uuid4().hex
+        self._name = _PROCESS
         self._turns: deque[float] = deque()
         self._away_until = 0.0
         #: How many processes poll, as far as is known.

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 
 
 def ledger_conn_id(named: str | None = None) -> str | None:
-    """Return the id of the ledger's connection: the one that a task names, else the config's; None without a ledger."""
-    return named or conf.get(CONFIG_SECTION, LEDGER_CONN_ID, fallback="") or None
+    """
+    Return the id of the ledger's connection; None without a ledger.
+
+    :param named: what a task says; None leaves it to Airflow's config, and "" is no ledger.
+    """
+    chosen = conf.get(CONFIG_SECTION, LEDGER_CONN_ID, fallback="") if named is None else named
+    return chosen or None
 
 
 def deployment() -> str:

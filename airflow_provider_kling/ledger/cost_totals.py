@@ -38,7 +38,7 @@ GROUPS = {
     "run": _t.run_id,
 }
 _FIGURES: tuple[Callable[[Any], Any], ...]  # databases give decimals, or None of no rows
-_FIGURES = (_count, _money, _count, _money, _count, _count, _count, _money, _money, _money, _money)
+_FIGURES = (_count, _money, _count, _money, _count, _count, _count, _count, _money, _money, _money, _money)
 #: The share by which a model's bills may differ from its published price unremarked.
 DRIFT = 0.1
 
@@ -51,7 +51,8 @@ class Total:
     :param group: what they have in common.
     :param jobs: how many were accepted, or may have been.
     :param cost: what is billed.
-    :param open_jobs: how many have no bill yet, and :param open_cost: what these cost at most.
+    :param open_jobs: how many have no bill yet, and :param open_cost: what these cost at most, but for those of
+        :param unpriced: how many of them have no published price.
     :param failed: how many FAILED.
     :param reused: how often a result was used again, which costs nothing.
     :param unused: how many are paid, and no task has handed their results on; :param unused_cost: what they cost.
@@ -63,6 +64,7 @@ class Total:
     cost: float
     open_jobs: int
     open_cost: float
+    unpriced: int
     failed: int
     reused: int
     unused: int
@@ -110,6 +112,7 @@ def totals(database: Database, since: datetime, until: datetime, by: Sequence[st
         add(_t.cost, _t.cost.is_not(None)),
         count(is_open),
         add(_t.high, and_(is_open, _t.high.is_not(None))),
+        count(and_(is_open, _t.high.is_(None))),
         count(_t.state == FAILED),
         count(_t.state == REUSED),
         count(is_unused),

@@ -99,6 +99,10 @@ def _told(ledger: str, reason: str) -> KlingLedgerError | KlingLedgerSettingsErr
         return KlingLedgerSettingsError(
             f"{ledger} may not be written by this connection. Let it select, insert, update and delete ({reason})."
         )
+    if any(words in reason for words in ("unable to open database file", "does not exist", "Unknown database")):
+        return KlingLedgerSettingsError(
+            f"{ledger} cannot be opened. Correct its connection, or make the database, or its folder ({reason})."
+        )
     return KlingLedgerError(f"{ledger} does not answer as it should; a retry may help ({reason}).")
 
 

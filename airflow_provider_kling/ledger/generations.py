@@ -78,7 +78,7 @@ def store(connection: Connection, owner: Owner, wanted: Wanted | None, record: R
     if wanted is None:  # the ledger was not there when it was submitted
         return
     number = 1 + max((row.number for row in rows), default=-1)
-    connection.execute(insert(generations).values(**_identity(owner, wanted) | values, number=number))
+    connection.execute(insert(generations).values(**{"used": False} | _identity(owner, wanted) | values, number=number))
 
 
 def rows_of(connection: Connection, owner: Owner) -> Sequence[Any]:
@@ -118,7 +118,7 @@ def _is_of_another(connection: Connection, owner: Owner, job: str) -> bool:
 
 
 def _values(record: Record, target: Any) -> dict[str, Any]:
-    values = {
+    values: dict[str, Any] = {
         "model": record.model[:NAME],
         "account": record.account,
         "state": _state(record, target),
@@ -126,10 +126,13 @@ def _values(record: Record, target: Any) -> dict[str, Any]:
         "intended_at": record.intended_at,
         "accepted_at": record.accepted_at,
         "high": record.high,
-        "used": record.closed,
         "record": record.model_dump_json(),
     }
-    return values if record.cost is None else values | {"cost": record.cost}
+    if record.cost is not None:
+        values["cost"] = record.cost
+        if record.closed:  # its task has waited for its end; of any other that is noted by whoever does
+            values["used"] = True
+    return values
 
 
 def _identity(owner: Owner, wanted: Wanted) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def _checked(database: Database) -> None:
     if found != VERSIONS[-1]:
         lacks = "has no tables yet" if found is None else f"has tables of version {found}, older than {VERSIONS[-1]}"
         raise KlingLedgerSettingsError(
-            f"The ledger (connection {database.name!r}) {lacks}. Run `airflow kling ledger migrate`. Nothing was sent."
+            f"The ledger (connection {database.name!r}) {lacks}. Run `airflow kling ledger migrate --ledger-conn-id "
+            f"{database.name}`. Nothing was sent."
         )
 
 

@@ -54,6 +54,8 @@ class Moment(TypeDecorator[datetime]):
 
 #: SQLite numbers the rows itself only if their key is an INTEGER.
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+#: MySQL's FLOAT has seven digits.
+_FIGURE = Float(53).with_variant(mysql.DOUBLE(asdecimal=False), "mysql")
 _LONG = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
 _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
@@ -86,9 +88,9 @@ generations = Table(
     Column("intended_at", Moment, nullable=False),
     Column("accepted_at", Moment),
     Column("ended_at", Moment),
-    Column("low", Float),  # US dollars that its published price begins with
-    Column("high", Float),  # US dollars that it costs at most
-    Column("cost", Float),
+    Column("low", _FIGURE),  # US dollars that its published price begins with
+    Column("high", _FIGURE),  # US dollars that it costs at most
+    Column("cost", _FIGURE),
     Column("used", Boolean, nullable=False),
     # The long ones last: SQLite need not read them where only those before them are wanted.
     Column("payload", _LONG),  # JSON, unless only digests are to be stored
@@ -96,7 +98,7 @@ generations = Table(
     Column("files", _LONG),  # where it was saved, as JSON
     Column("record", _LONG),  # of the submission, as JSON
     Column("shown", _LONG),  # what others see in its place, as JSON; "null" for nothing
-    Column("seconds", Float),  # how long it took, as Segmind says
+    Column("seconds", _FIGURE),  # how long it took, as Segmind says
     UniqueConstraint("task_key", "number", name="kling_generation_of_task"),
     # One task alone has a job.
     UniqueConstraint("host", "request_id", name="kling_generation_of_request"),

@@ -60,9 +60,9 @@ class SharedUploads:
 
     def add(self, addresses: Mapping[str, str], now: datetime) -> None:
         """
-        Store where files were uploaded to.
+        Store where files were uploaded to, if that is not known, or known for too long.
 
-        :param now: when, at the latest.
+        :param now: when, at the latest: an address that was known before stays as old as it is.
         """
         rows = [
             {
@@ -77,13 +77,25 @@ class SharedUploads:
         try:
             with self.database.in_turn() as connection:
                 for first in range(0, len(rows), BATCH):
-                    some = rows[first : first + BATCH]
-                    connection.execute(
-                        delete(uploads).where(*self._own, _u.sha256.in_([row["sha256"] for row in some]))
-                    )
-                    connection.execute(insert(uploads), some)
+                    some = {row["sha256"]: row for row in rows[first : first + BATCH]}
+                    known = select(_u.sha256, _u.address, _u.uploaded_at).where(*self._own, _u.sha256.in_(some))
+                    for there in connection.execute(known).all():
+                        if there.address == some[there.sha256]["address"] or there.uploaded_at > now - USED_FOR:
+                            del some[there.sha256]
+                    if some:
+                        connection.execute(delete(uploads).where(*self._own, _u.sha256.in_(some)))
+                        connection.execute(insert(uploads), list(some.values()))
         except SegmindError as error:
             self.log.warning("Other runs will not know of these uploads: %s", error)
+
+    def forget(self, addresses: Mapping[str, str]) -> None:
+        """Delete addresses, by the sha256 of their files; another address of the same file stays."""
+        try:
+            with self.database.in_turn() as connection:
+                for sha256, address in addresses.items():
+                    connection.execute(delete(uploads).where(*self._own, _u.sha256 == sha256, _u.address == address))
+        except SegmindError as error:
+            self.log.warning("Other runs may use these uploads: %s", error)
 
     @property
     def _own(self) -> tuple[Any, ...]:

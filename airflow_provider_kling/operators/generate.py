@@ -214,9 +214,9 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
                 self.log,
                 payload=self._sent_without_files(),
                 is_own_job=True,
-                saved_before=ledger.kept_files() if ledger and self._job(context).reused else (),
+                saved_before=ledger.copies() if ledger and self._job(context).reused else (),
             )
-            if ledger is not None and not (self._job(context).reused and ledger.keeps_files()):
+            if ledger is not None:
                 ledger.saved(whole["files"])
         job = self._job(context)
         conclude_when_counted(context, self.log, cost=job.own_cost if job.reused else result.metrics.cost)

@@ -22,7 +22,6 @@ from airflow_provider_kling.segmind.errors import (
     SegmindRequestNotFoundError,
     SegmindSettingsError,
 )
-from airflow_provider_kling.segmind.identifiers import checked_request_id
 from airflow_provider_kling.xcoms import TellsCost, Traceable
 
 if TYPE_CHECKING:
@@ -88,11 +87,12 @@ class WaitsForJob(Waits, TellsCost, Traceable):
             if result is None:
                 raise wait.timed_out("it was done a moment ago")
             return self._deliver(context, result)
+        if known := self._used_again(context):  # the ledger has what Segmind may have forgotten
+            return self._deliver(context, known)
         if "error" in event:
             error = SegmindError.from_dict(event["error"])
             # The ledger remembers longer than Segmind.
-            unknown = isinstance(error, SegmindRequestNotFoundError)
-            if unknown and (known := self._used_again(context) or self._noted(context)):
+            if isinstance(error, SegmindRequestNotFoundError) and (known := self._noted(context)):
                 return self._deliver(context, known)
             raise error
         return self._deliver(context, Result.model_validate(event["result"]))
@@ -207,9 +207,9 @@ class WaitsForJob(Waits, TellsCost, Traceable):
         handed_on = of_result(job.request_id, job.model, result, reused=job.reused)
         self.output_url = result.url
         level = logging.INFO if result.url else logging.WARNING
-        self.log.log(level, "%s", summary(job.request_id, result))
+        self.log.log(level, "%s", summary(job.request_id, result, is_reused=job.reused))
         if (ledger := self._ledger(context)) is not None:
-            ledger.completed(result)
+            ledger.completed(result, is_used=True)
         whole: dict[str, Any] = handed_on.pop("return_value")
         for key, value in handed_on.items():
             context["ti"].xcom_push(key=key, value=value)
@@ -230,18 +230,13 @@ class WaitsForJob(Waits, TellsCost, Traceable):
 
     def _ledger(self, context: Context) -> JobLedger | None:
         """Return the ledger, for the end of the job; None without one."""
-        from airflow_provider_kling.ledger.configured import ledger_database
+        from airflow_provider_kling.ledger.configured import ledger_conn_id
 
-        try:
-            database = ledger_database(self.ledger_conn_id)
-        except SegmindError as error:
-            self.log.warning("%s", error)
+        if ledger_conn_id(self.ledger_conn_id) is None:
             return None
-        if database is None:
-            return None
-        from airflow_provider_kling.ledger.results import JobLedger
+        from airflow_provider_kling.ledger.results import job_ledger
 
-        return JobLedger(database, self.hook.settings.host, checked_request_id(self._job(context).request_id), self.log)
+        return job_ledger(self.ledger_conn_id, self.hook.settings.host, self._job(context).request_id, self.log)
 
     def _push_bill(self, context: Context, error: KlingGenerationFailedError) -> None:
         from airflow_provider_kling.xcoms import BILL_KEY, bill_of_failure

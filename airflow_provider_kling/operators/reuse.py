@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.ledger.configured import ledger_conn_id, reuses, stores_payloads
@@ -42,7 +43,7 @@ def checked_variant(variant: Any) -> str:
 
     :raises SegmindInputError: it is too long.
     """
-    text = fit_text(str(variant))
+    text = fit_text(str(variant)).strip()  # not every database tells spaces at the end
     if len(text) > LONGEST_VARIANT:
         raise SegmindInputError(
             f"variant: {one_line(text)!r} has more than {LONGEST_VARIANT} characters. Nothing was sent."
@@ -73,26 +74,37 @@ def is_kept(ledger: TaskLedger, hook: SegmindHook, request_id: str, reuse: Reuse
     :raises SegmindError: the history cannot be read now: paying again is worse than another try.
     """
     from airflow_provider_kling.ledger.results import JobLedger
+    from airflow_provider_kling.storage.output_downloads import KEPT_FOR
     from airflow_provider_kling.storage.still_there import are_saved, links_answer
 
-    noted = JobLedger(ledger.database, hook.settings.host, request_id, log)
-    result = noted.result()
-    if result is None:
+    job = JobLedger(ledger.database, hook.settings.host, request_id, log)
+    noted = job.noted()
+    if noted is None:
         return False
-    if not result.urls and result.output:  # such as a voice; what is known of it is all there is
+    result, kind = noted.result, output_of(noted.model)
+    if kind == "voice" and result.output:  # what is known of it is all there is
         return True
-    if result.urls and links_answer(result.urls, hook):
+    is_old = datetime.now(tz=UTC) - noted.ended_at > KEPT_FOR
+    if result.urls and links_answer(result.urls, hook, kind, is_old=is_old):
         return True
-    if reuse.copies and are_saved(result.urls, noted.kept_files()):
+    if reuse.copies and any(are_saved(result.urls, copy) for copy in noted.copies):
         return True
     try:
         fresh = hook.find_request(request_id)
     except SegmindRequestNotFoundError:
         return False
-    if fresh.urls and fresh.urls != result.urls and links_answer(fresh.urls, hook):
-        noted.completed(fresh.model_copy(update={"metrics": result.metrics}))
+    if fresh.urls and fresh.urls != result.urls and links_answer(fresh.urls, hook, kind, is_old=is_old):
+        job.renewed(fresh.model_copy(update={"metrics": result.metrics}))
         return True
     return False
+
+
+def output_of(model: str) -> str | None:
+    """Return what a model makes: "image", "video" or "voice"; None if it is not known."""
+    from airflow_provider_kling.payloads import get_payload_class
+
+    payload_class = get_payload_class(model)
+    return payload_class.output if payload_class else None
 
 
 def check_ledger(reuse: str | None, budget: KlingBudget | None, conn_id: str | None) -> None:

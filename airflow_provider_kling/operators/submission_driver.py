@@ -166,8 +166,8 @@ class SubmissionDriver:
                 time.sleep(seconds)
             case steps.Log(level=level, line=line):
                 getattr(self.log, level)("%s", line)
-            case steps.Upload():
-                return self.uploads.addresses(self.files)
+            case steps.Upload(links=links):
+                return self.uploads.addresses(self.files, links)
             case steps.Post(uploads=uploads):
                 self.sent = True
                 return self.hook.submit(self.request.model, filled_in(self.request.parameters, uploads))

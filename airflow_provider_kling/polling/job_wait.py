@@ -253,10 +253,15 @@ def _is_blank(output: Any) -> bool:
             return output in {None, ""}
 
 
-def summary(request_id: str, result: Result) -> str:
-    """Return the log's last line: what it cost, how long it took, where the file is."""
+def summary(request_id: str, result: Result, *, is_reused: bool = False) -> str:
+    """
+    Return the log's last line: what it cost, how long it took, where the file is.
+
+    :param is_reused: whether it was sent for the same before, and costs nothing now.
+    """
     metrics = result.metrics
     cost = "cost unknown" if metrics.cost is None else f"${metrics.cost:.3f}"
+    cost = f"used again, nothing is paid; {cost} then" if is_reused else cost
     known = metrics.queue_time is not None and metrics.inference_time is not None
     took = f", {metrics.queue_time:.0f} s queued, {metrics.inference_time:.0f} s running" if known else ""
     if result.url is None:

@@ -37,8 +37,25 @@ def has_placeholders(value: Any) -> bool:
             return is_placeholder(value)
 
 
+def links_in(value: Any) -> frozenset[str]:
+    """Return the texts in the value that are links, and nothing else."""
+    match value:
+        case dict():
+            return frozenset().union(*map(links_in, value.values()))
+        case list() | tuple():
+            return frozenset().union(*map(links_in, value))
+        case str() if value.startswith(("https://", "http://")):
+            return frozenset({value})
+        case _:
+            return frozenset()
+
+
 def filled_in(value: Any, addresses: Mapping[str, str]) -> Any:
-    """Return a value with the addresses of its files, by their content; a file without one keeps its placeholder."""
+    """
+    Return a value with the addresses of its files; a file without one keeps its placeholder.
+
+    :param addresses: of a file by its content, of a link that is dead by that link.
+    """
     match value:
         case dict():
             return {name: filled_in(inner, addresses) for name, inner in value.items()}
@@ -46,5 +63,7 @@ def filled_in(value: Any, addresses: Mapping[str, str]) -> Any:
             return [filled_in(inner, addresses) for inner in value]
         case str() if found := _STAND_IN.fullmatch(value):
             return addresses.get(found[1], value)
+        case str() if value.startswith(("https://", "http://")):
+            return addresses.get(value, value)
         case _:
             return value

@@ -7,7 +7,9 @@ No API key is sent: links are public, and their servers get nothing else.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -82,12 +84,14 @@ class DownloadRequest:
     :param link: where it is.
     :param hosts: where it may come from.
     :param timeout: seconds that the server may take to answer, once connected.
+    :param until: when to ask no more, redirects included, by ``time.monotonic()``.
     """
 
-    def __init__(self, link: str, hosts: Hosts, timeout: float) -> None:
+    def __init__(self, link: str, hosts: Hosts, timeout: float, *, until: float = math.inf) -> None:
         self.link = link
         self.hosts = hosts
         self.timeout = timeout
+        self.until = until
         self._session = checked_session(hosts)
 
     def close(self) -> None:
@@ -109,10 +113,15 @@ class DownloadRequest:
             self.hosts.check_link(link)
             if proxy_for(link):
                 self.hosts.check_name(link)
+            left = self.until - time.monotonic()
+            if left <= 0:
+                raise BrokenOffError("it has taken too long", fruitless=True)
             with (
-                self._session.within(CONNECT_TIMEOUT + self.timeout) as deadline,
+                self._session.within(min(CONNECT_TIMEOUT + self.timeout, left)) as deadline,
                 self._answer(link, headers) as response,
             ):
+                if deadline.has_passed:  # what has come of the answer may look like one
+                    raise BrokenOffError("it has taken too long", fruitless=True)
                 if response.status_code in _MOVED and "Location" in response.headers:
                     link = _led_on(link, response.headers["Location"])
                     continue

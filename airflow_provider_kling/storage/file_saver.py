@@ -88,7 +88,7 @@ class FileSaver:
         payload: Mapping[str, Any] | None,
         *,
         is_own_job: bool,
-        saved_before: Sequence[Mapping[str, Any]] = (),
+        saved_before: Sequence[Sequence[Mapping[str, Any]]] = (),
     ) -> None:
         self.context = context
         self.ti = context["ti"]
@@ -102,7 +102,9 @@ class FileSaver:
         self.folder = Folder.of(store)
         self.fs = self.folder.fs
         self.owner = Owner.of(context)
-        self._downloads = OutputDownloads(self.request_id, self.owner, store, hook, self.fs, log, saved_before)
+        self._downloads = OutputDownloads(
+            self.request_id, self.owner, store, hook, self.fs, log, saved_before, outputs=len(output["urls"])
+        )
         self._claim = NameClaim(self.folder, self.owner, self.request_id, "" if is_own_job else self._way_out())
 
     def save(self, index: int, link: str) -> SavedFile:
@@ -220,6 +222,11 @@ class FileSaver:
             self.log.warning("The model of request %s cannot be read: %s", self.request_id, error)
             return None
         return row.model_name if row else None
+
+    @property
+    def dead_links(self) -> set[str]:
+        """The links of outputs that were copied, because they are dead."""
+        return self._downloads.dead_links
 
     @property
     def _kind(self) -> Literal["image", "video"] | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
     KlingFileExpiredError,
+    KlingStorageError,
     SegmindError,
     SegmindRequestNotFoundError,
 )
@@ -46,7 +47,8 @@ class OutputDownloads:
     :param owner: the task that saves them: what it has left of a download is continued.
     :param store: where the files go, and how large they may be.
     :param fs: the filesystem of the store.
-    :param saved_before: where the same outputs were saved before, in their order; empty if they were not.
+    :param outputs: how many there are.
+    :param saved_before: where the same outputs were saved before, in their order, each time that they were.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class OutputDownloads:
         hook: SegmindHook,
         fs: Any,
         log: Any,
-        saved_before: Sequence[Mapping[str, Any]] = (),
+        saved_before: Sequence[Sequence[Mapping[str, Any]]] = (),
+        *,
+        outputs: int = 1,
     ) -> None:
         self._request_id = request_id
         self._owner = owner
@@ -66,6 +70,9 @@ class OutputDownloads:
         self._fs = fs
         self._log = log
         self._saved_before = saved_before
+        self._outputs = outputs
+        #: The links of outputs that were copied, because they are dead.
+        self.dead_links: set[str] = set()
         self._silent = False
 
     def download(
@@ -78,14 +85,15 @@ class OutputDownloads:
         :raises KlingDownloadError: see :meth:`Download.run`.
         :raises KlingFileExpiredError: Segmind has deleted it.
         """
-        renewed = False
+        first, renewed = link, False
         for pause in (*YOUNG_PAUSES, None):
             try:
                 return self._download(index, link, sidecar, kind)
             except KlingFileExpiredError as error:
                 gone = error
-            if index < len(self._saved_before):
-                return self._copied(self._saved_before[index], index, sidecar)
+            if (copy := self._copied(index, sidecar)) is not None:
+                self.dead_links.add(first)
+                return copy
             fresh = self._fresh_link(index)
             if fresh not in {None, link} and not renewed:  # once: a signed link differs each time
                 self._log.warning("%s The request history has a link that is newer.", gone)
@@ -159,12 +167,23 @@ class OutputDownloads:
             log=self._log,
         ).run()
 
-    def _copied(self, saved: Mapping[str, Any], index: int, sidecar: str) -> tuple[Part, MediaType]:
+    def _copied(self, index: int, sidecar: str) -> tuple[Part, MediaType] | None:
+        """Copy an output from the first place where it is still as it was saved; None if there is none."""
         from airflow_provider_kling.storage.saved_copy import copied
 
-        self._log.info("The link is dead; the file is copied from %s.", saved.get("path"))
-        folder = sidecar.rpartition("/")[0]
-        return copied(saved, self._fs, folder, self._name(sidecar, index), max_bytes=self._store.max_bytes)
+        folder, name = sidecar.rpartition("/")[0], self._name(sidecar, index)
+        for files in self._saved_before:
+            if len(files) != self._outputs:  # one of them was not saved, so that it is not known which is which
+                continue
+            place = files[index].get("path")
+            try:
+                found = copied(files[index], self._fs, folder, name, max_bytes=self._store.max_bytes)
+            except KlingStorageError as error:
+                self._log.info("%s", error)
+                continue
+            self._log.info("The link is dead; the file is copied from %s.", place)
+            return found
+        return None
 
     def _name(self, sidecar: str, index: int) -> str:
         """Return a part's name: what another task has left of a download is no part of this one."""

@@ -39,7 +39,7 @@ def save_outputs(
     *,
     payload: Mapping[str, Any] | None = None,
     is_own_job: bool = False,
-    saved_before: Sequence[Mapping[str, Any]] = (),
+    saved_before: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> list[dict[str, Any]]:
     """
     Save every file of a finished job, and add their asset events; what an earlier attempt saved is not fetched again.
@@ -52,7 +52,8 @@ def save_outputs(
     :param payload: what was sent, where the caller knows it; by default the request history is read.
     :param is_own_job: whether the task has paid for the job: then a name that is taken by now does not lose the file.
         It is saved under a name beside that one.
-    :param saved_before: where the same files were saved before, in this form: copied from there if a link is dead.
+    :param saved_before: where the same files were saved before, in this form, each time that they were: copied from
+        there if a link is dead.
     :return: for each file ``path``, ``sha256``, ``size``, ``type``, ``width``, ``height``, ``duration`` and
         ``sidecar``.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; the job is not lost.
@@ -79,7 +80,12 @@ def save_outputs(
         log.warning("%s The other files of request %s are saved.", failed, output["request_id"])
     register_events(context, saved, store.destination, log)
     known = {
-        file.link: {"path": file.path, "sidecar": saver.folder.real(file.sidecar), "sha256": file.facts["sha256"]}
+        file.link: {
+            "path": file.path,
+            "sidecar": saver.folder.real(file.sidecar),
+            "sha256": file.facts["sha256"],
+            "dead": file.link in saver.dead_links,
+        }
         for file in saved
     }
     context["ti"].xcom_push(key=FILES_KEY, value=known)

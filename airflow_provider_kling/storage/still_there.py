@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.media.measure import HEAD, media_type
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.storage.download_request import DownloadRequest
 
 #: Most links that are asked: as many as are saved of a job.
 MOST_LINKS = 16
-#: Seconds for all of them together; what was not asked by then counts as good.
+#: Seconds for all of them together; what was not asked by then is in doubt.
 LONGEST_LOOK = 60.0
 #: Seconds after which a file that seems to be gone is asked for again: one answer may be wrong.
 PAUSES = (1.0, 2.0)
@@ -25,38 +27,64 @@ PAUSES = (1.0, 2.0)
 BLOCK = 1024**2
 
 
-def links_answer(links: Sequence[str], hook: SegmindHook) -> bool:
+def links_answer(links: Sequence[str], hook: SegmindHook, kind: str | None, *, is_old: bool) -> bool:
     """
     Return whether there is a file at each link.
 
-    A link that cannot be asked now counts as good, because paying again is worse than another try; one that is refused
-    for good, or leads to anything but a file, does not.
+    A link that cannot be asked now counts as good, because paying again is worse than another try, unless Segmind has
+    deleted its file by now; one that is refused for good, or leads to anything but such a file, does not.
+
+    :param kind: of the files, "image" or "video"; None if it is not known.
+    :param is_old: whether Segmind does not keep the files any more.
     """
-    until = time.monotonic() + LONGEST_LOOK
-    return all(time.monotonic() > until or _answers(link, hook, until) for link in links[:MOST_LINKS])
+    look = Look(hook, kind, not is_old, time.monotonic() + LONGEST_LOOK)
+    return all(look.finds(link) for link in links[:MOST_LINKS])
 
 
-def _answers(link: str, hook: SegmindHook, until: float) -> bool:
-    from airflow_provider_kling.storage.download_hosts import Hosts
-    from airflow_provider_kling.storage.download_request import BrokenOffError, DownloadRequest, breaks
+@dataclass(frozen=True, slots=True)
+class Look:
+    """
+    A look for files at links.
 
-    request = DownloadRequest(link, Hosts.of(hook.settings), min(hook.settings.timeout, LONGEST_LOOK / 4))
-    try:
-        for pause in (*PAUSES, None):
-            try:
-                with request.get() as (response, _), breaks():
-                    return media_type(response.raw.read(HEAD)) is not None
-            except KlingFileExpiredError:
-                if pause is None or time.monotonic() > until:
-                    return False
-                time.sleep(pause)
-    except BrokenOffError:
-        return True
-    except SegmindError:
+    :param kind: of the files.
+    :param in_doubt: what counts of a link that cannot be asked.
+    :param until: when it ends, by ``time.monotonic()``.
+    """
+
+    hook: SegmindHook
+    kind: str | None
+    in_doubt: bool
+    until: float
+
+    def finds(self, link: str) -> bool:
+        """Whether the file is there."""
+        from airflow_provider_kling.storage.download_hosts import Hosts
+        from airflow_provider_kling.storage.download_request import BrokenOffError, DownloadRequest
+
+        timeout = min(self.hook.settings.timeout, LONGEST_LOOK / 4)
+        request = DownloadRequest(link, Hosts.of(self.hook.settings), timeout, until=self.until)
+        try:
+            for pause in (*PAUSES, None):
+                try:
+                    return self._is_there(request)
+                except KlingFileExpiredError:
+                    if pause is None:
+                        return False
+                    time.sleep(max(0.0, min(pause, self.until - time.monotonic())))
+        except BrokenOffError:
+            return self.in_doubt
+        except SegmindError:
+            return False
+        finally:
+            request.close()
         return False
-    finally:
-        request.close()
-    return False
+
+    def _is_there(self, request: DownloadRequest) -> bool:
+        from airflow_provider_kling.storage.download_request import breaks
+
+        with request.get() as (response, _), breaks():
+            found = media_type(response.raw.read(HEAD))
+        return found is not None and self.kind in {None, found.kind}
 
 
 def are_saved(links: Sequence[str], saved: Sequence[Mapping[str, Any]]) -> bool:

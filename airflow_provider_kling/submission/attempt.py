@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kling.segmind.errors import KlingBudgetExceededError, SegmindAmbiguousSubmitError, SegmindError
 from airflow_provider_kling.segmind.identifiers import canonical_id
-from airflow_provider_kling.segmind.placeholders import has_placeholders
+from airflow_provider_kling.segmind.placeholders import has_placeholders, links_in
 from airflow_provider_kling.submission import messages
 from airflow_provider_kling.submission.adoption import adopt_ordered, is_own
 from airflow_provider_kling.submission.former_jobs import paid_before
@@ -142,6 +142,8 @@ def _continued(submission: Submission, record: Record, request_id: str) -> Gener
             return (yield from _abandon(submission, record))
         record = record.model_copy(update={"account": submission.account})
         yield SaveRecord(record)
+    if record.reused and submission.reuses:  # its file may be gone by now
+        return (yield from _post(submission, record))
     yield Log("info", f"Request {request_id} of an earlier attempt is adopted; nothing is sent.")
     return record
 
@@ -202,8 +204,9 @@ def _send(
     try:
         if guard is not None:  # before any upload: a job that may not be paid needs no files
             intent = yield from reserve(guard, submission.claim(intent), release, submission.clock)
-        if has_placeholders(submission.payload):
-            uploads: dict[str, str] = yield Upload()
+        links = links_in(submission.payload) if submission.reuses else frozenset()
+        if links or has_placeholders(submission.payload):
+            uploads: dict[str, str] = yield Upload(links)
             intent = intent.model_copy(update={"uploads": uploads, "intended_at": submission.clock()})
             yield Publish(submission.claim(intent))
     except SegmindError:

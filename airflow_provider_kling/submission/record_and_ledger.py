@@ -93,7 +93,10 @@ class RecordAndLedger:
         :raises MadeElsewhereError: before a POST that is no longer needed.
         """
         if record.request_id is None or record.found:
-            crossed = self.ledger.save(record, self.periods if before_post else (), unusable)
+            try:
+                crossed = self.ledger.save(record, self.periods if before_post else (), unusable)
+            except (KlingLedgerError, KlingLedgerSettingsError) as error:
+                raise error.followed_by("Nothing was sent.") if before_post else error from None
             self.airflow.save(record)
             if self.warn is not None:
                 for limit in crossed:
@@ -161,7 +164,12 @@ def record_store(context: Context, wanted: Wanted | None = None, log: Any = None
 def _warn(context: Context, log: Any, budget: KlingBudget, crossed: Crossed) -> None:
     """Call the author's notifier; what fails there costs no submit."""
     period = crossed.period
-    facts = {"what": period.name, "limit": period.limit, "spent": round(crossed.spent, 6)}
+    facts = {
+        "what": period.name,
+        "project": budget.project or context["ti"].dag_id,
+        "limit": period.limit,
+        "spent": round(crossed.spent, 6),
+    }
     told = (
         f"{dollars(crossed.spent)} of {dollars(period.limit)} ({period.argument}, {period.name}) are spent or in flight"
     )

@@ -132,7 +132,13 @@ class AskOtherRuns:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Answer with the addresses of the payload's files, by their sha256; upload those that have none yet."""
+    """
+    Upload the files of the payload; the answer is their addresses, by sha256, and those of dead links, by the link.
+
+    :param links: which the payload has: for one that is dead the run may have a saved copy.
+    """
+
+    links: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
     :param segmind_conn_id: the connection that submitted the job. (templated)
     :param storage_conn_id: the connection of the object storage, where it needs one. (templated)
     :param max_bytes: the largest file that is fetched; 2 GiB.
+    :param ledger_conn_id: the ledger's connection, in place of the one in Airflow's config, ``[kling] ledger_conn_id``:
+        it gets to know where the files are.
     :raises KlingDownloadError: the file could not be fetched; a retry continues.
     :raises KlingFileExpiredError: it is gone; the task fails at once.
     :raises KlingStorageError: the file could not be saved at the destination.
@@ -65,6 +67,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
         segmind_conn_id: str = DEFAULT_CONN_ID,
         storage_conn_id: str | None = None,
         max_bytes: int = DEFAULT_MAX_BYTES,
+        ledger_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,6 +77,7 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
         self.segmind_conn_id = segmind_conn_id
         self.storage_conn_id = storage_conn_id
         self.max_bytes = max_bytes
+        self.ledger_conn_id = ledger_conn_id
         self._store()  # an error shows when the DAG file is parsed
         self.outlets = outlets_for(destination, self.outlets)
 
@@ -102,9 +106,23 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
                 check_name_from_data(self.name)
             store = self._store().checked(self.written.get("destination"), self.written.get("storage_conn_id"))
             check_assets(context, store)
-            return save_outputs(context, self.result, store, self.hook, self.log)
+            files = save_outputs(context, self.result, store, self.hook, self.log)
         except SegmindError as error:
             fail(self, error)
+        self._note(files)
+        return files
+
+    def _note(self, files: list[dict[str, Any]]) -> None:
+        from airflow_provider_kling.ledger.configured import ledger_conn_id
+
+        if ledger_conn_id(self.ledger_conn_id) is None:
+            return
+        from airflow_provider_kling.ledger.results import job_ledger
+
+        request_id = self.result if isinstance(self.result, str) else self.result["request_id"]
+        ledger = job_ledger(self.ledger_conn_id, self.hook.settings.host, request_id, self.log)
+        if ledger is not None:
+            ledger.saved(files)
 
     def _store(self) -> Store:
         return Store(self.destination, self.name, self.storage_conn_id or None, self.max_bytes)

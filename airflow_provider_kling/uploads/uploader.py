@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_kling.segmind.sanitize import shortened
+from airflow_provider_kling.segmind.errors import SegmindInputError
+from airflow_provider_kling.segmind.sanitize import one_line, shortened
+from airflow_provider_kling.storage.open_files import UnfitFileError
 from airflow_provider_kling.storage.sidecar import beside
+from airflow_provider_kling.uploads.source_files import stage
 from airflow_provider_kling.versions import task_state_store
-from airflow_provider_kling.xcoms import FILES_KEY, Uploader, published, siblings
+from airflow_provider_kling.xcoms import FILES_KEY, Traceable, Uploader, published, siblings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import DAG, Context
 
@@ -54,15 +57,53 @@ class Uploads:
         self._log = log
         self._shared = _shared(context, hook, log)
 
-    def addresses(self, files: Iterable[Staged]) -> dict[str, str]:
+    def addresses(self, files: Iterable[Staged], links: Collection[str] = ()) -> dict[str, str]:
         """
         Return the addresses of the files by their sha256, uploading those that the run has not uploaded yet.
 
+        :param links: other parts of the payload. Those that are dead, and of which the run has a saved copy, get the
+            address of that copy.
         :raises SegmindError: an upload failed; those before it are saved.
         """
+        found, behind = self._of_dead_links(links)
         wanted = {file.sha256: file for file in files}
-        if not wanted:
-            return {}
+        if wanted:
+            found |= self._of_files(wanted)
+            # By this, the description of a result made from these files leads back to them.
+            behind |= {
+                found[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}
+                for sha256, file in wanted.items()
+            }
+        if found:
+            self._ti.xcom_push(key=FILES_KEY, value=behind)
+        return found
+
+    def _of_dead_links(self, links: Collection[str]) -> tuple[dict[str, str], dict[str, Any]]:
+        """Upload the copies of files whose links are dead; return their addresses, and what is behind these."""
+        found: dict[str, str] = {}
+        behind: dict[str, Any] = {}
+        shown = published(self._ti, siblings(self._dag, Traceable), FILES_KEY) if links else []
+        for link, facts in ((link, facts) for files in shown for link, facts in files.items()):
+            if link not in links or link in found or not facts.get("dead"):
+                continue
+            try:
+                with (copy := stage(facts["path"])).copy:
+                    if copy.sha256 != facts["sha256"]:
+                        raise UnfitFileError("has been changed since it was saved")  # noqa: TRY301 as stage does
+                    copy.copy.seek(0)
+                    found[link] = self._hook.upload_file(copy.copy, copy.type.mime)
+            except UnfitFileError as exc:
+                raise SegmindInputError(
+                    f"The link {shortened(link)} is dead, and the saved file {one_line(facts['path'])} {exc}. Nothing "
+                    "was sent."
+                ) from None
+            self._log.info(
+                "%s is dead: %s was uploaded in its place: %s", shortened(link), facts["path"], shortened(found[link])
+            )
+            behind[found[link]] = {name: facts[name] for name in ("path", "sidecar", "sha256")}
+        return found, behind
+
+    def _of_files(self, wanted: Mapping[str, Staged]) -> dict[str, str]:
         host = self._hook.settings.storage_host
         kept = _read(self._store.get(UPLOADS_KEY)) if self._store is not None else {}
         own = kept.setdefault(host, {})
@@ -84,12 +125,6 @@ class Uploads:
                     self._log.info("%s is uploaded already: %s", file.source, shortened(own[sha256]))
         finally:
             self._keep(kept)
-        # By this, the description of a result made from these files leads back to them.
-        behind = {
-            own[sha256]: {"path": file.source, "sidecar": beside(file.place), "sha256": sha256}
-            for sha256, file in wanted.items()
-        }
-        self._ti.xcom_push(key=FILES_KEY, value=behind)
         self._ti.xcom_push(key=UPLOADS_KEY, value={host: {sha256: own[sha256] for sha256 in wanted}})
         return {sha256: own[sha256] for sha256 in wanted}
 

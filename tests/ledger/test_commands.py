@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.conftest import AIRFLOW_3
 from tests.ledger.test_generations import NOW, intent, job, task
 
 
@@ -75,3 +76,20 @@ def test_what_cannot_be_asked_is_told_in_a_line(arguments, told, tmp_path):
     ran = kling("costs", *arguments, ledger={"conn_type": "sqlite", "host": str(tmp_path / "x.db")})
     assert ran.returncode == 2
     assert told in ran.stderr
+
+
+@pytest.mark.skipif(not AIRFLOW_3, reason="Airflow 2 reads its database in any process")
+def test_a_connection_of_airflows_own_database_is_found(tmp_path):
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__KLING", "AIRFLOW_CONN"))}
+    env |= {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__KLING__LEDGER_CONN_ID": "kling_ledger"}
+    env.pop("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", None)
+    stored = {"kling_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}}
+    (tmp_path / "connections.json").write_text(json.dumps(stored))
+
+    def run(*arguments):
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+
+    run("airflow", "db", "migrate")
+    assert run("airflow", "connections", "import", str(tmp_path / "connections.json")).returncode == 0
+    assert "migrated to version" in run("airflow_provider_kling", "ledger", "migrate").stdout

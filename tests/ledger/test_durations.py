@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import update
 
 from airflow_provider_kling.hooks.segmind import SegmindHook
@@ -12,11 +13,12 @@ from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
 from airflow_provider_kling.ledger.durations import latest_durations
 from airflow_provider_kling.ledger.results import JobLedger
 from airflow_provider_kling.ledger.tables import generations
+from airflow_provider_kling.operators.reuse import checked_variant
 from airflow_provider_kling.segmind.schemas import Result
 from airflow_provider_kling.simulator import Simulator
 from airflow_provider_kling.triggers.kling import KlingTrigger
 from tests.conftest import connection_json
-from tests.ledger.test_generations import NOW, WANTED, intent, job, task
+from tests.ledger.test_generations import NOW, WANTED, intent, job, rows, task
 
 #: What a DAG's author takes for usual; the jobs of these tests take a tenth of it.
 EXPECTED = 600.0
@@ -82,3 +84,15 @@ def test_a_worker_that_waits_asks_the_ledger_too(ledger, monkeypatch, run_dag):
     # The job ends after 0.6 s. By the published 60 s the polls around that time are a fifth of a second apart; by what
     # the ledger has, the second poll comes after 2 s.
     assert last - first > 1.5
+
+
+@pytest.mark.attack("A time beyond all bounds in an answer", "the job's end is noted all the same")
+def test_a_job_with_an_absurd_time_is_noted_without_it(database):
+    took(database, [1e300])
+    (row,) = rows(database)
+    assert (row.state, row.seconds) == ("completed", None)
+
+
+@pytest.mark.attack("Variants that differ in spaces at the end", "they are one, whatever the database takes for equal")
+def test_a_variant_has_no_spaces_around_it():
+    assert checked_variant(" x ") == "x"

@@ -39,9 +39,9 @@ def test_the_rows_of_a_month_are_exported_with_all_that_is_known(database, ledge
 
 def test_what_is_over_is_moved_into_a_file_and_what_may_be_needed_stays(database, ledger_connection, tmp_path):
     done = Result.model_validate({"status": "COMPLETED", "metrics": {"cost": 0.4}, "output": "https://a/b.png"})
-    for name, number, closed in (("done", 1, True), ("not used", 2, False)):
-        task(database, name).save(old(request_id=job(number), closed=closed))
-        JobLedger(database, WANTED.host, job(number), None).completed(done)
+    for name, number, used in (("done", 1, True), ("not used", 2, False)):
+        task(database, name).save(old(request_id=job(number), closed=True))
+        JobLedger(database, WANTED.host, job(number), None).completed(done, is_used=used)
     task(database, "runs").save(old(request_id=job(3)))
     task(database, "unclear").save(old(unclear=True))
     task(database, "new").save(intent(request_id=job(4), closed=True))

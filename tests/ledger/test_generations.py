@@ -118,13 +118,14 @@ def test_the_end_of_a_job_is_written_by_whoever_waits_for_it(database):
     ledger.save(intent(request_id=job(1)))
     waiting = JobLedger(database, WANTED.host, job(1).upper(), None)
     waiting.completed(
-        Result.model_validate({"status": "COMPLETED", "output": ["https://x/1.mp4"], "metrics": {"cost": 0.35}})
+        Result.model_validate({"status": "COMPLETED", "output": ["https://x/1.mp4"], "metrics": {"cost": 0.35}}),
+        is_used=True,
     )
     waiting.saved([{"path": "s3://b/🦊.mp4"}])
     ledger.save(intent(request_id=job(1), closed=True))
     (row,) = rows(database)
     assert (row.state, row.cost, row.used) == ("completed", 0.35, True)
-    assert json.loads(row.files) == [{"path": "s3://b/🦊.mp4"}]
+    assert json.loads(row.files) == [[{"path": "s3://b/🦊.mp4"}]]
     assert json.loads(row.output)["output"] == ["https://x/1.mp4"]
     assert ledger.bills_of_run() == [{"request_id": job(1), "model": "kling-o1", "cost": 0.35, "failed": False}]
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_kling.hooks.segmind import SegmindHook
 from airflow_provider_kling.ledger.cost_totals import totals
+from airflow_provider_kling.ledger.reconciliation import reconcile
 from tests.ledger.test_generations import rows
 from tests.ledger.test_operators import ever
 
@@ -174,3 +178,76 @@ def test_with_digests_alone_results_are_used_again_too(ledger, sim, conn_id, run
     assert billed(sim) == 1
     assert second.xcom("make")["url"] == first.xcom("make")["url"]
     assert "@Image1" not in json.dumps([str(value) for row in rows(ledger) for value in row])
+
+
+CHAIN = """
+from airflow_provider_kling.operators.kling import KlingGenerateOperator
+
+picture = KlingGenerateOperator(
+    task_id="picture", payload=O1Image(prompt="@Image1", image_urls=PICTURES), reuse="completed", store="{folder}/a"
+)
+KlingGenerateOperator(
+    task_id="edit", payload=O1Image(prompt={prompt!r}, image_urls=[picture.output["url"]]), reuse="completed",
+    store="{folder}/b", retries=0,
+)
+"""
+
+
+def test_in_a_chain_whose_links_are_dead_the_step_that_differs_is_made_of_the_saved_file(
+    ledger, sim, conn_id, run_dag, tmp_path
+):
+    def chain(prompt, number):
+        return run_dag(CHAIN.format(prompt=prompt, folder=tmp_path / str(number)))
+
+    first = chain("@Image1 at night", 1)
+    sim.advance(8 * 86400)
+    assert chain("@Image1 at night", 2).state == "success"
+    assert billed(sim) == 2
+    changed = chain("@Image1 at noon", 3)
+    assert (changed.state, billed(sim)) == ("success", 3)
+    sent = sim.ledger()["jobs"][-1]["inputs"]["image_urls"][0]
+    assert (sent != first.xcom("picture")["url"], sent) == (True, sim.uploads()[-1]["url"])
+    described = json.loads(next((tmp_path / "3" / "b").rglob("*.json")).read_text())
+    assert "3/a/" in json.dumps(described["inputs"]), "the description leads back to the saved file"
+
+
+def test_a_copy_does_as_well_when_the_file_that_was_saved_first_is_gone(ledger, sim, conn_id, run_dag, tmp_path):
+    def saved(number):
+        return run_dag(single(more=f'store="{tmp_path}/{number}"')).xcom("make")["files"][0]["path"]
+
+    first = saved(1)
+    sim.advance(8 * 86400)
+    saved(2)
+    Path(first.removeprefix("file://")).unlink()
+    saved(3)
+    assert billed(sim) == 1
+
+
+KEPT = """
+from airflow_provider_kling.transfers.segmind_to_object_storage import SegmindToObjectStorageOperator
+
+submit = KlingSubmitOperator(task_id="submit", payload=O1Image(prompt="@Image1", image_urls=PICTURES))
+done = KlingSensor(task_id="wait", request_id=submit.output, mode="poke", poll_interval=0.1)
+SegmindToObjectStorageOperator(task_id="keep", result=done.output, destination="{folder}")
+"""
+
+
+def test_a_file_that_a_task_of_its_own_has_saved_does_as_well(ledger, sim, conn_id, run_dag, tmp_path):
+    run_dag(KEPT.format(folder=tmp_path / "1"))
+    sim.advance(8 * 86400)
+    assert run_dag(single(more=f'store="{tmp_path}/2"')).state == "success"
+    assert billed(sim) == 1
+
+
+def test_a_result_that_nobody_waited_for_is_paid_and_not_used(ledger, sim, conn_id, run_dag):
+    for wait in ("", "KlingSensor(task_id='wait', request_id=submit.output, mode='poke', poll_interval=0.1)"):
+        run_dag(
+            'submit = KlingSubmitOperator(task_id="submit", payload=O1Image(prompt="@Image1", image_urls=PICTURES))\n'
+            + wait
+        )
+    sim.advance(200)
+    segmind = SegmindHook()
+    month = datetime.now(tz=UTC) - timedelta(days=1)
+    reconcile(ledger, segmind, segmind.settings.host, month, month + timedelta(days=2), logging.getLogger())
+    (total,) = totals(ledger, *ever(), [])
+    assert (total.jobs, total.unused) == (2, 1)

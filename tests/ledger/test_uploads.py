@@ -39,8 +39,11 @@ def test_what_is_known_is_the_accounts_own_and_young(database):
     mine, other = (SharedUploads(database, HOST, account, None) for account in ("a", "b"))
     now = datetime.now(tz=UTC)
     mine.add({"1" * 64: "https://x/1", "2" * 64: "https://x/2"}, now)
-    mine.add({"2" * 64: "https://x/3"}, now)
-    assert mine.addresses(["1" * 64, "2" * 64, "3" * 64]) == {"1" * 64: "https://x/1", "2" * 64: "https://x/3"}
+    mine.add({"2" * 64: "https://x/3"}, now)  # the first one stays, as long as it is used
+    known = {"1" * 64: "https://x/1", "2" * 64: "https://x/2"}
+    assert mine.addresses(["1" * 64, "2" * 64, "3" * 64]) == known
+    mine.forget({"1" * 64: "https://x/another", "2" * 64: "https://x/2"})
+    assert mine.addresses(["1" * 64, "2" * 64]) == {"1" * 64: "https://x/1"}
     assert other.addresses(["1" * 64]) == {}
     with database.changing() as connection:
         aged = uploads.c.uploaded_at

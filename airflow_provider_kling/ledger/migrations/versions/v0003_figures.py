@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0003"
 down_revision = "0002"
@@ -13,7 +14,11 @@ _OF_MODEL, _OF_PROJECT = "kling_generation_of_model", "kling_generation_of_proje
 
 def upgrade() -> None:
     """Add the column, and make the indexes."""
-    op.add_column("kling_generation", sa.Column("seconds", sa.Float()))
+    exact = mysql.DOUBLE(asdecimal=False)
+    if op.get_bind().dialect.name == "mysql":  # whose FLOAT has seven digits
+        for name in ("low", "high", "cost"):
+            op.alter_column("kling_generation", name, existing_type=sa.Float(), type_=exact)
+    op.add_column("kling_generation", sa.Column("seconds", sa.Float(53).with_variant(exact, "mysql")))
     op.create_index(_OF_MODEL, "kling_generation", ["host", "model", "ended_at", "seconds"])
     op.drop_index(_OF_PROJECT, "kling_generation")
     op.create_index(_OF_PROJECT, "kling_generation", ["project", "intended_at", "state", "cost", "high"])
