@@ -17,6 +17,7 @@ from airflow_provider_kling.ledger.schema import check
 from airflow_provider_kling.ledger.tables import generations
 from airflow_provider_kling.ledger.uploads import SharedUploads
 from airflow_provider_kling.polling.schedule import LONGEST_DURATION, SHORTEST_DURATION
+from airflow_provider_kling.segmind.clock import LATEST_ROW
 from airflow_provider_kling.segmind.errors import SegmindError
 from airflow_provider_kling.segmind.identifiers import canonical_id, checked_request_id
 
@@ -158,15 +159,23 @@ class JobLedger:
 
         :param account: that was told so.
         """
-        self._write(_t.state == ACCEPTED, _t.account == account, state=LOST)
+        is_old = _t.accepted_at < _now() - LATEST_ROW  # a young one may not be known yet
+        self._write(_t.state == ACCEPTED, _t.account == account, is_old, state=LOST)
 
-    def saved(self, files: Files) -> None:
-        """Note where its files were saved, beside where they were saved before."""
+    def saved(self, files: Files, links: Sequence[str]) -> None:
+        """
+        Note where its files were saved, beside where they were saved before.
+
+        :param links: where they came from, in the same order. If they are not those of the result that is noted,
+            nothing is: what a task was told to save may name anybody's job.
+        """
         try:
             check(self.database)
             with self.database.changing() as connection:
-                row = connection.execute(select(_t.id, _t.files).where(*self._own).with_for_update()).first()
-                if row is None:
+                columns = (_t.id, _t.files, _t.output)
+                row = connection.execute(select(*columns).where(*self._own).with_for_update()).first()
+                result = None if row is None else read_result(row.output)
+                if row is None or result is None or [*result.urls] != [*links]:
                     return
                 own = [dict(file) for file in files]
                 places = [file.get("path") for file in own]

@@ -205,7 +205,6 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
         if self.store is not None:
             from airflow_provider_kling.storage.save import save_outputs
 
-            ledger = self._ledger(context)
             whole["files"] = save_outputs(
                 context,
                 whole,
@@ -214,10 +213,8 @@ class KlingGenerateOperator(WaitsForJob, KlingSubmitOperator):
                 self.log,
                 payload=self._sent_without_files(),
                 is_own_job=True,
-                saved_before=ledger.copies() if ledger and self._job(context).reused else (),
+                ledger_of=lambda _: self._ledger(context),
             )
-            if ledger is not None:
-                ledger.saved(whole["files"])
         job = self._job(context)
         conclude_when_counted(context, self.log, cost=job.own_cost if job.reused else result.metrics.cost)
         return whole

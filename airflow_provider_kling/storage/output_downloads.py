@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_kling.segmind.errors import (
     KlingDownloadError,
+    KlingDownloadRefusedError,
     KlingFileExpiredError,
     KlingStorageError,
     SegmindError,
@@ -172,6 +173,7 @@ class OutputDownloads:
         from airflow_provider_kling.storage.saved_copy import copied
 
         folder, name = sidecar.rpartition("/")[0], self._name(sidecar, index)
+        too_large: KlingDownloadRefusedError | None = None
         for files in self._saved_before:
             if len(files) != self._outputs:  # one of them was not saved, so that it is not known which is which
                 continue
@@ -181,8 +183,13 @@ class OutputDownloads:
             except KlingStorageError as error:
                 self._log.info("%s", error)
                 continue
+            except KlingDownloadRefusedError as error:
+                too_large = error
+                continue
             self._log.info("The link is dead; the file is copied from %s.", place)
             return found
+        if too_large is not None:
+            raise too_large
         return None
 
     def _name(self, sidecar: str, index: int) -> str:

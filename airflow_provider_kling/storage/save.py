@@ -18,11 +18,12 @@ from airflow_provider_kling.storage.finished_job import finished
 from airflow_provider_kling.xcoms import FILES_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.ledger.results import JobLedger
     from airflow_provider_kling.storage.store import Store
 
 
@@ -39,7 +40,7 @@ def save_outputs(
     *,
     payload: Mapping[str, Any] | None = None,
     is_own_job: bool = False,
-    saved_before: Sequence[Sequence[Mapping[str, Any]]] = (),
+    ledger_of: Callable[[str], JobLedger | None] | None = None,
 ) -> list[dict[str, Any]]:
     """
     Save every file of a finished job, and add their asset events; what an earlier attempt saved is not fetched again.
@@ -52,14 +53,16 @@ def save_outputs(
     :param payload: what was sent, where the caller knows it; by default the request history is read.
     :param is_own_job: whether the task has paid for the job: then a name that is taken by now does not lose the file.
         It is saved under a name beside that one.
-    :param saved_before: where the same files were saved before, in this form, each time that they were: copied from
-        there if a link is dead.
+    :param ledger_of: returns the ledger of a job, which gets to know where its files are. If a link of the task's own
+        job is dead, the file is copied from where it was saved before.
     :return: for each file ``path``, ``sha256``, ``size``, ``type``, ``width``, ``height``, ``duration`` and
         ``sidecar``.
     :raises SegmindError: see :mod:`airflow_provider_kling.segmind.errors`; the job is not lost.
     """
     output = finished(result, hook)
-    saver = FileSaver(context, output, store, hook, log, payload, is_own_job=is_own_job, saved_before=saved_before)
+    ledger = None if ledger_of is None else ledger_of(output["request_id"])
+    copies = ledger.copies() if ledger is not None and is_own_job else ()
+    saver = FileSaver(context, output, store, hook, log, payload, is_own_job=is_own_job, saved_before=copies)
     if len(output["urls"]) > MOST_FILES:
         log.warning(
             "Request %s has %d links in its output, more than any Kling model makes files: the first %d are saved.",
@@ -89,4 +92,7 @@ def save_outputs(
         for file in saved
     }
     context["ti"].xcom_push(key=FILES_KEY, value=known)
-    return [file.as_xcom() for file in saved]
+    files = [file.as_xcom() for file in saved]
+    if ledger is not None:
+        ledger.saved(files, [file.link for file in saved])
+    return files

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kling.hooks.segmind import SegmindHook
+    from airflow_provider_kling.ledger.results import JobLedger
 
 __all__ = ["SegmindToObjectStorageOperator"]
 
@@ -106,23 +107,18 @@ class SegmindToObjectStorageOperator(RendersAuthorsTemplates, Traceable, BaseOpe
                 check_name_from_data(self.name)
             store = self._store().checked(self.written.get("destination"), self.written.get("storage_conn_id"))
             check_assets(context, store)
-            files = save_outputs(context, self.result, store, self.hook, self.log)
+            return save_outputs(context, self.result, store, self.hook, self.log, ledger_of=self._ledger)
         except SegmindError as error:
             fail(self, error)
-        self._note(files)
-        return files
 
-    def _note(self, files: list[dict[str, Any]]) -> None:
+    def _ledger(self, request_id: str) -> JobLedger | None:
         from airflow_provider_kling.ledger.configured import ledger_conn_id
 
         if ledger_conn_id(self.ledger_conn_id) is None:
-            return
+            return None
         from airflow_provider_kling.ledger.results import job_ledger
 
-        request_id = self.result if isinstance(self.result, str) else self.result["request_id"]
-        ledger = job_ledger(self.ledger_conn_id, self.hook.settings.host, request_id, self.log)
-        if ledger is not None:
-            ledger.saved(files)
+        return job_ledger(self.ledger_conn_id, self.hook.settings.host, request_id, self.log)
 
     def _store(self) -> Store:
         return Store(self.destination, self.name, self.storage_conn_id or None, self.max_bytes)

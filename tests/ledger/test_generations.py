@@ -121,7 +121,8 @@ def test_the_end_of_a_job_is_written_by_whoever_waits_for_it(database):
         Result.model_validate({"status": "COMPLETED", "output": ["https://x/1.mp4"], "metrics": {"cost": 0.35}}),
         is_used=True,
     )
-    waiting.saved([{"path": "s3://b/🦊.mp4"}])
+    waiting.saved([{"path": "s3://b/other.mp4"}], ["https://x/other.mp4"])
+    waiting.saved([{"path": "s3://b/🦊.mp4"}], ["https://x/1.mp4"])
     ledger.save(intent(request_id=job(1), closed=True))
     (row,) = rows(database)
     assert (row.state, row.cost, row.used) == ("completed", 0.35, True)
