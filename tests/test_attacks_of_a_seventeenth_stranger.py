@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+
+from airflow_provider_kling.hooks.segmind import SegmindHook
+from airflow_provider_kling.hooks.segmind_async import SegmindAsyncHook
+from airflow_provider_kling.triggers.kling import KlingTrigger
 
 MAKE = """
 from airflow_provider_kling.operators.kling import KlingGenerateOperator
@@ -116,3 +122,20 @@ def test_a_look_at_a_young_job_gives_it_up_for_nobody(ledger, sim, conn_id, run_
     run_dag(LOOK, run_conf={"id": odd})
     assert run_dag(make()).state == "success"
     assert billed(sim) == 1
+
+
+@pytest.mark.attack(
+    "Data names one finished job, and another model, for a hundred waits", "the triggerer learns from that job once"
+)
+def test_one_job_teaches_a_triggerer_once(sim, conn_id, pictures, airflow_db):
+    job = SegmindHook().submit("kling-o1", {"prompt": "@Image1", "image_urls": pictures}).request_id
+    deadline = (datetime.now(tz=UTC) + timedelta(minutes=1)).isoformat()
+
+    async def waits():
+        async with SegmindAsyncHook() as hook:
+            for _ in range(100):
+                async for _ in KlingTrigger(job, deadline, model="kling-quick", usual_latency=5.0).run():
+                    pass
+            return hook.pool.durations.expect("kling-quick", 5.0).median
+
+    assert asyncio.run(waits()) < 8

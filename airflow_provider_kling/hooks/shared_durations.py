@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which what was read of a model is not read again.
 READ_EVERY = 600.0
+#: How many of the jobs that were learned from are remembered.
+MOST_OBSERVED = 10_000
 #: Seconds that a wait waits for the ledger's answer.
 LONGEST_READ = 2.0
 
@@ -29,6 +31,7 @@ class SharedDurations:
         self._host = ""
         self._fresh_until: dict[str, float] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
+        self._observed: dict[str, None] = {}
 
     def use(self, database: Database | None, host: str) -> None:
         """Learn from the ledger's jobs of a host."""
@@ -47,8 +50,13 @@ class SharedDurations:
             self._reading[model] = asyncio.create_task(self._read(self._database, model, usual))
         await asyncio.wait([self._reading[model]], timeout=LONGEST_READ)
 
-    def observe(self, model: str | None, usual: float | None, seconds: float) -> None:
-        """Learn from a job of this event loop."""
+    def observe(self, request_id: str, model: str | None, usual: float | None, seconds: float) -> None:
+        """Learn from a job of this event loop, once: anybody may name a job and a model, as often as they like."""
+        if request_id in self._observed:
+            return
+        self._observed[request_id] = None
+        if len(self._observed) > MOST_OBSERVED:
+            del self._observed[next(iter(self._observed))]
         self._known.observe(model, usual, seconds)
 
     async def _read(self, database: Database, model: str, usual: float | None) -> None:

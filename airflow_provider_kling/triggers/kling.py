@@ -17,7 +17,7 @@ from airflow_provider_kling.polling.job_wait import Ask, Decision, Done, JobWait
 from airflow_provider_kling.polling.schedule import Job
 from airflow_provider_kling.polling.wait import GiveUp, PollAgain
 from airflow_provider_kling.segmind.errors import SegmindError
-from airflow_provider_kling.segmind.identifiers import is_slug
+from airflow_provider_kling.segmind.identifiers import canonical_id, is_slug
 from airflow_provider_kling.segmind.sanitize import one_line
 from airflow_provider_kling.triggers.base import PollingTrigger
 from airflow_provider_kling.triggers.handover import Handover
@@ -88,7 +88,10 @@ class KlingTrigger(PollingTrigger):
             while True:
                 match await self._poll(hook, wait, job):
                     case Done(result=result):
-                        hook.pool.durations.observe(wait.model, self.usual_latency, result.metrics.total_time or 0.0)
+                        seconds = result.metrics.total_time or 0.0
+                        hook.pool.durations.observe(
+                            canonical_id(self.request_id), wait.model, self.usual_latency, seconds
+                        )
                         yield await self._end(wait.model, result) or await handover.event(
                             {"request_id": self.request_id, "result": result.model_dump(mode="json")}
                         )
