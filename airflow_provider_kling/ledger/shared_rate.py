@@ -72,21 +72,23 @@ class SharedRate:
         with self.database.changing() as connection:
             row = connection.execute(select(rate_limits).where(_r.account == self.account).with_for_update()).one()
             now = _now(connection)
-            times = (row.free_at, row.polls_free_at, row.paused_until)
+            times = (row.free_at, row.polls_free_at, row.others_free_at, row.paused_until)
+            holders = {name: at for name, at in _read(row.holders).items() if now - at < GONE_AFTER}
             turns, following, left = SharedTurns(*(at / MICRO for at in times)).give(
                 now,
                 requests_per_minute=self.requests_per_minute,
                 polls=holder is not None,
                 count=count,
                 within=within,
+                polled=bool(holders),
             )
-            holders = {name: at for name, at in _read(row.holders).items() if now - at < GONE_AFTER}
             if holder is not None:
                 holders[holder] = now
             self._store(
                 connection,
                 free_at=round(left.free_at * MICRO),
                 polls_free_at=round(left.polls_free_at * MICRO),
+                others_free_at=round(left.others_free_at * MICRO),
                 holders=json.dumps(holders),
             )
         return Lease([turn - now for turn in turns], following - now, max(len(holders), 1))

@@ -138,6 +138,7 @@ rate_limits = Table(
     Column("free_at", BigInteger, nullable=False),
     Column("polls_free_at", BigInteger, nullable=False),
     Column("paused_until", BigInteger, nullable=False),
+    Column("others_free_at", BigInteger, nullable=False, server_default="0"),
     Column("holders", Text, nullable=False),  # when each process that polls has last asked, as JSON
     **_MYSQL,
 )

@@ -47,6 +47,29 @@ def test_polls_leave_room_for_submits():
     assert submits / 10 >= 7
 
 
+def test_submits_leave_room_for_polls():
+    """Ten workers that submit as fast as they may, and a triggerer that asks for its turns now and then."""
+    state, polls, submits = SharedTurns(), 0, 0
+    for tick in range(10 * 60 * 10):
+        now = 1_700_000_000.0 + tick / 10
+        turns, _, state = state.give(now, requests_per_minute=60, polls=False, count=1, within=5.0)
+        submits += len(turns)
+        if tick % 50 == 0:
+            turns, _, state = state.give(now, requests_per_minute=60, polls=True, count=50, within=5.0)
+            polls += len(turns)
+    assert submits / 10 == pytest.approx(27, abs=2)
+    assert polls / 10 > 20
+
+
+def test_where_nobody_polls_all_is_for_submits():
+    state, submits = SharedTurns(), 0
+    for tick in range(10 * 60 * 10):
+        now = 1_700_000_000.0 + tick / 10
+        turns, _, state = state.give(now, requests_per_minute=60, polls=False, count=1, within=5.0, polled=False)
+        submits += len(turns)
+    assert submits / 10 > 50
+
+
 def test_nobody_sends_while_the_account_is_paused():
     state = SharedTurns(paused_until=1_700_000_030.0)
     assert state.give(1_700_000_000.0, requests_per_minute=60, polls=True, count=5, within=5.0)[:2] == (

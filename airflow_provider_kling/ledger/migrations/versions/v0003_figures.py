@@ -19,6 +19,7 @@ def upgrade() -> None:
         for name in ("low", "high", "cost"):
             op.alter_column("kling_generation", name, existing_type=sa.Float(), type_=exact)
     op.add_column("kling_generation", sa.Column("seconds", sa.Float(53).with_variant(exact, "mysql")))
+    op.add_column("kling_rate_limit", sa.Column("others_free_at", sa.BigInteger(), nullable=False, server_default="0"))
     op.create_index(_OF_MODEL, "kling_generation", ["host", "model", "ended_at", "seconds"])
     op.drop_index(_OF_PROJECT, "kling_generation")
     op.create_index(_OF_PROJECT, "kling_generation", ["project", "intended_at", "state", "cost", "high"])
@@ -29,4 +30,5 @@ def downgrade() -> None:
     op.drop_index(_OF_PROJECT, "kling_generation")
     op.create_index(_OF_PROJECT, "kling_generation", ["project", "intended_at"])
     op.drop_index(_OF_MODEL, "kling_generation")
+    op.drop_column("kling_rate_limit", "others_free_at")
     op.drop_column("kling_generation", "seconds")
