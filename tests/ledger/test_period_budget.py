@@ -42,7 +42,7 @@ def test_a_job_counts_at_most_until_its_bill_is_known_and_a_failed_one_not_at_al
         if number == 3:
             waiting.failed(0.0)
         elif cost is not None:
-            waiting.saved([])
+            waiting.saved([], [])
             ledger.save(intent(request_id=job(number), cost=cost))
     periods = KlingBudget(max_cost_per_day=1.6).periods(NOW)
     with pytest.raises(KlingBudgetExceededError) as raised:
